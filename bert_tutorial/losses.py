@@ -1,0 +1,163 @@
+"""The two pretraining losses, their held-out values, and the yardsticks to read them by.
+
+All losses are in nats: natural logarithms, per predicted token for the masked language model (MLM), per sentence pair for
+next-sentence prediction (NSP).
+
+Shapes: B sentence pairs, P prediction slots, N real slots of a batch, D hidden units, V vocabulary.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .examples import Batch, PretrainingExamples
+from .model import BERTModel
+from .vocabulary import Vocab
+
+
+def plain_linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of `features @ weight.T + bias`, as one would write it; `LinearCrossEntropy` is its fast twin."""
+    return F.cross_entropy(F.linear(features, weight, bias), labels)
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """The same loss, which never walks the (N, V) logits more often than it must.
+
+    The gradient of cross-entropy is softmax minus one-hot: known as soon as the loss is. So both are computed together, for
+    1,024 rows at a time, in one reused block of memory, where autograd would keep (N, V) numbers and walk them again and again.
+    """
+
+    CHUNK = 1024
+
+    @staticmethod
+    def forward(ctx, features, weight, bias, labels, dtype):
+        """features (N, D), weight (V, D), bias (V,), labels (N,); products are computed in `dtype`. Returns the mean loss."""
+        narrow_features, narrow_weight, narrow_bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
+        loss = torch.zeros((), device=features.device)
+        grad_features = torch.empty_like(narrow_features)
+        grad_weight = torch.zeros_like(weight)
+        grad_bias = torch.zeros_like(bias)
+        ones = torch.ones(1, len(features), dtype=dtype, device=features.device)
+        for start in range(0, len(features), LinearCrossEntropy.CHUNK):
+            rows = slice(start, start + LinearCrossEntropy.CHUNK)
+            logits = (narrow_features[rows] @ narrow_weight.T).add_(narrow_bias)
+            probability = torch.softmax(logits, dim=-1, out=logits)
+            target = torch.arange(len(logits), device=logits.device), labels[rows]
+            of_target = probability[target]
+            loss -= of_target.float().clamp(min=1e-30).log().sum()
+            probability[target] = of_target - 1
+            grad_logits = probability
+            grad_features[rows] = grad_logits @ narrow_weight
+            grad_weight += grad_logits.T @ narrow_features[rows]
+            grad_bias += (ones[:, rows] @ grad_logits)[0]  # a sum over rows, but several times as fast
+        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
+        ctx.num_rows, ctx.dtype = len(features), features.dtype
+        return loss / len(features)
+
+    @staticmethod
+    def backward(ctx, grad_loss):
+        scale = grad_loss / ctx.num_rows
+        grad_features, grad_weight, grad_bias = ctx.saved_tensors
+        return grad_features.to(ctx.dtype) * scale, grad_weight * scale, grad_bias * scale, None, None
+
+
+def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """MLM loss over the real prediction slots, and NSP loss; pretraining minimises their sum.
+
+    The document averages over all slots, also the unused ones, which are learned at once: what it prints is too low. Here an
+    unused slot is not even decoded.
+
+    Args:
+        net: The network.
+        batch: Examples, on the network's device.
+        dtype: torch.bfloat16 for matrix products in half precision, torch.float32 for plain ones.
+
+    Returns:
+        `mlm_loss` and `nsp_loss`, scalars, float32.
+    """
+    real = batch.mlm_weights.bool()  # (B, P)
+    with torch.autocast(batch.token_ids.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens)
+        row, _ = real.nonzero(as_tuple=True)
+        features = net.mlm.features(encoded[row, batch.pred_positions[real]])  # (N, D)
+        nsp_logits = net.nsp(encoded[:, 0])
+    mlm_loss = LinearCrossEntropy.apply(features, net.mlm.weight, net.mlm.bias, batch.mlm_labels[real], dtype)
+    return mlm_loss, F.cross_entropy(nsp_logits.float(), batch.nsp_labels)
+
+
+class Evaluation(NamedTuple):
+    """How well held-out text is predicted: losses in nats, accuracies from 0 to 1."""
+
+    mlm_loss: float
+    mlm_accuracy: float
+    nsp_loss: float
+    nsp_accuracy: float
+
+    def __str__(self):
+        return (
+            f"MLM loss {self.mlm_loss:.3f} ({self.mlm_accuracy:.1%} of masked words right), "
+            f"NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
+        )
+
+
+@torch.no_grad()
+def evaluate(net: BERTModel, examples: PretrainingExamples, num_batches: int | None = None) -> Evaluation:
+    """Losses and accuracies on held-out examples, dropout off, in full precision; the network's mode is restored.
+
+    Args:
+        net: The network.
+        examples: Held-out examples, `train_iter.valid`.
+        num_batches: How many batches to look at; None for all.
+    """
+    device = next(net.parameters()).device
+    was_training = net.training
+    net.eval()
+    totals = torch.zeros(4, dtype=torch.float64)
+    num_tokens = num_pairs = 0
+    try:
+        for index in range(min(num_batches or len(examples), len(examples))):
+            batch = examples.batch(0, index).trim().to(device)
+            encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens)
+            nsp_logits = net.nsp(encoded[:, 0])
+            real = batch.mlm_weights.bool()
+            row, _ = real.nonzero(as_tuple=True)
+            features = net.mlm.features(encoded[row, batch.pred_positions[real]])
+            labels = batch.mlm_labels[real]
+            for some, wanted in zip(features.split(1024), labels.split(1024), strict=True):
+                logits = F.linear(some, net.mlm.weight, net.mlm.bias)
+                totals[0] += F.cross_entropy(logits, wanted, reduction="sum").item()
+                totals[1] += (logits.argmax(1) == wanted).sum().item()
+            totals[2] += F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="sum").item()
+            totals[3] += (nsp_logits.argmax(1) == batch.nsp_labels).sum().item()
+            num_tokens += len(labels)
+            num_pairs += len(batch.nsp_labels)
+    finally:
+        net.train(was_training)
+    mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
+    return Evaluation(*mlm.tolist(), *nsp.tolist())
+
+
+class Yardsticks(NamedTuple):
+    """Losses, in nats, of predictors that know nothing of context; a network has learned when it is below them."""
+
+    uniform: float  # every token of the vocabulary equally likely
+    unigram: float  # every token as likely as it is frequent in the training text
+    unigram_accuracy: float  # always the most frequent token
+    nsp: float  # a coin: ln 2
+
+
+def yardsticks(vocab: Vocab, examples: PretrainingExamples) -> Yardsticks:
+    """The yardsticks, measured on the same masked tokens of the same held-out examples that `evaluate` sees."""
+    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1  # one more each, so that no token is impossible
+    log_probability = counts.log() - counts.sum().log()
+    labels = [batch.mlm_labels[batch.mlm_weights.bool()] for batch in (examples.batch(0, i) for i in range(len(examples)))]
+    labels = torch.cat(labels)
+    return Yardsticks(
+        uniform=math.log(len(vocab)),
+        unigram=-log_probability[labels].mean().item(),
+        unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
+        nsp=math.log(2),
+    )

@@ -1,0 +1,81 @@
+"""What the notebooks themselves need: the first cell's report, source code to read, pictures that can be replaced."""
+
+import base64
+import inspect
+import os
+import platform
+
+import torch
+
+from .training import pick_dtype, try_all_gpus
+
+
+def in_notebook() -> bool:
+    """True in a Jupyter kernel, where pictures can be shown."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def setup(corpus: str = "bundled") -> str:
+    """Say what this notebook will use, and check that it can.
+
+    Args:
+        corpus: "bundled", "wikitext-2" or the path of a text file. The environment variable BERT_TUTORIAL_CORPUS, if set,
+            wins, so that a whole notebook can be run on another text without editing it.
+
+    Returns:
+        The corpus to use.
+    """
+    from . import __version__
+
+    corpus = os.environ.get("BERT_TUTORIAL_CORPUS") or corpus
+    device = try_all_gpus()[0]
+    precision = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
+    print(f"corpus: {corpus} (change it: setup('wikitext-2'), or setup('the/path/of/your.txt'))")
+    print(f"device: {device.type}, {torch.get_num_threads()} threads, matrix products in {precision}")
+    print(f"versions: bert_tutorial {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}")
+    return corpus
+
+
+def show_source(*objects):
+    """The source code of functions or classes, to be read in a notebook; the package holds the only copy.
+
+    Returns:
+        IPython Markdown with one fenced block.
+    """
+    from IPython.display import Markdown
+
+    code = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    return Markdown(f"```python\n{code}\n```")
+
+
+class PngDisplay:
+    """A picture under a cell that can be replaced by a newer one, also after the cell has ended.
+
+    Args:
+        alt: What the picture shows, for those who cannot see it.
+    """
+
+    def __init__(self, alt: str):
+        self.alt = alt
+        self.handle = None
+
+    def show(self, png: bytes) -> None:
+        """Show a picture in place of the last one."""
+        from IPython.display import DisplayHandle
+
+        data = {"image/png": base64.b64encode(png).decode(), "text/plain": self.alt}
+        metadata = {"image/png": {"alt": self.alt}}
+        if self.handle is None:
+            self.handle = DisplayHandle()
+            self.handle.display(data, raw=True, metadata=metadata)
+        else:
+            self.handle.update(data, raw=True, metadata=metadata)
+
+
+def show_png(png: bytes, alt: str) -> None:
+    """Show one picture under a cell; `alt` says what it shows, for those who cannot see it."""
+    PngDisplay(alt).show(png)

@@ -1,0 +1,172 @@
+"""The network: sizes, padding, and agreement with transformers' BERT."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from bert_tutorial.model import BERTConfig, BERTModel, Dropout
+from bert_tutorial.pretrained import from_transformers_names
+
+V, L = 60, 12
+
+
+def small_net(**changes):
+    torch.manual_seed(0)
+    return BERTModel(**{"vocab_size": V, "num_hiddens": 16, "ffn_num_hiddens": 32, **changes}).eval()
+
+
+def some_input(rows=4):
+    g = torch.Generator().manual_seed(1)
+    token_ids = torch.randint(5, V, (rows, L), generator=g)
+    segments = (torch.arange(L) > 5).long().repeat(rows, 1)
+    valid_lens = torch.tensor([12, 7, 9, 5][:rows])
+    positions = torch.tensor([[1, 4, 2]] * rows)
+    return token_ids, segments, valid_lens, positions
+
+
+@pytest.mark.parametrize(("size", "millions"), [("base", 110), ("large", 340)])
+def test_the_published_sizes_have_the_published_numbers_of_parameters(size, millions):
+    with torch.device("meta"):
+        net = BERTModel.from_config(getattr(BERTConfig, size)())
+    parameters = sum(p.numel() for p in net.parameters())
+    assert abs(parameters / 1e6 - millions) < 0.015 * millions
+
+
+def test_the_documents_shapes():
+    token_ids, segments, valid_lens, positions = some_input()
+    encoded, mlm_logits, nsp_logits = small_net()(token_ids, segments, valid_lens, positions)
+    assert (encoded.shape, mlm_logits.shape, nsp_logits.shape) == ((4, L, 16), (4, 3, V), (4, 2))
+    assert small_net()(token_ids, segments)[1] is None
+
+
+def test_what_stands_in_the_padding_changes_nothing():
+    token_ids, segments, valid_lens, positions = some_input()
+    net = small_net()
+    before = net(token_ids, segments, valid_lens, positions)
+    padding = torch.arange(L) >= valid_lens[:, None]
+    other = token_ids.masked_fill(padding, 7)
+    assert not torch.equal(other, token_ids)
+    after = net(other, segments.masked_fill(padding, 1), valid_lens, positions)
+    for one, two in zip(before, after, strict=True):
+        if one.dim() == 3 and one.shape[1] == L:
+            one, two = one[~padding], two[~padding]
+        assert_close(one, two, rtol=0, atol=1e-6)
+
+
+def test_a_padded_row_is_encoded_as_without_padding():
+    token_ids, segments, valid_lens, _ = some_input()
+    net = small_net()
+    encoded, _, nsp = net(token_ids, segments, valid_lens)
+    for row, n in enumerate(valid_lens.tolist()):
+        alone, _, nsp_alone = net(token_ids[row : row + 1, :n], segments[row : row + 1, :n])
+        assert_close(encoded[row, :n], alone[0], rtol=1e-5, atol=1e-5)
+        assert_close(nsp[row], nsp_alone[0], rtol=1e-5, atol=1e-5)
+
+
+def test_every_layer_and_every_head_is_to_be_had():
+    token_ids, segments, valid_lens, _ = some_input()
+    net = small_net(num_layers=3, num_heads=4)
+    vectors, attention = zip(*net.encoder.layers(token_ids, segments, valid_lens), strict=True)
+    assert len(vectors) == 4 and attention[0] is None
+    assert_close(vectors[-1], net.encoder(token_ids, segments, valid_lens))
+    for weights in attention[1:]:
+        assert weights.shape == (4, 4, L, L)
+        assert_close(weights.sum(-1), torch.ones(4, 4, L))
+        assert weights[1, :, :, 7:].abs().max() == 0  # nobody looks at padding
+
+
+def transformers_twin(net, dropout=0.0):
+    from transformers import BertConfig, BertForPreTraining
+
+    c = net.config
+    config = BertConfig(
+        vocab_size=c.vocab_size, hidden_size=c.num_hiddens, num_hidden_layers=c.num_layers,
+        num_attention_heads=c.num_heads, intermediate_size=c.ffn_num_hiddens, max_position_embeddings=c.max_len,
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    return BertForPreTraining(config)
+
+
+def test_outputs_losses_and_gradients_are_those_of_transformers():
+    token_ids, segments, valid_lens, positions = some_input()
+    twin = transformers_twin(small_net(num_layers=3, num_heads=4))
+    with torch.no_grad():
+        for parameter in twin.parameters():  # biases and scales too must be told apart
+            parameter.normal_(0, 0.2)
+    net = small_net(num_layers=3, num_heads=4)
+    net.load_state_dict(from_transformers_names(twin.state_dict()))
+
+    encoded, mlm_logits, nsp_logits = net(token_ids, segments, valid_lens, positions)
+    mask = (torch.arange(L) < valid_lens[:, None]).long()
+    theirs = twin(input_ids=token_ids, token_type_ids=segments, attention_mask=mask, output_hidden_states=True)
+    real = mask.bool()
+    assert_close(encoded[real], theirs.hidden_states[-1][real], rtol=1e-5, atol=1e-5)
+    their_mlm = theirs.prediction_logits.gather(1, positions[..., None].expand(-1, -1, V))
+    assert_close(mlm_logits, their_mlm, rtol=1e-5, atol=1e-5)
+    # transformers has the labels of the next-sentence task the other way round: 0 is "is next".
+    assert_close(nsp_logits.flip(1), theirs.seq_relationship_logits, rtol=1e-5, atol=1e-5)
+
+    labels = token_ids.gather(1, positions)
+    nsp_labels = torch.tensor([1, 0, 1, 0])
+    ours = F.cross_entropy(mlm_logits.flatten(0, 1), labels.flatten()) + F.cross_entropy(nsp_logits, nsp_labels)
+    all_labels = torch.full_like(token_ids, -100).scatter(1, positions, labels)
+    their_loss = twin(
+        input_ids=token_ids, token_type_ids=segments, attention_mask=mask, labels=all_labels,
+        next_sentence_label=1 - nsp_labels,
+    ).loss  # fmt: skip
+    assert_close(ours, their_loss, rtol=1e-5, atol=1e-5)
+
+    ours.backward()
+    their_loss.backward()
+    gradients = {name: p.grad for name, p in twin.named_parameters()}
+    gradients |= {"cls.predictions.decoder.weight": gradients["bert.embeddings.word_embeddings.weight"]}
+    gradients.setdefault("cls.predictions.decoder.bias", gradients.get("cls.predictions.bias"))
+    wanted = from_transformers_names(gradients)
+    for name, parameter in net.named_parameters():
+        assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_dropout_zeroes_the_wanted_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    dropout = Dropout(0.2)
+    x = torch.ones(1001, 999, requires_grad=True)
+    y = dropout(x)
+    share = (y == 0).double().mean().item()
+    assert abs(share - 51 / 256) < 5 * (0.2 * 0.8 / x.numel()) ** 0.5
+    assert abs(y.mean().item() - 1) < 0.005
+    y.sum().backward()
+    assert torch.equal(x.grad == 0, y == 0)
+    # Neighbours share one drawn number, a byte each: they must not be dropped together.
+    pairs = (y[:, :-1] == 0).double().mul((y[:, 1:] == 0).double()).mean().item()
+    assert abs(pairs - (51 / 256) ** 2) < 0.001
+    assert dropout.eval()(x) is x
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_heads": 3}, "num_heads is 3, but must divide num_hiddens"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"num_layers": 0}, "num_layers is 0"),
+        ({"vocab_size": 2.5}, "vocab_size is 2.5"),
+    ],
+)
+def test_impossible_sizes_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small_net(**changes)
+
+
+def test_a_row_that_is_too_long_is_refused_in_words():
+    with pytest.raises(ValueError, match="a row has 9 positions.* 8"):
+        small_net(max_len=8)(torch.zeros(1, 9, dtype=torch.long), torch.zeros(1, 9, dtype=torch.long))
+
+
+def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
+    one, two = small_net(), small_net()
+    state = torch.get_rng_state()
+    one.reset(torch.Generator().manual_seed(3))
+    two.reset(torch.Generator().manual_seed(3))
+    assert torch.equal(torch.get_rng_state(), state)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)

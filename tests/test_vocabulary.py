@@ -1,0 +1,53 @@
+"""Tokens and their numbers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_tutorial.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("A crane is flying.", ["a", "crane", "is", "flying", "."]),
+        ("The crane's long-legged", ["the", "crane", "'s", "long", "@-@", "legged"]),
+        ("1,000 or 3.5", ["1", "@,@", "000", "or", "3", "@.@", "5"]),
+        ("the U.S. army", ["the", "u.s.", "army"]),
+        ("a <mask> driver", ["a", "<mask>", "driver"]),
+        ("<script>alert(1)</script>", ["<", "script", ">", "alert", "(", "1", ")", "<", "/", "script", ">"]),
+        ("  \n\t ", []),
+        ("鹤 в небе", ["鹤", "в", "небе"]),
+    ],
+)
+def test_tokenize(text, tokens):
+    assert tokenize(text) == tokens
+
+
+@given(st.text())
+def test_tokens_have_no_white_space_and_cutting_again_changes_nothing(text):
+    tokens = tokenize(text)
+    assert all(token and token.split() == [token] for token in tokens)
+    assert tokenize(" ".join(tokens)) == tokens
+
+
+def test_only_unk_and_mask_can_be_typed():
+    typed = set(tokenize(" ".join(SPECIAL_TOKENS)))
+    assert typed & set(SPECIAL_TOKENS) == {"<unk>", "<mask>"}
+
+
+def test_vocab_orders_by_frequency_and_drops_the_rare():
+    vocab = Vocab("b a b c b a d <unk>".split(), min_freq=2)
+    assert vocab.itos == [*SPECIAL_TOKENS, "b", "a"]
+    assert vocab.counts == [3, 0, 0, 0, 0, 3, 2]  # c, d and <unk> count as unknown
+    assert vocab["a"] == 6 and vocab[["b", "never seen"]] == [5, 0]
+    assert vocab.to_tokens([6, 0]) == ["a", "<unk>"]
+    assert "a" in vocab and "c" not in vocab
+
+
+def test_vocab_can_be_rebuilt_from_what_is_saved():
+    vocab = Vocab("to be or not to be".split())
+    again = Vocab.from_counts(vocab.itos, vocab.counts)
+    assert (again.itos, again.counts, again["to"]) == (vocab.itos, vocab.counts, vocab["to"])
+    with pytest.raises(ValueError, match="begins with"):
+        Vocab.from_counts(["a", "b"], [1, 1])
