@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .corpus import cache_dir, paragraphs, read_text
-from .vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, Vocab
+from .vocabulary import CLS, SEP, SPECIAL_TOKENS, Vocab
 
 UNK_ID, PAD_ID, MASK_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
 
@@ -39,6 +39,11 @@ class Batch(NamedTuple):
     def to(self, device) -> "Batch":
         """The same batch on another device."""
         return Batch(*(field.to(device) for field in self))
+
+    def split(self, size: int) -> list["Batch"]:
+        """The same examples in batches of at most `size`."""
+        parts = zip(*(field.split(size) for field in self), strict=True)
+        return [Batch(*part) for part in parts]
 
     def trim(self) -> "Batch":
         """The same batch without the positions that are padding in every row, and the slots that are unused in every row."""
@@ -159,7 +164,11 @@ def assemble(text: TokenizedText, first: Tensor, second: Tensor, max_len: int) -
 
 
 def mask_tokens(
-    token_ids: Tensor, vocab_size: int, generator: torch.Generator, mask_rate: float = 0.15, num_slots: int | None = None
+    token_ids: Tensor,
+    vocab_size: int,
+    generator: torch.Generator,
+    mask_rate: float = 0.15,
+    num_slots: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Choose tokens to predict, and hide them: 80 % become `<mask>`, 10 % a random word, 10 % stay.
 
@@ -327,7 +336,11 @@ def _tokenize_text(text, min_freq: int):
 
 def _save_tokenized(path, train: TokenizedText, valid: TokenizedText, vocab: Vocab) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{split}.{name}": getattr(text, name) for split, text in (("train", train), ("valid", valid)) for name in text._fields}
+    tensors = {
+        f"{split}.{name}": getattr(text, name)
+        for split, text in (("train", train), ("valid", valid))
+        for name in text._fields
+    }
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         save_file(tensors, part, metadata={"itos": json.dumps(vocab.itos), "counts": json.dumps(vocab.counts)})
@@ -340,6 +353,7 @@ def _load_tokenized(path) -> tuple[TokenizedText, TokenizedText, Vocab]:
     with safe_open(path, "pt") as file:
         vocab = Vocab.from_counts(*(json.loads(file.metadata()[name]) for name in ("itos", "counts")))
         train, valid = (
-            TokenizedText(*(file.get_tensor(f"{split}.{name}") for name in TokenizedText._fields)) for split in ("train", "valid")
+            TokenizedText(*(file.get_tensor(f"{split}.{name}") for name in TokenizedText._fields))
+            for split in ("train", "valid")
         )
     return train, valid, vocab

@@ -54,7 +54,9 @@ def train_bert(train_iter: PretrainingExamples, net: BERTModel, num_steps: int =
 
 def summary(run: TrainingRun, devices) -> str:
     """The document's two lines, and a third: the held-out losses beside their yardsticks."""
-    last = run.history[-max(1, len(run.history) // 10) :]  # the document averages over all steps, the first ones included
+    last = run.history[
+        -max(1, len(run.history) // 10) :
+    ]  # the document averages over all steps, the first ones included
     mlm, nsp = (sum(getattr(step, name) for step in last) / len(last) for name in ("mlm_loss", "nsp_loss"))
     lines = [f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}", f"{run.pairs_per_second:.1f} sentence pairs/sec on {devices}"]
     if run.held_out:

@@ -7,6 +7,7 @@ Shapes: B sentence pairs, P prediction slots, N real slots of a batch, D hidden 
 """
 
 import math
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 from .examples import Batch, PretrainingExamples
 from .model import BERTModel
 from .vocabulary import Vocab
+
+MICRO_BATCH = 128  # sentence pairs that go through the network together, see training.accumulate_gradients
 
 
 def plain_linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
@@ -30,7 +33,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     1,024 rows at a time, in one reused block of memory, where autograd would keep (N, V) numbers and walk them again and again.
     """
 
-    CHUNK = 1024
+    CHUNK = 512
 
     @staticmethod
     def forward(ctx, features, weight, bias, labels, dtype):
@@ -118,18 +121,19 @@ def evaluate(net: BERTModel, examples: PretrainingExamples, num_batches: int | N
     totals = torch.zeros(4, dtype=torch.float64)
     num_tokens = num_pairs = 0
     try:
-        for index in range(min(num_batches or len(examples), len(examples))):
-            batch = examples.batch(0, index).trim().to(device)
+        some = range(min(num_batches or len(examples), len(examples)))
+        for batch in chain.from_iterable(
+            examples.batch(0, index).trim().to(device).split(MICRO_BATCH) for index in some
+        ):
             encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens)
             nsp_logits = net.nsp(encoded[:, 0])
             real = batch.mlm_weights.bool()
             row, _ = real.nonzero(as_tuple=True)
             features = net.mlm.features(encoded[row, batch.pred_positions[real]])
             labels = batch.mlm_labels[real]
-            for some, wanted in zip(features.split(1024), labels.split(1024), strict=True):
-                logits = F.linear(some, net.mlm.weight, net.mlm.bias)
-                totals[0] += F.cross_entropy(logits, wanted, reduction="sum").item()
-                totals[1] += (logits.argmax(1) == wanted).sum().item()
+            logits = F.linear(features, net.mlm.weight, net.mlm.bias)
+            totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
+            totals[1] += (logits.argmax(1) == labels).sum().item()
             totals[2] += F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="sum").item()
             totals[3] += (nsp_logits.argmax(1) == batch.nsp_labels).sum().item()
             num_tokens += len(labels)
@@ -153,7 +157,9 @@ def yardsticks(vocab: Vocab, examples: PretrainingExamples) -> Yardsticks:
     """The yardsticks, measured on the same masked tokens of the same held-out examples that `evaluate` sees."""
     counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1  # one more each, so that no token is impossible
     log_probability = counts.log() - counts.sum().log()
-    labels = [batch.mlm_labels[batch.mlm_weights.bool()] for batch in (examples.batch(0, i) for i in range(len(examples)))]
+    labels = [
+        batch.mlm_labels[batch.mlm_weights.bool()] for batch in (examples.batch(0, i) for i in range(len(examples)))
+    ]
     labels = torch.cat(labels)
     return Yardsticks(
         uniform=math.log(len(vocab)),

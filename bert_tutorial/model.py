@@ -157,8 +157,7 @@ class BERTEncoder(nn.Module):
 
     def forward(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None) -> Tensor:
         """Token numbers (B, L), segments (B, L), real lengths (B,) or None for no padding -> last layer's vectors (B, L, D)."""
-        for x, _ in self.layers(token_ids, segments, valid_lens):
-            pass
+        *_, (x, _) = self.layers(token_ids, segments, valid_lens)
         return x
 
     def layers(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None):

@@ -75,7 +75,9 @@ def load_pretrained(corpus="bundled") -> tuple[BERTModel, Vocab, str]:
         if path.is_file():
             net, vocab = load_checkpoint(path)
             return net, vocab, f"network {where}, corpus {corpus}"
-    raise FileNotFoundError(f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it first")
+    raise FileNotFoundError(
+        f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it first"
+    )
 
 
 def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -40,13 +40,17 @@ def to_input(net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Se
     """Tokens with the special ones, and the two tensors that the network reads, (1, L) each."""
     for tokens in (tokens_a, tokens_b):
         if isinstance(tokens, str):
-            raise TypeError(f"tokens must be a list such as {tokenize(tokens)[:4]}, but got the string {tokens!r}: use tokenize")
+            raise TypeError(
+                f"tokens must be a list such as {tokenize(tokens)[:4]}, but got the string {tokens!r}: use tokenize"
+            )
     tokens, segments = get_tokens_and_segments(tokens_a, tokens_b)
     device = next(net.parameters()).device
     return tokens, torch.tensor([vocab[tokens]], device=device), torch.tensor([segments], device=device)
 
 
-def get_bert_encoding(net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None) -> Tensor:
+def get_bert_encoding(
+    net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None
+) -> Tensor:
     """The document's function: last-layer vectors of all tokens of a text or a pair of texts.
 
     Dropout is off, so the same text gives the same vectors; in the document it is on, and they differ every time.
@@ -83,7 +87,9 @@ def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
     return F.normalize(rows, dim=-1) @ F.normalize(columns, dim=-1).T
 
 
-def compare_tokens(net: BERTModel, vocab: Vocab, text_a: str, text_b: str, layer: int = -1) -> tuple[list[str], list[str], Tensor]:
+def compare_tokens(
+    net: BERTModel, vocab: Vocab, text_a: str, text_b: str, layer: int = -1
+) -> tuple[list[str], list[str], Tensor]:
     """How similar each token of one text is to each token of another, every text encoded by itself.
 
     Args:
@@ -107,14 +113,18 @@ def compare_tokens(net: BERTModel, vocab: Vocab, text_a: str, text_b: str, layer
     return *tokens, cosine_similarity(*vectors)
 
 
-def word_vector(net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, tokens_b=None, layer: int = -1) -> Tensor:
+def word_vector(
+    net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, tokens_b=None, layer: int = -1
+) -> Tensor:
     """The vector (D,) of a word where it first occurs in `tokens`."""
     if word not in tokens:
         raise ValueError(f"{word!r} is not among the tokens {list(tokens)}")
     return get_layers(net, vocab, tokens, tokens_b).vectors[layer, 1 + list(tokens).index(word)]
 
 
-def dropout_noise(net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, repeats: int = 20, seed: int = 0) -> Tensor:
+def dropout_noise(
+    net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, repeats: int = 20, seed: int = 0
+) -> Tensor:
     """How much a word's vector changes by dropout alone: cosines between encodings of one and the same sentence.
 
     A difference between two contexts means something only if it is larger than this.
@@ -156,7 +166,9 @@ def fill_mask(net: BERTModel, vocab: Vocab, text: str, num_guesses: int = 5) -> 
     tokens = tokenize(text)
     places = [place for place, token in enumerate(tokens, start=1) if token == MASK]
     if not places:
-        raise ValueError(f"there is no {MASK} in {text!r}: put one where a word should be guessed, as in: a {MASK} driver came")
+        raise ValueError(
+            f"there is no {MASK} in {text!r}: put one where a word should be guessed, as in: a {MASK} driver came"
+        )
     _, token_ids, segments = to_input(net, vocab, tokens)
     with dropout_off(net):
         _, logits, _ = net(token_ids, segments, None, torch.tensor([places], device=token_ids.device))

@@ -4,6 +4,7 @@ Nothing here draws or prints; `live.py` does.
 """
 
 import ctypes
+import math
 import random
 import sys
 import threading
@@ -15,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .examples import PretrainingExamples
-from .losses import Evaluation, Yardsticks, evaluate, pretraining_losses, yardsticks
+from .examples import Batch, PretrainingExamples
+from .losses import MICRO_BATCH, Evaluation, Yardsticks, evaluate, pretraining_losses, yardsticks
 from .model import BERTModel
 from .vocabulary import Vocab
 
@@ -27,7 +28,9 @@ class Recipe:
 
     num_steps: int = 50
     learning_rate: float = 5e-3  # at its highest, after the warm-up
-    warmup: float = 0.1  # share of the steps in which the learning rate rises; afterwards it falls in a straight line to 0
+    warmup: float = (
+        0.1  # share of the steps in which the learning rate rises; afterwards it falls in a straight line to 0
+    )
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0  # longer gradients are shortened to this length
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
@@ -38,7 +41,9 @@ class Recipe:
         if not isinstance(self.num_steps, int) or self.num_steps < 1:
             raise ValueError(f"num_steps is {self.num_steps!r}, but must be a whole number of at least 1")
         if not 0 < self.learning_rate < 1:
-            raise ValueError(f"learning_rate is {self.learning_rate!r}, but must lie between 0 and 1, for example 0.005")
+            raise ValueError(
+                f"learning_rate is {self.learning_rate!r}, but must lie between 0 and 1, for example 0.005"
+            )
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"warmup is {self.warmup!r}, but must be a share of the steps, from 0 to 1")
         if self.precision not in ("auto", "bf16", "fp32"):
@@ -118,6 +123,27 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
         net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
+def accumulate_gradients(net: BERTModel, batch: Batch, dtype: torch.dtype) -> tuple[float, float]:
+    """Add the gradients of a batch's losses to the network's, a part of the batch at a time.
+
+    The sum is that of the whole batch at once, but what has to be remembered for the way back is a part's: less memory, and on
+    a CPU most of it stays in the cache.
+
+    Returns:
+        MLM loss and NSP loss of the batch.
+    """
+    num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
+    totals = torch.zeros(2)
+    for part in batch.split(MICRO_BATCH):
+        mlm_loss, nsp_loss = pretraining_losses(net, part, dtype)
+        shares = torch.stack(
+            [mlm_loss * (part.mlm_weights.sum() / num_slots), nsp_loss * (len(part.nsp_labels) / num_pairs)]
+        )
+        shares.sum().backward()
+        totals += shares.detach().cpu()
+    return totals[0].item(), totals[1].item()
+
+
 def train_steps(
     net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe, *, optimizer=None, first_step: int = 0
 ) -> Iterator[Step]:
@@ -148,18 +174,17 @@ def train_steps(
         # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32))
-            mlm_loss, nsp_loss = pretraining_losses(net, batch, dtype)
             optimizer.zero_grad(set_to_none=True)
-            (mlm_loss + nsp_loss).backward()
+            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype)
         length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
-        if not torch.isfinite(mlm_loss + nsp_loss + length):
+        if not math.isfinite(mlm_loss + nsp_loss + length.item()):
             raise FloatingPointError(
-                f"step {step + 1} gave a loss of {mlm_loss.item():.3g} + {nsp_loss.item():.3g} and a gradient of length "
-                f"{length.item():.3g}: training has diverged; a lower learning_rate than {recipe.learning_rate:g} helps"
+                f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of length "
+                f"{length:.3g}: training has diverged; a lower learning_rate than {recipe.learning_rate:g} helps"
             )
         optimizer.step()
         yield Step(
-            step + 1, mlm_loss.item(), nsp_loss.item(), len(batch.nsp_labels), time.perf_counter() - began,
+            step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), time.perf_counter() - began,
             recipe.learning_rate_at(step),
         )  # fmt: skip
 
@@ -184,7 +209,7 @@ class TrainingRun:
         self.error: BaseException | None = None
         self.yardsticks: Yardsticks = yardsticks(train_iter.vocab, train_iter.valid or train_iter)
         last = recipe.num_steps
-        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} | {0}
+        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} - {last}
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
@@ -214,7 +239,7 @@ class TrainingRun:
 
     @property
     def state(self) -> str:
-        """"waiting", "running", "paused", "stopped", "failed" or "finished"."""
+        """ "waiting", "running", "paused", "stopped", "failed" or "finished"."""
         if self._thread.ident is None:
             return "waiting"
         if self._thread.is_alive():
@@ -239,7 +264,8 @@ class TrainingRun:
                 self.history.append(step)
                 if step.step in self._evaluate_at:
                     self._evaluate(step.step, num_batches=2)
-                self._go_on.wait()
+                while not self._stop.is_set() and not self._go_on.wait(0.1):
+                    pass
                 if self._stop.is_set():
                     break
             self._evaluate(len(self.history), num_batches=2 if self._stop.is_set() else None)

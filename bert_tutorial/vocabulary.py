@@ -64,7 +64,9 @@ class Vocab:
     def from_counts(cls, itos: Sequence[str], counts: Sequence[int]) -> "Vocab":
         """Rebuild a vocabulary from its saved `itos` and `counts`."""
         if tuple(itos[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
-            raise ValueError(f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}, but this one with {', '.join(itos[:5])}")
+            raise ValueError(
+                f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}, but this one with {', '.join(itos[:5])}"
+            )
         vocab = cls.__new__(cls)
         vocab._set(list(itos), list(counts))
         return vocab

@@ -180,7 +180,9 @@ def test_same_seed_same_batch_in_whatever_order_they_are_asked_for(text_and_voca
     two.batch(0, 1)
     for a, b in zip(one.batch(2, 3), later, strict=True):
         assert_close(a, b, rtol=0, atol=0)
-    assert not torch.equal(one.batch(2, 3).token_ids, PretrainingExamples(text, vocab, 8, 32, seed=8).batch(2, 3).token_ids)
+    assert not torch.equal(
+        one.batch(2, 3).token_ids, PretrainingExamples(text, vocab, 8, 32, seed=8).batch(2, 3).token_ids
+    )
 
 
 def test_every_epoch_is_drawn_anew_and_a_fixed_one_is_not(text_and_vocab):
@@ -209,7 +211,12 @@ def test_trim_leaves_out_padding_only(text_and_vocab):
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"batch_size": 0}, "batch_size"), ({"max_len": 4}, "max_len"), ({"mask_rate": 0}, "mask_rate"), ({"mask_rate": 1.5}, "mask_rate")],
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"max_len": 4}, "max_len"),
+        ({"mask_rate": 0}, "mask_rate"),
+        ({"mask_rate": 1.5}, "mask_rate"),
+    ],
 )
 def test_impossible_settings_are_named(text_and_vocab, settings, named):
     with pytest.raises(ValueError, match=f"^{named} is "):

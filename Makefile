@@ -1,0 +1,88 @@
+# What a person or a continuous-integration service types. Needs GNU make and Python 3.11 or newer; installs and registers
+# nothing outside this folder. `make PYTHON=python3.12 setup` chooses the Python; `make lab ARGS="--port 9000"` passes options on.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+READY := .venv/.ready
+CHECK := import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is \
+%d.%d: name another one, as in: make PYTHON=python3.12 setup" % v[:2])
+NBSTRIPOUT := $(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys="metadata.language_info.version"
+
+# Jupyter's settings, kernels and history: in the project, not in the home folder.
+export JUPYTER_CONFIG_DIR := $(CURDIR)/.jupyter/config
+export JUPYTER_DATA_DIR := $(CURDIR)/.jupyter/data
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/.jupyter/runtime
+export IPYTHONDIR := $(CURDIR)/.jupyter/ipython
+export JUPYTER_PREFER_ENV_PATH := 1
+
+# Tests and stored outputs must not depend on what somebody trained before: these verbs begin with an empty cache.
+notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
+
+# So that JupyterLab neither asks other hosts for news, newer versions or extensions, nor asks whether it may.
+LABCONFIG := .jupyter/config/labconfig
+NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
+
+.PHONY: help setup lab test lint unit notebooks browser format execute clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+setup: $(READY) ## install everything into .venv; does nothing when that is done and the dependencies are the same
+
+# An interrupted set-up leaves .venv/.unfinished behind, and the next one starts anew.
+$(READY): pyproject.toml constraints.txt
+	@if [ -e .venv/.unfinished ] || ! $(BIN)/python -c '$(CHECK); import pip' >/dev/null 2>&1; then \
+		command -v $(PYTHON) >/dev/null || { echo 'There is no "$(PYTHON)" here: install Python 3.11 or newer.'; exit 1; }; \
+		$(PYTHON) -c '$(CHECK)' || exit 1; \
+		echo 'Making a Python environment in .venv'; \
+		$(PYTHON) -m venv --clear .venv || exit 1; \
+	fi
+	@touch .venv/.unfinished
+	@echo 'Installing the packages named in pyproject.toml; the first time this takes minutes (PyTorch is large)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--constraint constraints.txt --editable '.[lab,test]'
+	@mv .venv/.unfinished $@
+
+lab: $(READY) ## open JupyterLab at the first notebook, on this machine only
+	@mkdir -p $(LABCONFIG) && echo '$(NO_NEWS)' > $(LABCONFIG)/default_setting_overrides.json
+	@set --; \
+	[ "$$(id -u)" != 0 ] || set -- "$$@" --allow-root; \
+	[ "$$(uname)" != Linux ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY$$BROWSER" ] || set -- "$$@" --no-browser; \
+	exec $(BIN)/python -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/01_data_loading.ipynb \
+		--LabApp.extension_manager=readonly "$$@" $(ARGS)
+
+test: lint unit notebooks browser ## everything below that checks; with CI=true nothing may be skipped for want of a tool
+
+lint: $(READY) ## layout and style of the code, and that the notebooks are normalised
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(NBSTRIPOUT) --verify notebooks/*.ipynb || { echo 'These notebooks are not normalised: run "make execute"'; exit 1; }
+
+unit: $(READY) ## tests of the package and the project
+	$(PYTEST) tests -m "not browser" $(ARGS)
+
+notebooks: $(READY) ## run every notebook and compare its outputs with the stored ones
+	@rm -rf .jupyter/cache
+	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg \
+		notebooks $(ARGS)
+
+browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
+	$(PYTEST) tests/browser $(ARGS)
+
+format: $(READY) ## lay out the code as `lint` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+execute: $(READY) ## run every notebook and store its outputs; look at them before committing
+	@rm -rf .jupyter/cache
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
+		--ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.skip_cells_with_tag=nbval-skip \
+		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.coalesce_streams=True \
+		notebooks/*.ipynb; status=$$?; $(NBSTRIPOUT) notebooks/*.ipynb && exit $$status
+
+clean: ## remove what the verbs above leave behind; .venv stays
+	rm -rf .jupyter .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results
+	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

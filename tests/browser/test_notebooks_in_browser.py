@@ -1,0 +1,74 @@
+"""Run All works in every notebook, in a real JupyterLab in a real browser."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def write_notebook(folder: Path, name: str, *sources: str) -> str:
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell{i}",
+            "metadata": {},
+            "source": source,
+            "execution_count": None,
+            "outputs": [],
+        }
+        for i, source in enumerate(sources)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
+    return name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_run_all_works(lab, pictures, path):
+    lab.open(path.name)
+    lab.run_all()
+    try:
+        lab.wait_idle()
+    finally:
+        lab.screenshot(pictures / f"{path.stem}.png")
+    assert lab.errors() == []
+
+
+def test_a_failing_cell_a_broken_widget_and_an_error_in_the_page_are_noticed(lab):
+    broken_widget = """import anywidget
+class Broken(anywidget.AnyWidget):
+    _esm = "export default { render() { throw new Error('no picture today') } }"
+Broken()"""
+    lab.open(write_notebook(lab.server.root, "broken.ipynb", "1", broken_widget, "1 / 0", "2"))
+    lab.run_all()
+    lab.wait_idle()
+    lab.page.wait_for_function("() => document.body.innerText.includes('no picture today')")
+    errors = "\n".join(lab.errors())
+    assert "ZeroDivisionError" in errors
+    assert "no picture today" in errors
+
+
+def test_widgets_answer(lab, tmp_path):
+    code = """import ipywidgets
+slider = ipywidgets.IntSlider(3, description="Heads")
+answer = ipywidgets.Label("untouched")
+slider.observe(lambda change: setattr(answer, "value", f"{change.new} heads"), names="value")
+ipywidgets.VBox([slider, answer])"""
+    long = "from IPython.display import HTML\nHTML('<div style=\"height: 15000px; background: teal\"></div>')"
+    lab.open(write_notebook(lab.server.root, "slider.ipynb", code, long))
+    lab.run_all()
+    lab.wait_idle()
+    handle = lab.page.locator(".widget-hslider .noUi-handle")
+    handle.focus()
+    handle.press("ArrowRight")
+    lab.page.get_by_text("4 heads").wait_for()
+    assert "4 heads" in lab.texts()[0]
+    assert lab.errors() == []
+    pictures = lab.screenshot(tmp_path / "long.png")
+    assert [path.name for path in pictures] == ["long-1.png", "long-2.png"]
+    assert all(path.is_file() for path in pictures)

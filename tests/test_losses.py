@@ -1,0 +1,272 @@
+"""Losses: the fast one beside the plain one, held-out values, yardsticks."""
+
+import math
+import random
+import re
+from collections import Counter
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from bert_tutorial.examples import PretrainingExamples, TokenizedText
+from bert_tutorial.losses import (
+    LinearCrossEntropy,
+    evaluate,
+    plain_linear_cross_entropy,
+    pretraining_losses,
+    yardsticks,
+)
+from bert_tutorial.model import BERTModel
+from bert_tutorial.vocabulary import Vocab
+
+CHUNK = LinearCrossEntropy.CHUNK
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks as small as these are several times as fast on one thread, above all on a machine that is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def topic_text(num_paragraphs=40, seed=0):
+    """Paragraphs of 2 to 4 sentences on one topic each; word `t2w5` is of topic 2."""
+    draw = random.Random(seed)
+    return [
+        [[f"t{topic}w{draw.randrange(6)}" for _ in range(draw.randint(3, 9))] for _ in range(draw.randint(2, 4))]
+        for topic in (draw.randrange(4) for _ in range(num_paragraphs))
+    ]
+
+
+def some_examples(text=None, batch_size=16, max_len=40, **settings):
+    text = text or topic_text()
+    vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
+    return PretrainingExamples(TokenizedText.from_paragraphs(text, vocab), vocab, batch_size, max_len, **settings)
+
+
+def small_net(examples, **changes):
+    torch.manual_seed(0)
+    sizes = {"num_hiddens": 16, "ffn_num_hiddens": 32, "dropout": 0.0, "max_len": 64, **changes}
+    net = BERTModel(len(examples.vocab), **sizes)
+    with torch.no_grad():
+        for parameter in net.parameters():  # biases and scales too must be told apart
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return net
+
+
+def loss_and_gradients(function, inputs, labels, *rest):
+    inputs = [x.clone().requires_grad_() for x in inputs]
+    loss = function(*inputs, labels, *rest)
+    (3 * loss).backward()  # a factor, so that the gradient that comes from above is used
+    return loss.detach(), [x.grad for x in inputs]
+
+
+def linear_inputs(num_rows, D=12, V=70):
+    generator = torch.Generator().manual_seed(num_rows)
+    inputs = [torch.randn(*shape, generator=generator) for shape in ((num_rows, D), (V, D), (V,))]
+    return inputs, torch.randint(V, (num_rows,), generator=generator)
+
+
+@pytest.mark.parametrize("num_rows", [1, 1000, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 345])
+def test_the_fast_loss_and_its_gradients_are_the_plain_ones(num_rows):
+    inputs, labels = linear_inputs(num_rows)
+    wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
+    loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)
+    assert loss.dtype == torch.float32 and loss.shape == ()
+    assert_close(loss, wanted, rtol=1e-5, atol=1e-6)
+    for got, want in zip(gradients, wanted_gradients, strict=True):
+        assert_close(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_rows", [1000, 2 * CHUNK + 345])
+def test_in_half_precision_the_fast_loss_is_about_the_plain_one(num_rows):
+    inputs, labels = linear_inputs(num_rows)
+    wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
+    loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.bfloat16)
+    assert_close(loss, wanted, rtol=0.01, atol=0)
+    for got, want in zip(gradients, wanted_gradients, strict=True):
+        assert got.dtype == want.dtype  # gradients are as exact as the weights they belong to
+        assert_close(got.norm(), want.norm(), rtol=0.02, atol=0)
+        assert (got - want).norm() < 0.02 * want.norm()
+
+
+def test_features_in_half_precision_get_gradients_in_half_precision():
+    (features, weight, bias), labels = linear_inputs(200)
+    features = features.bfloat16().requires_grad_()
+    LinearCrossEntropy.apply(features, weight, bias, labels, torch.bfloat16).backward()
+    assert features.grad.dtype == torch.bfloat16
+
+
+def plain_losses(net, batch):
+    """Both losses by the document's interface, unused slots weighed with 0."""
+    _, mlm_logits, nsp_logits = net(batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions)
+    each = F.cross_entropy(mlm_logits.flatten(0, 1), batch.mlm_labels.flatten(), reduction="none")
+    weights = batch.mlm_weights.flatten()
+    return (each * weights).sum() / weights.sum(), F.cross_entropy(nsp_logits, batch.nsp_labels)
+
+
+def gradients_of(net, losses):
+    net.zero_grad()
+    sum(losses).backward()
+    return {name: parameter.grad.clone() for name, parameter in net.named_parameters()}
+
+
+def batch_with_unused_slots(**settings):
+    examples = some_examples(**settings)
+    batch = examples.batch(0, 0)
+    assert 0 < batch.mlm_weights.mean() < 0.9
+    return examples, batch
+
+
+def test_the_pretraining_losses_are_those_of_the_plain_computation():
+    examples, batch = batch_with_unused_slots()
+    net = small_net(examples)
+    got, wanted = pretraining_losses(net, batch), plain_losses(net, batch)
+    for one, two in zip(got, wanted, strict=True):
+        assert_close(one, two, rtol=1e-5, atol=1e-6)
+    wanted_gradients = gradients_of(net, plain_losses(net, batch))
+    for name, gradient in gradients_of(net, got).items():
+        assert_close(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_in_half_precision_the_pretraining_losses_are_about_the_same():
+    examples, batch = batch_with_unused_slots()
+    net = small_net(examples)
+    for half, full in zip(pretraining_losses(net, batch, torch.bfloat16), pretraining_losses(net, batch), strict=True):
+        assert half.dtype == torch.float32
+        assert_close(half, full, rtol=0.03, atol=0)
+        assert half.item() != full.item()  # otherwise half precision was not used
+
+
+def test_what_stands_in_unused_slots_changes_nothing():
+    examples, batch = batch_with_unused_slots()
+    net = small_net(examples)
+    unused = batch.mlm_weights == 0
+    other = batch._replace(
+        mlm_labels=batch.mlm_labels.masked_fill(unused, 9), pred_positions=batch.pred_positions.masked_fill(unused, 3)
+    )
+    assert not torch.equal(other.mlm_labels, batch.mlm_labels)
+    before, after = pretraining_losses(net, batch), pretraining_losses(net, other)
+    for one, two in zip(before, after, strict=True):
+        assert_close(one, two, rtol=0, atol=0)
+    gradients = gradients_of(net, before)
+    for name, gradient in gradients_of(net, after).items():
+        assert_close(gradient, gradients[name], rtol=0, atol=0)
+
+
+def test_trimming_changes_no_loss():
+    examples, batch = batch_with_unused_slots(max_len=64)
+    short = batch.trim()
+    assert short.token_ids.shape[1] < 64 and short.mlm_weights.shape[1] < batch.mlm_weights.shape[1]
+    net = small_net(examples)
+    for one, two in zip(pretraining_losses(net, short), pretraining_losses(net, batch), strict=True):
+        assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_batches", [None, 1, 2, 1000])
+def test_evaluation_is_the_direct_computation(num_batches):
+    examples = some_examples(fixed=True)
+    net = small_net(examples)
+    mlm_losses, mlm_right, nsp_losses, nsp_right = [], [], [], []
+    with torch.no_grad():
+        for index in range(min(num_batches or len(examples), len(examples))):
+            batch = examples.batch(0, index)
+            _, mlm_logits, nsp_logits = net(batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions)
+            real = batch.mlm_weights == 1
+            mlm_losses.append(F.cross_entropy(mlm_logits[real], batch.mlm_labels[real], reduction="none"))
+            mlm_right.append(mlm_logits[real].argmax(1) == batch.mlm_labels[real])
+            nsp_losses.append(F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="none"))
+            nsp_right.append(nsp_logits.argmax(1) == batch.nsp_labels)
+    wanted = [torch.cat(column).double().mean() for column in (mlm_losses, mlm_right, nsp_losses, nsp_right)]
+    assert 0 < wanted[1] < 1 and 0 < wanted[3] < 1
+    assert_close(torch.tensor(evaluate(net, examples, num_batches)), torch.stack(wanted).float(), rtol=1e-5, atol=1e-6)
+
+
+def test_evaluation_of_a_batch_with_very_many_slots():
+    examples = some_examples(topic_text(120), batch_size=250, mask_rate=0.9, fixed=True)
+    batch = examples.batch(0, 0)
+    assert batch.mlm_weights.sum() > 1500 and len(examples) == 1
+    net = small_net(examples)
+    got = evaluate(net, examples)
+    wanted_mlm, wanted_nsp = plain_losses(net, batch)
+    assert_close(got.mlm_loss, wanted_mlm.item(), rtol=1e-5, atol=0)
+    assert_close(got.nsp_loss, wanted_nsp.item(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_has_dropout_off_and_leaves_no_trace(training):
+    examples = some_examples(fixed=True)
+    net = small_net(examples, dropout=0.5).train(training)
+    without = small_net(examples, dropout=0.0)
+    without.load_state_dict(net.state_dict())
+    state = torch.get_rng_state()
+    first, second = evaluate(net, examples), evaluate(net, examples)
+    assert_close(torch.tensor(first), torch.tensor(second), rtol=0, atol=0)
+    assert_close(torch.tensor(first), torch.tensor(evaluate(without, examples)), rtol=0, atol=0)
+    assert all(module.training == training for module in net.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_evaluation_that_fails_restores_the_mode_too():
+    examples = some_examples(fixed=True)
+    net = small_net(examples, max_len=8)  # too short for these rows
+    with pytest.raises(ValueError, match="positions"):
+        evaluate(net, examples)
+    assert net.training
+
+
+def test_an_evaluation_reads_as_a_sentence():
+    examples = some_examples(fixed=True)
+    text = str(evaluate(small_net(examples), examples))
+    assert re.fullmatch(r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)", text)
+
+
+def test_the_yardsticks_of_a_text_of_one_word():
+    sentence = ["so"] * 4
+    examples = some_examples([[sentence, sentence], [sentence, sentence]], batch_size=2, fixed=True)
+    known = yardsticks(examples.vocab, examples)
+    # Five special tokens and one word; one is added to each count, so the word has 17 of 22.
+    assert_close(known.uniform, math.log(6))
+    assert_close(known.unigram, math.log(22 / 17))
+    assert_close(known.unigram_accuracy, 1.0)
+    assert_close(known.nsp, math.log(2))
+
+
+def test_the_unigram_yardstick_is_what_counting_gives():
+    train, held_out = topic_text(30, seed=1), topic_text(10, seed=2)
+    train += [[["t0w0"] * 50, ["rare"]]]  # one word is the most frequent by far
+    held_out += [[["t0w0", "unheard", "t0w0"], ["t0w0", "t0w0", "t1w1"]]] * 5
+    tokens = [token for paragraph in train for sentence in paragraph for token in sentence]
+    vocab = Vocab(tokens)
+    examples = PretrainingExamples(TokenizedText.from_paragraphs(held_out, vocab), vocab, 8, 40, fixed=True)
+    labels = [
+        vocab.to_tokens(b.mlm_labels[b.mlm_weights == 1]) for b in (examples.batch(0, i) for i in range(len(examples)))
+    ]
+    labels = [token for batch in labels for token in batch]
+    assert "<unk>" in labels and "t0w0" in labels
+    counts = Counter(tokens)
+    nats = [-math.log((counts[token] + 1) / (len(tokens) + len(vocab))) for token in labels]  # one more each
+    known = yardsticks(vocab, examples)
+    assert_close(known.unigram, sum(nats) / len(nats))
+    assert_close(known.unigram_accuracy, labels.count("t0w0") / len(labels))
+    assert_close(known.uniform, math.log(len(vocab)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_on_a_gpu_losses_and_evaluation_are_about_those_of_the_cpu():
+    examples, batch = batch_with_unused_slots(fixed=True)
+    net = small_net(examples)
+    wanted, wanted_evaluation = pretraining_losses(net, batch), evaluate(net, examples)
+    net.cuda()
+    for dtype, tolerance in ((torch.float32, 1e-2), (torch.bfloat16, 3e-2)):
+        got = pretraining_losses(net, batch.to("cuda"), dtype)
+        sum(got).backward()
+        for one, two in zip(got, wanted, strict=True):
+            assert_close(one.cpu(), two, rtol=tolerance, atol=0)
+    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+    assert_close(evaluate(net, examples).mlm_loss, wanted_evaluation.mlm_loss, rtol=1e-2, atol=0)

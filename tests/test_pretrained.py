@@ -1,0 +1,212 @@
+"""Checkpoints: writing, reading, and choosing between them."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from bert_tutorial import pretrained
+from bert_tutorial.model import BERTModel
+from bert_tutorial.pretrained import load_checkpoint, load_pretrained, save_checkpoint
+from bert_tutorial.representation import get_bert_encoding
+from bert_tutorial.vocabulary import Vocab
+
+VOCAB = Vocab("a crane is flying , a crane driver came — <unk> 鶴 \" '".split())
+TOKENS = ["a", "crane", "driver"]
+
+
+def small_net(seed=0, **changes):
+    torch.manual_seed(seed)
+    sizes = {"num_hiddens": 32, "ffn_num_hiddens": 48, "num_heads": 4, "num_layers": 3, "dropout": 0.1, "max_len": 20}
+    net = BERTModel(len(VOCAB), **sizes | changes)
+    with torch.no_grad():
+        for parameter in net.parameters():  # biases and scales too must be told apart
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return net
+
+
+def outputs(net):
+    token_ids = torch.tensor([[3, 6, 7, 2, 4, 8, 4, 1], [3, 9, 4, 5, 6, 7, 8, 4]])
+    segments = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 1, 1]])
+    with torch.no_grad():
+        return net(token_ids, segments, torch.tensor([7, 8]), torch.tensor([[1, 3], [2, 6]]))
+
+
+def test_what_is_read_is_what_was_written(tmp_path):
+    net = small_net()
+    path = tmp_path / "a" / "new" / "folder" / "net.safetensors"
+    save_checkpoint(path, net, VOCAB)
+    assert net.training  # saving changes nothing
+    again, vocab = load_checkpoint(str(path))
+    assert not any(module.training for module in again.modules())
+    assert again.config == net.config
+    for got, wanted in zip(outputs(again), outputs(net.eval()), strict=True):
+        assert_close(got, wanted, rtol=0, atol=0)
+    assert (vocab.itos, vocab.counts) == (VOCAB.itos, VOCAB.counts)
+    assert vocab[["crane", "鶴", "boat"]] == VOCAB[["crane", "鶴", "boat"]]
+    assert again.mlm.weight is again.encoder.embeddings.token.weight  # still one table, so it can be trained further
+    assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in again.parameters())
+
+
+def test_half_precision_takes_half_the_space(tmp_path):
+    net = small_net(num_hiddens=64, ffn_num_hiddens=256).eval()
+    paths = [tmp_path / "full.safetensors", tmp_path / "half.safetensors"]
+    save_checkpoint(paths[0], net, VOCAB)
+    save_checkpoint(paths[1], net, VOCAB, torch.float16)
+    full, half = (path.stat().st_size for path in paths)
+    assert 0.45 * full < half < 0.55 * full
+    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())  # the shared table is written once
+    again, _ = load_checkpoint(paths[1])
+    for got, wanted in zip(outputs(again), outputs(net), strict=True):
+        assert got.dtype == torch.float32
+        assert_close(got, wanted, rtol=0.01, atol=0.01)
+
+
+def test_the_card_is_written_beside_the_weights(tmp_path):
+    save_checkpoint(tmp_path / "net.safetensors", small_net(), VOCAB, corpus="bundled", steps="200")
+    with pretrained.safe_open(tmp_path / "net.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["card"]) == {"corpus": "bundled", "steps": "200"}
+
+
+@pytest.mark.parametrize("failing", ["save_file", "os.replace"])
+def test_a_writing_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, failing):
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, small_net(), VOCAB)
+    before = path.read_bytes()
+
+    def full_disk(tensors, part, metadata):
+        with open(part, "wb") as file:
+            file.write(before[:1000])
+        raise OSError(28, "No space left on device")
+
+    def no_rename(source, target):
+        raise PermissionError(13, "Permission denied")
+
+    if failing == "save_file":
+        monkeypatch.setattr(pretrained, "save_file", full_disk)
+    else:
+        monkeypatch.setattr(os, "replace", no_rename)
+    with pytest.raises(OSError):
+        save_checkpoint(path, small_net(seed=1), VOCAB)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_replaces_the_old_one(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, small_net(), VOCAB)
+    other = small_net(seed=1).eval()
+    save_checkpoint(path, other, VOCAB)
+    assert_close(outputs(load_checkpoint(path)[0])[0], outputs(other)[0], rtol=0, atol=0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def is_one_sentence(error, path):
+    text = str(error.value)
+    assert str(path) in text
+    assert "\n" not in text and len(text) - len(str(path)) < 300
+
+
+def test_a_missing_file(tmp_path):
+    for path in (tmp_path / "net.safetensors", tmp_path):  # nothing, and a folder
+        with pytest.raises(FileNotFoundError, match="^there is no checkpoint") as error:
+            load_checkpoint(path)
+        is_one_sentence(error, path)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "text", "header"])
+def test_a_damaged_file(tmp_path, damage):
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, small_net(), VOCAB)
+    whole = path.read_bytes()
+    damaged = {
+        "empty": b"",
+        "cut off": whole[:-100],
+        "text": b"once upon a time " * 9,
+        "header": whole[:8] + b"?" + whole[9:],
+    }
+    path.write_bytes(damaged[damage])
+    with pytest.raises(ValueError, match="is not a checkpoint of bert_tutorial") as error:
+        load_checkpoint(path)
+    is_one_sentence(error, path)
+
+
+def file_of(tmp_path, config=None, itos=None, counts=None, without=None):
+    """A checkpoint with something wrong in it."""
+    net = small_net()
+    about = {"config": config or vars(net.config), "itos": itos or VOCAB.itos, "counts": counts or VOCAB.counts}
+    tensors = {name: value for name, value in net.state_dict().items() if name not in ("mlm.weight", without)}
+    path = tmp_path / "net.safetensors"
+    save_file(tensors, path, metadata={name: json.dumps(value) for name, value in about.items()})
+    return path
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"config": {**vars(small_net().config), "num_layers": 4}},
+        {"config": {**vars(small_net().config), "vocab_size": len(VOCAB) + 1}},
+        {"config": {"hidden_size": 3}},
+        {"config": {**vars(small_net().config), "num_heads": 5}},
+        {"itos": ["the", "of", "and"]},
+        {"without": "nsp.output.bias"},
+        {"without": "encoder.embeddings.token.weight"},
+    ],
+)
+def test_a_file_with_something_else_in_it(tmp_path, wrong):
+    with pytest.raises(ValueError) as error:
+        load_checkpoint(file_of(tmp_path, **wrong))
+    assert "\n" not in str(error.value)
+
+
+def test_a_good_file_of_the_same_making(tmp_path):
+    load_checkpoint(file_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"format": "pt"}, {"config": "{}", "itos": "[]", "counts": "[]"}, {"config": "5"}]
+)
+def test_a_safetensors_file_of_another_kind(tmp_path, metadata):
+    path = tmp_path / "model.safetensors"
+    save_file({"bert.weight": torch.ones(3)}, path, metadata=metadata)
+    with pytest.raises(ValueError, match="is not a checkpoint of bert_tutorial") as error:
+        load_checkpoint(path)
+    is_one_sentence(error, path)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Where shipped and fresh networks are looked for, both empty."""
+    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "shipped", tmp_path / "cache"
+
+
+def test_the_fresh_network_is_preferred_and_named(folders):
+    shipped, cache = folders
+    old, new = small_net().eval(), small_net(seed=1).eval()
+    with pytest.raises(FileNotFoundError, match="no trained network for the corpus 'bundled' yet: run notebook 02"):
+        load_pretrained()
+    save_checkpoint(shipped / "bundled.safetensors", old, VOCAB)
+    net, vocab, which = load_pretrained()
+    assert "shipped" in which and "bundled" in which and vocab.itos == VOCAB.itos
+    assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(old, VOCAB, TOKENS), rtol=0, atol=0)
+    save_checkpoint(pretrained.fresh_path("bundled"), new, VOCAB)
+    assert cache in pretrained.fresh_path("bundled").parents
+    net, vocab, which = load_pretrained()
+    assert "notebook 02" in which and "shipped" not in which and "bundled" in which
+    assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0)
+
+
+def test_every_corpus_has_a_network_of_its_own(folders):
+    corpora = ("bundled", "wikitext-2", "some/text.txt")
+    for seed, corpus in enumerate(corpora):
+        save_checkpoint(pretrained.fresh_path(corpus), small_net(seed), VOCAB)
+    for seed, corpus in enumerate(corpora):
+        net, vocab, which = load_pretrained(corpus)
+        wanted = get_bert_encoding(small_net(seed), VOCAB, TOKENS)
+        assert_close(get_bert_encoding(net, vocab, TOKENS), wanted, rtol=0, atol=0)
+        assert corpus in which

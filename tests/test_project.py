@@ -1,0 +1,262 @@
+"""The project round the package: environment, versions, links, and how the notebooks are kept."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import bert_tutorial
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAX_CELL_LINES = 40
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+# Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on something that is wrong.
+
+
+def code_cells(notebook: dict) -> list[dict]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def cells_without_count(notebook: dict) -> list[str]:
+    """Sources of code cells that were never run: nbval would run them, but compare nothing."""
+    return [
+        source(cell)
+        for cell in code_cells(notebook)
+        if source(cell).strip() and "nbval-skip" not in tags(cell) and cell["execution_count"] is None
+    ]
+
+
+def stored_errors(notebook: dict) -> list[str]:
+    """Errors among the stored outputs, but for cells that are tagged to raise one."""
+    outputs = [out for c in code_cells(notebook) if "raises-exception" not in tags(c) for out in c["outputs"]]
+    return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
+
+
+def first_level_headings(notebook: dict) -> list[int]:
+    """For each first-level heading the number of its cell."""
+    return [
+        number
+        for number, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "markdown"
+        for _ in re.findall(r"^# ", re.sub(r"^```.*?^```", "", source(cell), flags=re.M | re.S), flags=re.M)
+    ]
+
+
+def defined_functions(code: str, top_level_only: bool = False) -> set[str]:
+    """Names that get a function or a class in this code: by def, by class, or by assigning a lambda."""
+    tree = ast.parse(code)
+    names = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return names
+
+
+def notebook_functions(notebook: dict) -> set[str]:
+    plain = TransformerManager().transform_cell  # %magic and !commands become Python
+    return set().union(*(defined_functions(plain(source(cell))) for cell in code_cells(notebook)))
+
+
+def public_functions(package: Path) -> set[str]:
+    modules = [defined_functions(path.read_text("utf-8"), top_level_only=True) for path in package.rglob("*.py")]
+    return {name for name in set().union(*modules) if not name.startswith("_")}
+
+
+def pinned(constraints: str) -> dict[str, str]:
+    """Package and exact version of each line of a constraints file."""
+    lines = [line for line in constraints.splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def unpinned(requirements: list[str], pins: dict[str, str]) -> list[str]:
+    """Requirements without an exact version, or with one that they do not allow."""
+    parsed = [Requirement(text) for text in requirements]
+    return [
+        str(r)
+        for r in parsed
+        if canonicalize_name(r.name) not in pins or not r.specifier.contains(pins[canonicalize_name(r.name)])
+    ]
+
+
+def all_requirements() -> list[str]:
+    return PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+
+
+def private_addresses(content: bytes) -> list[bytes]:
+    """Addresses that work on one machine only, or that choose a package index for everyone."""
+    patterns = [b"file:" + b"//", b"(extra-)?index" + b"-url", b"find" + b"-links", rb"/simple/?(?=[\"'\s])", rb"/whl/"]
+    return [found.group() for pattern in patterns for found in re.finditer(pattern, content)]
+
+
+def tracked_files() -> list[Path]:
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is not a git checkout, so there is no list of tracked files")
+    return [path for name in listed.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def broken_links(markdown: str, folder: Path) -> list[str]:
+    """Relative links and pictures that lead to nothing."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.S)
+    targets = re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    relative = [target.split("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)]
+    return [target for target in relative if not (folder / target).exists()]
+
+
+# The notebooks.
+
+
+@pytest.fixture
+def notebook(path) -> dict:
+    return json.loads(path.read_text("utf-8"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@each_notebook
+def test_every_cell_was_run_and_none_failed(notebook):
+    assert cells_without_count(notebook) == []
+    assert stored_errors(notebook) == []
+
+
+@each_notebook
+def test_cells_were_run_in_order_in_a_fresh_kernel(notebook):
+    counts = [cell["execution_count"] for cell in code_cells(notebook) if cell["execution_count"] is not None]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_no_widget_state_is_stored(notebook):
+    assert "widgets" not in notebook["metadata"]  # code hosts then refuse to show the notebook
+
+
+@each_notebook
+def test_the_notebook_defines_nothing_that_the_package_defines(notebook):
+    assert notebook_functions(notebook) & public_functions(ROOT / "bert_tutorial") == set()
+
+
+@each_notebook
+def test_one_first_level_heading_in_the_first_cell(notebook):
+    assert first_level_headings(notebook) == [0]
+
+
+@each_notebook
+def test_code_cells_are_short(notebook):
+    assert [source(c) for c in code_cells(notebook) if len(source(c).splitlines()) > MAX_CELL_LINES] == []
+
+
+# The environment.
+
+
+def test_conda_installs_what_pip_installs():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    assert environment["name"] == PROJECT["name"]
+    names = {re.split(r"[<>=]", dep)[0]: dep for dep in environment["dependencies"] if isinstance(dep, str)}
+    assert set(names) == {"python", "pip"}
+    assert names["python"].startswith("python" + PROJECT["requires-python"])
+    assert [dep["pip"] for dep in environment["dependencies"] if isinstance(dep, dict)] == [
+        ["-c constraints.txt", "-e .[lab,test]"]
+    ]
+    assert set(PROJECT["optional-dependencies"]) == {"lab", "test"}
+
+
+def test_every_dependency_has_an_exact_version_that_it_allows():
+    assert unpinned(all_requirements(), pinned((ROOT / "constraints.txt").read_text("utf-8"))) == []
+
+
+def test_exact_versions_are_those_of_no_special_build():
+    pins = pinned((ROOT / "constraints.txt").read_text("utf-8"))
+    assert [f"{name}=={version}" for name, version in pins.items() if "+" in version] == []
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert PROJECT["version"] == bert_tutorial.__version__ == citation["version"]
+
+
+# The files.
+
+
+def test_no_tracked_file_names_a_place_on_one_machine_or_a_package_index():
+    found = {str(path.relative_to(ROOT)): private_addresses(path.read_bytes()) for path in tracked_files()}
+    assert {name: addresses for name, addresses in found.items() if addresses} == {}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_relative_links_lead_somewhere(name):
+    assert broken_links((ROOT / name).read_text("utf-8"), ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_issue_forms_are_complete(path):
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert form["name"] and form["description"]
+    assert all(field["attributes"]["label"] for field in form["body"])
+
+
+# Each helper finds what it is for.
+
+BAD_NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "metadata": {}, "source": ["text\n", "# One\n", "```python\n", "# no\n", "```"]},
+        {"cell_type": "code", "metadata": {}, "source": ["x = 1"], "execution_count": None, "outputs": []},
+        {"cell_type": "markdown", "metadata": {}, "source": ["# Two\n", "## no"]},
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "source": ["%time 1\n", "def tokenize(): ...\n", "Vocab = lambda: 0\n", "mask = Vocab"],
+            "execution_count": 1,
+            "outputs": [{"output_type": "error", "ename": "E", "evalue": "bad", "traceback": []}],
+        },
+    ],
+    "metadata": {},
+}
+
+
+def test_the_helpers_find_bad_notebooks():
+    assert cells_without_count(BAD_NOTEBOOK) == ["x = 1"]
+    assert stored_errors(BAD_NOTEBOOK) == ["E: bad"]
+    assert first_level_headings(BAD_NOTEBOOK) == [0, 2]
+    assert notebook_functions(BAD_NOTEBOOK) == {"tokenize", "Vocab"}
+    assert {"tokenize", "Vocab", "train_bert"} <= public_functions(ROOT / "bert_tutorial")
+
+
+def test_the_helpers_find_missing_versions_broken_links_and_private_addresses(tmp_path):
+    pins = pinned("# a comment\na-b==1.0\nc==2.0+cpu\n")
+    assert pins == {"a-b": "1.0", "c": "2.0+cpu"}
+    assert unpinned(["A_b>=0.5", "a.b>=1.5", "d"], pins) == ["a.b>=1.5", "d"]
+    assert broken_links("[a](no.md#x) ![b](no.png) [c](#x) [d](https://e.org/f) `[g](h)`", tmp_path) == [
+        "no.md",
+        "no.png",
+    ]
+    for bad in ("file:" + "///a", "--extra-index" + "-url x", "https://e.org/simple" + "/ "):
+        assert private_addresses(bad.encode())
+    assert private_addresses(b"https://e.org a file: simple, /simpler") == []
