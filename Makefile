@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 		echo 'Making a Python environment in .venv'; \
 		$(PYTHON) -m venv --clear .venv || exit 1; \
 	fi
-	@touch .venv/.unfinished
+	@rm -f $@ && touch .venv/.unfinished
 	@echo 'Installing the packages named in pyproject.toml; the first time this takes minutes (PyTorch is large)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \

@@ -1,8 +1,23 @@
 """For tests and for notebooks run by nbval; it stands here, because pytest sees tests/conftest.py only from tests/."""
 
+import os
+import shutil
+import tempfile
+
+
+def pytest_configure(config):
+    """Downloads and freshly trained networks of a test run go into a folder of its own, not into yours."""
+    config.own_cache = tempfile.mkdtemp(prefix="bert_tutorial-") if "BERT_TUTORIAL_CACHE" not in os.environ else None
+    if config.own_cache:
+        os.environ["BERT_TUTORIAL_CACHE"] = config.own_cache
+
+
+def pytest_unconfigure(config):
+    if config.own_cache:
+        del os.environ["BERT_TUTORIAL_CACHE"]
+        shutil.rmtree(config.own_cache, ignore_errors=True)
+
 
 def pytest_itemcollected(item):
-    if hasattr(
-        item, "output_timeout"
-    ):  # a notebook cell: nbval waits only 5 s for each output, too short on a busy machine
+    if hasattr(item, "output_timeout"):  # a notebook's cell: nbval waits only 5 s for each output, too short here
         item.output_timeout = 60

@@ -42,13 +42,10 @@ def one_thread():
 def own_text(tmp_path, monkeypatch):
     """A folder with a text of its own, `own.txt`, where nothing of the user's is read or written."""
     draw = random.Random(0)
-    topics = [
-        "crane bird wing lake egg".split(),
-        "film actor plot role scene".split(),
-        "ship sea port sail crew".split(),
-    ]
-    sentence = lambda topic: " ".join(draw.choices(topic, k=draw.randint(4, 7))).capitalize() + "."  # noqa: E731
-    lines = [" ".join(sentence(topic) for _ in range(3)) for topic in draw.choices(topics, k=80)]
+    topics = ("crane bird wing lake egg", "film actor plot role scene", "ship sea port sail crew")
+    topics = [draw.choice(topics).split() for _ in range(80)]
+    paragraphs = [[draw.choices(topic, k=draw.randint(4, 7)) for _ in range(3)] for topic in topics]
+    lines = [" ".join(" ".join(words).capitalize() + "." for words in sentences) for sentences in paragraphs]
     (tmp_path / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     folders = ("BERT_TUTORIAL_CACHE", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
@@ -121,13 +118,17 @@ def test_an_error_in_the_thread_reaches_the_caller(examples, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for other processes")
+@pytest.mark.xfail(
+    sys.version_info < (3, 13), strict=False, reason="after Ctrl-C in Thread.join Python takes the thread for ended"
+)
 def test_ctrl_c_ends_the_run_and_the_network_can_be_used(own_text):
     script = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that was started in the background ignores it
 {LOAD}
 run = train_bert(train_iter, net, 100_000)
-print(run.state, len(run.history), tuple(get_bert_encoding(net, vocab, "a crane is flying".split()).shape))
+ended = run.wait(0) and run.held_out[-1][0] == len(run.history)  # the thread, too, has come to its end
+print(run.state, len(run.history), ended, tuple(get_bert_encoding(net, vocab, "a crane is flying".split()).shape))
 """
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -147,7 +148,7 @@ print(run.state, len(run.history), tuple(get_bert_encoding(net, vocab, "a crane 
     steps = re.fullmatch(r"Stopped after step (\d+) of 100000: the network keeps what .*", lines[0])[1]
     assert int(steps) >= 1
     assert lines[1].startswith("MLM loss") and lines[3].startswith("held-out:")
-    assert lines[4] == f"stopped {steps} (1, 6, 32)"
+    assert lines[4] == f"stopped {steps} True (1, 6, 32)"
 
 
 @pytest.fixture

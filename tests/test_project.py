@@ -107,7 +107,14 @@ def all_requirements() -> list[str]:
 
 def private_addresses(content: bytes) -> list[bytes]:
     """Addresses that work on one machine only, or that choose a package index for everyone."""
-    patterns = [b"file:" + b"//", b"(extra-)?index" + b"-url", b"find" + b"-links", rb"/simple/?(?=[\"'\s])", rb"/whl/"]
+    # Written in two parts, so that this file does not find itself.
+    patterns = [
+        b"file:" + b"//",
+        b"index" + b"-url",
+        b"find" + b"-links",
+        b"/sim" + rb"ple/?(?=[\"'\s])",
+        b"/wh" + b"l/",
+    ]
     return [found.group() for pattern in patterns for found in re.finditer(pattern, content)]
 
 
@@ -257,6 +264,6 @@ def test_the_helpers_find_missing_versions_broken_links_and_private_addresses(tm
         "no.md",
         "no.png",
     ]
-    for bad in ("file:" + "///a", "--extra-index" + "-url x", "https://e.org/simple" + "/ "):
+    for bad in ("file:" + "///a", "--extra-index" + "-url x", "https://e.org/sim" + "ple/ "):
         assert private_addresses(bad.encode())
     assert private_addresses(b"https://e.org a file: simple, /simpler") == []

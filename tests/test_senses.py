@@ -1,0 +1,90 @@
+"""Labelled senses, and whether vectors tell them apart."""
+
+import random
+
+import pytest
+import torch
+
+from bert_tutorial.corpus import Text, paragraphs
+from bert_tutorial.model import BERTModel
+from bert_tutorial.senses import labelled_occurrences, occurrence_vectors, sense_centroids, sense_scores
+from bert_tutorial.vocabulary import Vocab
+
+TEXT = "\n".join(
+    [
+        " = Crane ( bird ) : Wings = ",
+        " A crane flies . It is a grey crane . ",
+        " Nothing here . Nor here . ",
+        " = The harbour = ",
+        " A crane stands here unlabelled . So it is . ",
+        " = Crane ( machine ) = ",
+        " The load hangs . The crane lifts it . ",
+    ]
+)
+
+
+def test_occurrences_carry_the_sense_of_their_heading():
+    (word, occurrences), *others = labelled_occurrences(TEXT).items()
+    assert word == "crane" and not others
+    assert occurrences == [(0, 0, 1, "bird"), (0, 1, 4, "bird"), (3, 1, 1, "machine")]
+    read = paragraphs(TEXT)
+    assert all(read[o.paragraph][o.sentence][o.position] == "crane" for o in occurrences)
+
+
+def test_a_text_without_such_headings_has_no_labels():
+    assert labelled_occurrences(" = Robert <unk> = \n\n He ran ( fast ) . He fell . \n") == {}
+
+
+def sense_text(num_paragraphs, seed):
+    """ "x" among a words in one sense, among b words in the other."""
+    draw = random.Random(seed)
+    lines = []
+    for sense, letter in (("first", "a"), ("second", "b")):
+        lines.append(f" = X ( {sense} ) = ")
+        for _ in range(num_paragraphs):
+            words = [f"{letter}{draw.randint(0, 4)}" for _ in range(12)]
+            words[draw.randint(0, 3)] = words[draw.randint(6, 9)] = "x"
+            lines.append(f" {' '.join(words[:6])} . {' '.join(words[6:])} . ")
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def corpus():
+    text = Text("made up", sense_text(20, 0), sense_text(8, 1))
+    vocab = Vocab(token for p in paragraphs(text.train) for s in p for token in s)
+    return text, vocab
+
+
+def test_vectors_are_those_of_the_word_at_its_place(corpus):
+    text, vocab = corpus
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
+    occurrences = labelled_occurrences(text.train)["x"]
+    vectors = occurrence_vectors(net, vocab, text.train, occurrences)
+    assert vectors.shape == (80, 16) and net.training
+    paragraph = paragraphs(text.train)[occurrences[3].paragraph]
+    a = occurrences[3].sentence
+    tokens = ["<cls>", *paragraph[a], "<sep>", *paragraph[1 - a], "<sep>"]
+    segments = [0] * (len(paragraph[a]) + 2) + [1] * (len(paragraph[1 - a]) + 1)
+    with torch.no_grad():
+        encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.tensor([segments]))
+    torch.testing.assert_close(vectors[3], encoded[0, 1 + occurrences[3].position], rtol=1e-4, atol=1e-5)
+
+
+def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuffled(corpus, monkeypatch):
+    text, vocab = corpus
+    torch.manual_seed(0)
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32, dropout=0.0)
+    with torch.no_grad():  # word vectors that show which family a neighbour is of, and attention that is even
+        for token, number in ((t, i) for i, t in enumerate(vocab.itos)):
+            net.encoder.embeddings.token.weight[number, 0] += (
+                5.0 if token[0] == "a" else -5.0 if token[0] == "b" else 0.0
+            )
+        for block in net.encoder.blocks:
+            block.attention.query_key_value.weight[32:].copy_(torch.eye(16))
+            block.attention.output.weight.copy_(torch.eye(16))
+    (score,) = sense_scores(net, vocab, text).values()
+    assert score.accuracy == 1.0 and score.chance == 0.5 and score.num_held_out == 32
+    at_the_embeddings = sense_scores(net, vocab, text, layer=0)["x"]
+    assert at_the_embeddings.accuracy < 0.75  # before attention a word knows nothing of its neighbours
+    senses, centroids = sense_centroids(net, vocab, text.train, labelled_occurrences(text.train)["x"])
+    assert senses == ["first", "second"] and centroids.shape == (2, 16)

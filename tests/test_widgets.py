@@ -1,0 +1,140 @@
+"""The widgets, without a browser: what they compute, what they say to wrong input, and that they escape what is typed."""
+
+import time
+
+import pytest
+import torch
+
+from bert_tutorial.examples import PretrainingExamples, TokenizedText
+from bert_tutorial.model import BERTModel
+from bert_tutorial.vocabulary import Vocab
+from bert_tutorial.widgets import MaskExplorer, SentenceLab, TrainingPanel
+from bert_tutorial.widgets.mask_explorer import masked_example
+
+HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
+
+
+@pytest.fixture
+def vocab():
+    return Vocab("a crane is flying . a crane driver came he just left".split())
+
+
+@pytest.fixture
+def train_iter():
+    text = [[["a", "crane", "is", "flying"], ["it", "left"], ["he", "came", "home"]] for _ in range(30)]
+    vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
+    tokenized = TokenizedText.from_paragraphs(text, vocab)
+    valid = PretrainingExamples(tokenized, vocab, 16, 16, fixed=True)
+    return PretrainingExamples(tokenized, vocab, 16, 16, valid=valid)
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "this took too long"
+        time.sleep(0.02)
+
+
+def test_masked_example_tells_what_stood_there(vocab):
+    for seed in range(30):
+        tokens = masked_example(vocab, "a crane is flying", 0.5, seed)
+        assert [before for _, before, _ in tokens] == ["<cls>", "a", "crane", "is", "flying", "<sep>"]
+        assert sum(bool(fate) for *_, fate in tokens) == 3
+        for now, before, fate in tokens:
+            assert {"masked": now == "<mask>", "kept": now == before, "random": now != before, "": now == before}[fate]
+
+
+def test_mask_explorer_follows_the_slider_the_text_and_the_button(vocab):
+    explorer = MaskExplorer(vocab, "a crane is flying")
+    few = explorer.status.value
+    explorer.rate.value = 0.95
+    assert "4 to be predicted" in explorer.status.value and explorer.status.value != few
+    explorer.text.value = "he just left"
+    assert "just" in explorer.picture.value
+    pictures = set()
+    for _ in range(10):
+        explorer.again.click()
+        pictures.add(explorer.picture.value)
+    assert len(pictures) > 1
+
+
+def test_mask_explorer_keeps_the_picture_when_the_text_is_empty(vocab):
+    explorer = MaskExplorer(vocab, "a crane is flying")
+    before = explorer.picture.value
+    explorer.text.value = "   "
+    assert "Not possible" in explorer.status.value and "no word" in explorer.status.value
+    assert explorer.picture.value == before
+
+
+def test_what_is_typed_is_escaped(vocab):
+    explorer = MaskExplorer(vocab, HOSTILE)
+    lab = SentenceLab(BERTModel(len(vocab)), vocab, HOSTILE, HOSTILE)
+    for value in (explorer.picture.value, explorer.status.value, lab.status.value):
+        assert "<img" not in value and "<b>crane" not in value
+
+
+def test_sentence_lab_follows_text_and_layer(vocab):
+    torch.manual_seed(0)
+    lab = SentenceLab(BERTModel(len(vocab)), vocab)
+    pictures = [bytes(lab.picture.value)]
+    lab.layer.value = 0
+    pictures.append(bytes(lab.picture.value))
+    lab.text_b.value = "a blue crane left"
+    pictures.append(bytes(lab.picture.value))
+    assert len(set(pictures)) == 3 and all(p.startswith(b"\x89PNG") for p in pictures)
+    assert "read as &lt;unk&gt;: blue" in lab.status.value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "positions")]
+)
+def test_sentence_lab_keeps_the_picture_when_the_input_is_wrong(vocab, text, why):
+    lab = SentenceLab(BERTModel(len(vocab)), vocab)
+    before = lab.picture.value
+    lab.text_b.value = text
+    assert why in lab.status.value and lab.picture.value == before
+    lab.text_b.value = "he left"
+    assert "Not possible" not in lab.status.value and lab.picture.value != before
+
+
+def test_training_panel_trains_what_the_sliders_say(train_iter):
+    panel = TrainingPanel(train_iter, num_steps=10, num_heads=4, num_hiddens=16, ffn_num_hiddens=16)
+    panel.start.click()
+    assert panel.start.disabled
+    wait_for(lambda: not panel.start.disabled)
+    assert panel.net.config.num_heads == 4 and len(panel.run.history) == 10
+    assert (
+        bytes(panel.picture.value).startswith(b"\x89PNG")
+        and "finished after 10 steps with 4 heads" in panel.status.value
+    )
+
+
+def test_training_panel_stops_soon_and_can_start_again(train_iter):
+    panel = TrainingPanel(train_iter, num_hiddens=16, ffn_num_hiddens=16)
+    panel.steps.max = 100_000
+    panel.steps.value = 100_000
+    panel.start.click()
+    first = panel.run
+    panel.start.click()  # a second click, before the button is grey
+    assert panel.run is first
+    wait_for(lambda: len(panel.run.history) > 2)
+    panel.stop.click()
+    wait_for(lambda: not panel.start.disabled, seconds=10)
+    assert "stopped after" in panel.status.value and 2 < len(first.history) < 100_000
+    panel.steps.value = 5
+    panel.start.click()
+    wait_for(lambda: panel.run is not first and panel.run.state == "finished")
+
+
+def test_training_panel_shows_an_error(train_iter, monkeypatch):
+    from bert_tutorial import training
+
+    monkeypatch.setattr(training, "pretraining_losses", lambda *_: 1 / 0)
+    panel = TrainingPanel(train_iter, num_hiddens=16, ffn_num_hiddens=16)
+    panel.start.click()
+    wait_for(lambda: not panel.start.disabled)
+    assert "Not possible" in panel.status.value and "division" in panel.status.value
+
+
+def test_a_panel_has_a_text_to_stand_in_for_it(vocab):
+    assert MaskExplorer(vocab)._repr_mimebundle_()["text/plain"].startswith("Mask explorer")
