@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -99,6 +99,7 @@ def until(condition):
 # The recipe
 
 
+@settings(deadline=None)  # a time limit would be about the machine
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(1e-5, 0.9))
 def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, warmup, learning_rate):
     recipe = Recipe(num_steps=num_steps, warmup=warmup, learning_rate=learning_rate)
