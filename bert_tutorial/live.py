@@ -44,6 +44,9 @@ def train_bert(train_iter: PretrainingExamples, net: BERTModel, num_steps: int =
         run.stop()
         run.wait()
         print(f"Stopped after step {len(run.history)} of {num_steps}: the network keeps what it has learned so far.")
+    except BaseException:
+        run.stop()
+        raise
     view.close()
     if run.error is not None:
         raise run.error

@@ -5,6 +5,7 @@ Colours are safe for colour-blind readers, and every line also has a style of it
 
 import io
 import threading
+import warnings
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,7 +24,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def to_png(figure: Figure) -> bytes:
     """Draw a figure."""
-    with _drawing:
+    with _drawing, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a character that the font lacks is drawn as a box
         png = io.BytesIO()
         figure.canvas.print_png(png)
         return png.getvalue()
@@ -63,6 +65,7 @@ class LossPlot:
             held_out: `(step, Evaluation)` pairs.
             title: One line above both panels.
         """
+        history, held_out = list(history), list(held_out)  # as they are now: a run goes on while it is drawn
         steps = [step.step for step in history]
         for axes, field in ((self.mlm, "mlm_loss"), (self.nsp, "nsp_loss")):
             train, evaluated = self.lines[axes]
@@ -71,7 +74,7 @@ class LossPlot:
         losses = [step.mlm_loss for step in history] + [value.mlm_loss for _, value in held_out]
         if losses:
             self.mlm.set_ylim(min(5.0, *losses) - 0.3, max(10.5, *losses) + 0.3)
-        self.figure.suptitle(title, fontsize="small")
+        self.figure.suptitle(title, fontsize="small", parse_math=False)
         return to_png(self.figure)
 
 
@@ -116,7 +119,8 @@ def bars(groups: dict[str, dict[str, float]], ylabel: str, title: str = "", base
     axes.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0, parse_math=False)
     if baseline is not None:
         axes.axhline(baseline, color="black", linestyle="--", label=f"chance {baseline:.2f}")
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel(ylabel, parse_math=False)
     axes.set_title(title, fontsize="medium", parse_math=False)
-    axes.legend(fontsize="x-small", loc="lower right")
+    for label in axes.legend(fontsize="x-small", loc="lower right").get_texts():
+        label.set_parse_math(False)
     return to_png(figure)

@@ -1,5 +1,6 @@
 """Weights: saving and loading our own, and reading those of published BERTs."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -61,7 +62,10 @@ def load_checkpoint(path) -> tuple[BERTModel, Vocab]:
 
 def fresh_path(corpus) -> Path:
     """Where notebook 02 keeps the network it has trained, for notebook 03."""
-    name = corpus if corpus in ("bundled", "wikitext-2") else "own-text"
+    name = str(corpus)
+    if name not in ("bundled", "wikitext-2"):  # a file: its name, and enough of its path to tell it from its namesakes
+        path = Path(name).expanduser().resolve()
+        name = f"{path.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     return cache_dir() / "fresh" / f"{name}.safetensors"
 
 

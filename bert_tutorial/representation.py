@@ -101,7 +101,7 @@ def compare_tokens(
         Tokens of a (n of them), tokens of b (m), and their cosine similarities (n, m), special tokens left out.
 
     Raises:
-        ValueError: An empty text, or one that is too long; the message says which.
+        ValueError: An empty text (the message says which), or one that is too long for the network.
     """
     tokens, vectors = [], []
     for name, text in (("first", text_a), ("second", text_b)):
@@ -117,9 +117,14 @@ def word_vector(
     net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, tokens_b=None, layer: int = -1
 ) -> Tensor:
     """The vector (D,) of a word where it first occurs in `tokens`."""
+    return get_layers(net, vocab, tokens, tokens_b).vectors[layer, place_of(word, tokens)]
+
+
+def place_of(word: str, tokens: Sequence[str]) -> int:
+    """Position of a word in the network's input, where `<cls>` is at 0."""
     if word not in tokens:
         raise ValueError(f"{word!r} is not among the tokens {list(tokens)}")
-    return get_layers(net, vocab, tokens, tokens_b).vectors[layer, 1 + list(tokens).index(word)]
+    return 1 + list(tokens).index(word)
 
 
 def dropout_noise(
@@ -132,12 +137,12 @@ def dropout_noise(
     Returns:
         (repeats,), cosine similarity of pairs of encodings with dropout on.
     """
+    place = place_of(word, tokens)
     _, token_ids, segments = to_input(net, vocab, tokens)
-    place = 1 + list(tokens).index(word)
     was_training = net.training
     net.train()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed)
             encoded = net.encoder(token_ids.repeat(2 * repeats, 1), segments.repeat(2 * repeats, 1), None)
     finally:
@@ -173,7 +178,7 @@ def fill_mask(net: BERTModel, vocab: Vocab, text: str, num_guesses: int = 5) -> 
     with dropout_off(net):
         _, logits, _ = net(token_ids, segments, None, torch.tensor([places], device=token_ids.device))
     logits[..., : len(SPECIAL_TOKENS)] = float("-inf")
-    best = torch.softmax(logits[0], dim=-1).topk(num_guesses)
+    best = torch.softmax(logits[0], dim=-1).topk(min(num_guesses, len(vocab) - len(SPECIAL_TOKENS)))
     return [
         [Guess(vocab.to_tokens(number), probability) for number, probability in zip(*row, strict=True)]
         for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)

@@ -46,6 +46,10 @@ class Recipe:
             )
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"warmup is {self.warmup!r}, but must be a share of the steps, from 0 to 1")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay is {self.weight_decay!r}, but must be at least 0, for example 0.01")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm is {self.max_grad_norm!r}, but must be above 0, for example 1.0")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision is {self.precision!r}, but must be 'auto', 'bf16' or 'fp32'")
 
@@ -172,7 +176,7 @@ def train_steps(
             group["lr"] = recipe.learning_rate_at(step)
         net.train()
         # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32))
             optimizer.zero_grad(set_to_none=True)
             mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype)
@@ -212,10 +216,14 @@ class TrainingRun:
         self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} - {last}
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
+        self._ended = (
+            threading.Event()
+        )  # not Thread.is_alive: an interrupted join makes Python believe that it has ended
         self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
 
     def start(self) -> "TrainingRun":
         """Begin; returns at once."""
+        keep_memory()  # before the thread exists, so that it gets no arena of its own
         self._thread.start()
         return self
 
@@ -234,15 +242,14 @@ class TrainingRun:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most so long; True once it has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return self._ended.wait(seconds)
 
     @property
     def state(self) -> str:
-        """ "waiting", "running", "paused", "stopped", "failed" or "finished"."""
+        """Where the run stands: waiting, running, paused, stopped, failed or finished."""
         if self._thread.ident is None:
             return "waiting"
-        if self._thread.is_alive():
+        if not self._ended.is_set():
             return "running" if self._go_on.is_set() else "paused"
         if self.error is not None:
             return "failed"
@@ -273,6 +280,7 @@ class TrainingRun:
             self.error = error
         finally:
             self.net.train(was_training)
+            self._ended.set()
 
     def _evaluate(self, step: int, num_batches: int | None = None) -> None:
         if self.train_iter.valid is not None:

@@ -363,7 +363,7 @@ def test_mirror_down(monkeypatch, folder):
 
 
 def test_not_a_web_address(monkeypatch, folder):
-    for address in ("wikitext-2-v1.zip", "file:///tmp/x.zip", "http://", "http://[/x.zip"):
+    for address in ("wikitext-2-v1.zip", "file:" + "///tmp/x.zip", "http://", "http://[/x.zip"):
         monkeypatch.setenv(URL, address)
         assert_refused(folder, f"{address}: not a web address")
 

@@ -118,9 +118,6 @@ def test_an_error_in_the_thread_reaches_the_caller(examples, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for other processes")
-@pytest.mark.xfail(
-    sys.version_info < (3, 13), strict=False, reason="after Ctrl-C in Thread.join Python takes the thread for ended"
-)
 def test_ctrl_c_ends_the_run_and_the_network_can_be_used(own_text):
     script = f"""
 import signal

@@ -473,9 +473,6 @@ def test_a_pause_after_a_stop_does_not_hold_the_run():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pthread_kill")
-@pytest.mark.xfail(
-    sys.version_info < (3, 13), strict=True, reason="after Ctrl-C in Thread.join Python takes the thread for ended"
-)
 def test_an_interrupted_wait_does_not_take_the_run_for_ended():
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     examples = some_examples()

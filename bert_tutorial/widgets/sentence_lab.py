@@ -27,7 +27,7 @@ class SentenceLab(Panel):
         self.text_b = ipw.Text(text_b, description="Sentence 2", continuous_update=False, layout=WIDE)
         layers = net.config.num_layers
         self.layer = ipw.IntSlider(layers, min=0, max=layers, description="Layer", continuous_update=False)
-        self.picture = ipw.Image(format="png", layout=ipw.Layout(max_width="900px", object_fit="contain"))
+        self.picture = ipw.Image(format="png", layout=ipw.Layout(max_width="100%", align_self="flex-start"))
         self.status = ipw.HTML()
         super().__init__([self.text_a, self.text_b, slider_with_number(self.layer), self.status, self.picture])
         for control in (self.text_a, self.text_b, self.layer):
