@@ -111,15 +111,16 @@ def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor
     return torch.minimum(len_a, keep_a), torch.minimum(len_b, keep_b)
 
 
-def draw_pairs(text: TokenizedText, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_pairs(text: TokenizedText, generator: torch.Generator, span: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """A second sentence for every first one: half the time the next, half the time one from elsewhere.
 
     Args:
         text: The text, with at least two paragraphs.
         generator: Source of randomness.
+        span: How many sentences stand in for "a sentence". The next one then begins `span` sentences further.
 
     Returns:
-        `first`, `second` (sentence numbers) and `is_next` (0 or 1), each of shape (number of neighbouring sentences,).
+        `first`, `second` (sentence numbers) and `is_next` (0 or 1), each of shape (number of sentences that have a next,).
 
     Source: Devlin et al. 2019, section 3.1, task 2. Unlike in the document a drawn sentence is never of the same paragraph,
     where it could be the next one after all.
@@ -127,29 +128,39 @@ def draw_pairs(text: TokenizedText, generator: torch.Generator) -> tuple[Tensor,
     starts, ends = text.paragraph_starts[:-1], text.paragraph_starts[1:]
     paragraph_of = torch.repeat_interleave(torch.arange(len(starts)), ends - starts)
     num_sentences = len(paragraph_of)
-    first = torch.nonzero(paragraph_of[:-1] == paragraph_of[1:]).flatten()
+    first = torch.nonzero(paragraph_of[:-span] == paragraph_of[span:]).flatten()
     own_start, own_end = starts[paragraph_of[first]], ends[paragraph_of[first]]
     # A number among the sentences of the other paragraphs; those behind the own paragraph are moved past it.
     others = num_sentences - (own_end - own_start)
     drawn = (torch.rand(len(first), generator=generator, dtype=torch.float64) * others).long()
     drawn += torch.where(drawn >= own_start, own_end - own_start, 0)
     is_next = torch.randint(2, (len(first),), generator=generator)
-    return first, torch.where(is_next == 1, first + 1, drawn), is_next
+    return first, torch.where(is_next == 1, first + span, drawn), is_next
 
 
-def assemble(text: TokenizedText, first: Tensor, second: Tensor, max_len: int) -> tuple[Tensor, Tensor, Tensor]:
+def span_lengths(text: TokenizedText, sentence: Tensor, span: int = 1) -> Tensor:
+    """Tokens in `span` sentences from each given one on, or as many as its paragraph still has: (B,)."""
+    paragraph = torch.searchsorted(text.paragraph_starts, sentence, right=True) - 1
+    end = torch.minimum(sentence + span, text.paragraph_starts[paragraph + 1])
+    return text.sentence_starts[end] - text.sentence_starts[sentence]
+
+
+def assemble(
+    text: TokenizedText, first: Tensor, second: Tensor, max_len: int, span: int = 1
+) -> tuple[Tensor, Tensor, Tensor]:
     """Lay out `<cls> first <sep> second <sep>` for many pairs at once.
 
     Args:
         text: The text.
         first, second: (B,), sentence numbers.
         max_len: L, length of a row; longer pairs are truncated, shorter ones padded.
+        span: How many sentences stand in for "a sentence".
 
     Returns:
         `token_ids` (B, L), `segments` (B, L), `valid_lens` (B,).
     """
-    starts, lengths = text.sentence_starts[:-1], text.sentence_starts.diff()
-    len_a, len_b = truncated_lengths(lengths[first], lengths[second], max_len - 3)
+    starts = text.sentence_starts
+    len_a, len_b = truncated_lengths(span_lengths(text, first, span), span_lengths(text, second, span), max_len - 3)
     valid_lens = len_a + len_b + 3
     position = torch.arange(max_len)  # (L,)
     sep_a, sep_b = (len_a + 1)[:, None], (valid_lens - 1)[:, None]  # (B, 1)
@@ -215,24 +226,27 @@ class PretrainingExamples:
         batch_size: B. A text with fewer pairs gives one smaller batch an epoch; otherwise every batch is full.
         max_len: L, at least 5.
         mask_rate: Share of positions to predict. BERT's and the document's is 0.15; `num_slots`, P, is `max_len * mask_rate`.
+        span: Sentences in a segment. The document takes 1; BERT fills its segments with as much text as fits.
         seed: What all randomness comes from.
         fixed: True for the same batches every epoch, as evaluation wants.
         valid: Held-out examples that belong to these, if any.
     """
 
-    def __init__(self, text, vocab, batch_size, max_len, *, mask_rate=0.15, seed=0, fixed=False, valid=None):
-        for name, value, low in (("batch_size", batch_size, 1), ("max_len", max_len, 5)):
+    def __init__(self, text, vocab, batch_size, max_len, *, mask_rate=0.15, span=1, seed=0, fixed=False, valid=None):
+        for name, value, low in (("batch_size", batch_size, 1), ("max_len", max_len, 5), ("span", span, 1)):
             if not isinstance(value, int) or value < low:
                 raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
         if not 0 < mask_rate < 1:
             raise ValueError(f"mask_rate is {mask_rate!r}, but must lie between 0 and 1, for example 0.15")
         self.text, self.vocab, self.valid = text, vocab, valid
-        self.max_len, self.mask_rate, self.seed, self.fixed = max_len, mask_rate, seed, fixed
+        self.max_len, self.mask_rate, self.span, self.seed, self.fixed = max_len, mask_rate, span, seed, fixed
         self.num_slots = max(1, round(max_len * mask_rate))
         sentences_of = text.paragraph_starts.diff()
-        self.num_pairs = int((sentences_of - 1).clamp(min=0).sum())
+        self.num_pairs = int((sentences_of - span).clamp(min=0).sum())
         if self.num_pairs == 0 or len(sentences_of) < 2:
-            raise ValueError("a text needs at least two paragraphs, one of them with two sentences, to draw pairs from")
+            raise ValueError(
+                f"a text needs at least two paragraphs, one of them with {span + 1} sentences, to draw pairs from"
+            )
         self.batch_size = min(batch_size, self.num_pairs)
         self.epoch = 0
         self._pairs = (None, None)
@@ -257,12 +271,12 @@ class PretrainingExamples:
         """First sentence, second sentence and is_next of all pairs of an epoch, in the order of its batches."""
         if self._pairs[0] != epoch:
             generator = self.generator(epoch)
-            first, second, is_next = draw_pairs(self.text, generator)
-            lengths = self.text.sentence_starts.diff()
+            first, second, is_next = draw_pairs(self.text, generator, self.span)
             # Pairs of similar length stand together, so that a batch holds little padding (`Batch.trim`); which pairs of one
             # length come together, and the order of the batches, is random.
             order = torch.randperm(len(first), generator=generator)
-            pair_lengths = (lengths[first] + lengths[second]).clamp(max=self.max_len - 3)
+            pair_lengths = span_lengths(self.text, first, self.span) + span_lengths(self.text, second, self.span)
+            pair_lengths = pair_lengths.clamp(max=self.max_len - 3)
             kept = order[: len(self) * self.batch_size]
             kept = kept[pair_lengths[kept].argsort(stable=True)].view(len(self), self.batch_size)
             order = kept[torch.randperm(len(kept), generator=generator)].flatten()
@@ -274,14 +288,14 @@ class PretrainingExamples:
         epoch = 0 if self.fixed else epoch
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         first, second, is_next = (column[rows] for column in self.pairs(epoch))
-        token_ids, segments, valid_lens = assemble(self.text, first, second, self.max_len)
+        token_ids, segments, valid_lens = assemble(self.text, first, second, self.max_len, self.span)
         token_ids, positions, weights, labels = mask_tokens(
             token_ids, len(self.vocab), self.generator(epoch, index), self.mask_rate, self.num_slots
         )
         return Batch(token_ids, segments, valid_lens, positions, weights, labels, is_next)
 
 
-def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.15, min_freq=None, seed=0):
+def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.15, span=1, min_freq=None, seed=0):
     """The document's function: batches of pretraining examples, and the vocabulary.
 
     Args:
@@ -289,6 +303,7 @@ def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.
         max_len: L, positions in a row, special tokens included.
         corpus: "bundled", "wikitext-2", or the path of a UTF-8 text file.
         mask_rate: Share of tokens to predict in training. The held-out text is always measured at 0.15.
+        span: Sentences in a segment in training. The held-out text is always measured with 1, as in the document.
         min_freq: Rarer tokens become `<unk>`; None for the document's 5 on WikiText-2 and 2 elsewhere.
         seed: What pairs, order and masks follow from.
 
@@ -303,7 +318,9 @@ def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.
     min_freq = min_freq or (5 if corpus == "wikitext-2" else 2)
     train, valid, vocab = tokenized(corpus, min_freq)
     held_out = PretrainingExamples(valid, vocab, batch_size, max_len, seed=seed, fixed=True)
-    train_iter = PretrainingExamples(train, vocab, batch_size, max_len, mask_rate=mask_rate, seed=seed, valid=held_out)
+    train_iter = PretrainingExamples(
+        train, vocab, batch_size, max_len, mask_rate=mask_rate, span=span, seed=seed, valid=held_out
+    )
     return train_iter, vocab
 
 

@@ -37,7 +37,9 @@ class TrainingPanel(Panel):
         )
         self.start = ipw.Button(description="Start", button_style="primary")
         self.stop = ipw.Button(description="Stop", disabled=True)
-        self.picture = ipw.Image(format="png", layout=ipw.Layout(display="none", max_width="100%", align_self="flex-start"))
+        self.picture = ipw.Image(
+            format="png", layout=ipw.Layout(display="none", max_width="100%", align_self="flex-start")
+        )
         self.status = ipw.HTML()
         buttons = ipw.HBox([self.start, self.stop])
         super().__init__([slider_with_number(self.steps), self.heads, buttons, self.status, self.picture])
