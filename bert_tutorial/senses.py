@@ -123,9 +123,9 @@ def sense_scores(net: BERTModel, vocab: Vocab, text: Text, layer: int = -1) -> d
     train, valid = labelled_occurrences(text.train), labelled_occurrences(text.valid)
     scores = {}
     for word, held_out in valid.items():
-        senses, centroids = sense_centroids(net, vocab, text.train, train[word], layer)
-        if len(senses) < 2:
+        if len({occurrence.sense for occurrence in train.get(word, ())}) < 2:
             continue
+        senses, centroids = sense_centroids(net, vocab, text.train, train[word], layer)
         vectors = occurrence_vectors(net, vocab, text.valid, held_out, layer)
         nearest = torch.cdist(vectors, centroids).argmin(1).tolist()
         right = sum(senses[i] == occurrence.sense for i, occurrence in zip(nearest, held_out, strict=True))

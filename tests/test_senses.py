@@ -35,6 +35,16 @@ def test_a_text_without_such_headings_has_no_labels():
     assert labelled_occurrences(" = Robert <unk> = \n\n He ran ( fast ) . He fell . \n") == {}
 
 
+def test_a_word_that_only_one_split_names_has_no_score(corpus):
+    text, vocab = corpus
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
+    lonely = " = Y ( third ) = \n a1 y a2 . a3 a4 . \n"
+    assert list(sense_scores(net, vocab, Text("made up", text.train, text.valid + "\n" + lonely))) == ["x"]
+    assert list(sense_scores(net, vocab, Text("made up", text.train + "\n" + lonely, text.valid + "\n" + lonely))) == [
+        "x"
+    ]
+
+
 def sense_text(num_paragraphs, seed):
     """ "x" among a words in one sense, among b words in the other."""
     draw = random.Random(seed)
