@@ -27,10 +27,15 @@ def save_checkpoint(path, net: BERTModel, vocab: Vocab, dtype: torch.dtype = tor
         dtype: torch.float16 for half the size.
         **card: Anything else worth knowing, as strings.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in net.state_dict().items() if name != TIED}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
+    write_safetensors(path, tensors, about)
+
+
+def write_safetensors(path, tensors: dict[str, Tensor], about: dict) -> None:
+    """Write tensors and, as JSON, what there is to know about them; an interrupted writing leaves the old file whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         save_file(tensors, part, metadata={name: json.dumps(value) for name, value in about.items()})

@@ -127,29 +127,47 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
         net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
-def accumulate_gradients(net: BERTModel, batch: Batch, dtype: torch.dtype) -> tuple[float, float]:
+def accumulate_gradients(
+    net: BERTModel, batch: Batch, dtype: torch.dtype, process: int = 0, num_processes: int = 1
+) -> tuple[float, float]:
     """Add the gradients of a batch's losses to the network's, a part of the batch at a time.
 
     The sum is that of the whole batch at once, but what has to be remembered for the way back is a part's: less memory, and on
     a CPU most of it stays in the cache.
 
+    Args:
+        net, batch, dtype: As in `pretraining_losses`.
+        process, num_processes: Of several processes with the same batch, each takes its share of the rows; afterwards all hold
+            the gradients of the whole batch.
+
     Returns:
         MLM loss and NSP loss of the batch.
     """
     num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
-    totals = torch.zeros(2)
-    for part in batch.split(MICRO_BATCH):
+    own = Batch(*(field[process::num_processes] for field in batch))
+    totals = torch.zeros(2, device=batch.token_ids.device)
+    for part in own.split(MICRO_BATCH):
         mlm_loss, nsp_loss = pretraining_losses(net, part, dtype)
         shares = torch.stack(
             [mlm_loss * (part.mlm_weights.sum() / num_slots), nsp_loss * (len(part.nsp_labels) / num_pairs)]
         )
         shares.sum().backward()
-        totals += shares.detach().cpu()
+        totals += shares.detach()
+    if num_processes > 1:
+        for tensor in (totals, *(p.grad for p in net.parameters())):
+            torch.distributed.all_reduce(tensor)  # a sum over the processes
     return totals[0].item(), totals[1].item()
 
 
 def train_steps(
-    net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe, *, optimizer=None, first_step: int = 0
+    net: BERTModel,
+    train_iter: PretrainingExamples,
+    recipe: Recipe,
+    *,
+    optimizer=None,
+    first_step: int = 0,
+    process: int = 0,
+    num_processes: int = 1,
 ) -> Iterator[Step]:
     """Train, yielding after each step what it gave. Stop asking, and training stops; the network is usable at every yield.
 
@@ -159,6 +177,7 @@ def train_steps(
         recipe: How to train, and for how many steps.
         optimizer: From `make_optimizer`; a new one if None.
         first_step: Steps already done. Together with the network's and the optimizer's state this resumes a run exactly.
+        process, num_processes: Which of how many processes of one run this is (torch.distributed's rank and world size).
 
     Raises:
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
@@ -177,9 +196,9 @@ def train_steps(
         net.train()
         # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32))
+            torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32) + process)
             optimizer.zero_grad(set_to_none=True)
-            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype)
+            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, process, num_processes)
         length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
         if not math.isfinite(mlm_loss + nsp_loss + length.item()):
             raise FloatingPointError(

@@ -1,0 +1,146 @@
+"""Long pretraining runs from the command line: `python -m bert_tutorial.pretrain --corpus wikitext-2 --steps 5000 --out run`.
+
+Run the same command again, and it goes on where it was: from the last checkpoint, with the losses that an uninterrupted run
+would have had. Under `torchrun --nproc-per-node 2 -m bert_tutorial.pretrain ...` the processes share each batch.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from tqdm import tqdm
+
+from .examples import load_data_wiki
+from .losses import evaluate, yardsticks
+from .model import BERTModel
+from .pretrained import save_checkpoint, write_safetensors
+from .training import Recipe, make_optimizer, train_steps, try_all_gpus
+
+
+def parse_arguments(arguments=None) -> argparse.Namespace:
+    """The command line; every default is the recipe that was measured to work."""
+    parser = argparse.ArgumentParser(prog="python -m bert_tutorial.pretrain", description="Pretrain a small BERT.")
+    add = parser.add_argument
+    add("--corpus", default="bundled", help="bundled, wikitext-2, or the path of a UTF-8 text file")
+    add("--out", type=Path, required=True, help="folder for the checkpoint, the log and the network")
+    add("--steps", type=int, default=1000)
+    add("--batch-size", type=int, default=128)
+    add("--max-len", type=int, default=64)
+    add("--mask-rate", type=float, default=0.4)
+    add("--span", type=int, default=1, help="sentences in a segment")
+    add("--learning-rate", type=float, default=3e-3)
+    add("--dropout", type=float, default=0.0)
+    add("--layers", type=int, default=2)
+    add("--hidden", type=int, default=128)
+    add("--ffn", type=int, default=256)
+    add("--heads", type=int, default=2)
+    add("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    add("--seed", type=int, default=0)
+    add("--save-every", type=int, default=100, help="steps between checkpoints")
+    return parser.parse_args(arguments)
+
+
+def save_state(path: Path, net: BERTModel, optimizer, step: int, settings: dict) -> None:
+    """Write all that a run needs to go on: weights, optimizer and step; the rest follows from the settings."""
+    tensors = {f"net.{name}": p.detach() for name, p in net.named_parameters()}
+    for name, p in net.named_parameters():
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in optimizer.state[p].items()}
+    write_safetensors(path, tensors, {"step": step, "settings": settings})
+
+
+def load_state(path: Path, net: BERTModel, optimizer, settings: dict) -> int:
+    """Read what `save_state` wrote into a network and its optimizer.
+
+    Returns:
+        Steps done.
+
+    Raises:
+        ValueError: The run was begun with other settings.
+    """
+    with safe_open(path, "pt") as file:
+        about = {name: json.loads(value) for name, value in file.metadata().items()}
+        other = [f"{k} {v!r}, now {settings.get(k)!r}" for k, v in about["settings"].items() if v != settings.get(k)]
+        if other:
+            raise ValueError(f"the run in {path.parent} was begun with {'; '.join(other)}: use that, or another --out")
+        with torch.no_grad():
+            for name, p in net.named_parameters():
+                p.copy_(file.get_tensor(f"net.{name}"))
+                names = {key: f"optimizer.{name}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")}  # AdamW's
+                optimizer.state[p] = {key: file.get_tensor(names[key]).to(p.device) for key in names}
+    return about["step"]
+
+
+def main(arguments=None) -> None:
+    """Train, or go on training, and leave `network.safetensors` in the folder."""
+    options = parse_arguments(arguments)
+    settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "save_every")}
+    process, num_processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = try_all_gpus()[int(os.environ.get("LOCAL_RANK", 0)) if torch.cuda.is_available() else 0]
+    if num_processes > 1:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    train_iter, vocab = load_data_wiki(
+        options.batch_size,
+        options.max_len,
+        options.corpus,
+        mask_rate=options.mask_rate,
+        span=options.span,
+        seed=options.seed,
+    )
+    net = BERTModel(
+        len(vocab),
+        options.hidden,
+        options.ffn,
+        options.heads,
+        options.layers,
+        options.dropout,
+        max(64, options.max_len),
+    )
+    net.reset(torch.Generator().manual_seed(options.seed))
+    net.to(device)
+    recipe = Recipe(
+        num_steps=options.steps, learning_rate=options.learning_rate, precision=options.precision, seed=options.seed
+    )
+    optimizer = make_optimizer(net, recipe)
+    checkpoint, done = options.out / "checkpoint.safetensors", 0
+    if checkpoint.is_file():
+        done = load_state(checkpoint, net, optimizer, settings)
+        if process == 0:
+            print(f"going on after step {done} of {options.steps}")
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    began, log = time.time(), None
+    if process == 0:
+        log = (options.out / "log.jsonl").open("a")
+    steps = train_steps(
+        net, train_iter, recipe, optimizer=optimizer, first_step=done, process=process, num_processes=num_processes
+    )
+    for step in tqdm(steps, total=options.steps, initial=done, unit="step", disable=process > 0):
+        if process > 0:
+            continue
+        log.write(json.dumps(step._asdict()) + "\n")
+        if step.step % options.save_every == 0 or step.step == options.steps:
+            log.flush()
+            save_state(checkpoint, net, optimizer, step.step, settings)
+    if num_processes > 1:
+        torch.distributed.destroy_process_group()
+    if process == 0:
+        log.close()
+        held_out, known = evaluate(net, train_iter.valid), yardsticks(vocab, train_iter.valid)
+        card = settings | {"held_out": str(held_out), "yardsticks": str(known), "seconds": f"{time.time() - began:.0f}"}
+        save_checkpoint(options.out / "network.safetensors", net, vocab, torch.float16, **card)
+        print(f"held-out: {held_out}; {known}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last checkpoint")

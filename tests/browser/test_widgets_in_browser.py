@@ -1,0 +1,113 @@
+"""Our widgets, in a real JupyterLab: typed into, slid and clicked, and looked at."""
+
+import json
+import time
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+PREPARE = """import torch
+from bert_tutorial import BERTModel, load_data_wiki
+from bert_tutorial.widgets import MaskExplorer, SentenceLab, TrainingPanel
+torch.manual_seed(0)
+train_iter, vocab = load_data_wiki(64, 64)
+net = BERTModel(len(vocab)).eval()"""
+HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
+
+
+def open_with(lab, name: str, *sources: str) -> None:
+    """A notebook of these cells, run."""
+    cells = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
+        for i, source in enumerate((PREPARE, *sources))
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (lab.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
+    lab.open(name)
+    lab.run_all()
+    lab.wait_idle()
+
+
+def picture(lab) -> str:
+    return lab.page.locator(".jp-OutputArea img.widget-image").get_attribute("src")
+
+
+def wait_for_another_picture(lab, before: str) -> None:
+    lab.page.wait_for_function(
+        "before => document.querySelector('.jp-OutputArea img.widget-image').src !== before", arg=before
+    )
+
+
+def test_mask_explorer(lab, pictures):
+    open_with(lab, "explorer.ipynb", "MaskExplorer(vocab)")
+    page = lab.page
+    page.get_by_label("Sentence").fill("a crane is flying over the wet field")
+    page.get_by_label("Sentence").press("Enter")
+    page.get_by_text("10 tokens, 2 to be predicted").wait_for()
+    page.get_by_label("Mask rate").fill("0.5")
+    page.get_by_label("Mask rate").press("Enter")
+    page.get_by_text("10 tokens, 5 to be predicted").wait_for()
+    handle = page.locator(".widget-hslider .noUi-handle")
+    handle.focus()
+    for _ in range(4):
+        handle.press("ArrowRight")
+    page.get_by_text("10 tokens, 7 to be predicted").wait_for()
+    page.get_by_label("Sentence").fill("   ")
+    page.get_by_label("Sentence").press("Enter")
+    page.get_by_text("there is no word in this text").wait_for()
+    page.get_by_label("Sentence").fill(HOSTILE)
+    page.get_by_label("Sentence").press("Enter")
+    page.get_by_text("onerror").first.wait_for()
+    lab.screenshot(pictures / "mask_explorer.png")
+    assert page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    assert lab.errors() == []
+
+
+def test_sentence_lab(lab, pictures):
+    open_with(lab, "lab.ipynb", "SentenceLab(net, vocab)")
+    page, before = lab.page, picture(lab)
+    page.get_by_label("Sentence 2").fill("the crane lifted a heavy load")
+    page.get_by_label("Sentence 2").press("Enter")
+    wait_for_another_picture(lab, before)
+    before = picture(lab)
+    page.get_by_label("Layer").fill("0")
+    page.get_by_label("Layer").press("Enter")
+    wait_for_another_picture(lab, before)
+    lab.screenshot(pictures / "sentence_lab.png")
+    before = picture(lab)
+    page.get_by_label("Sentence 1").fill("")
+    page.get_by_label("Sentence 1").press("Enter")
+    page.get_by_text("the first text has no word in it").wait_for()
+    assert picture(lab) == before
+    page.get_by_label("Sentence 1").fill(HOSTILE)
+    page.get_by_label("Sentence 1").press("Enter")
+    page.get_by_text("read as <unk>").wait_for()
+    assert page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    assert lab.errors() == []
+
+
+def test_training_panel_starts_stops_and_starts_again(lab, pictures):
+    open_with(lab, "panel.ipynb", "panel = TrainingPanel(train_iter)\npanel")
+    page = lab.page
+    page.get_by_label("Steps").fill("500")
+    page.get_by_label("Steps").press("Enter")
+    heads = page.locator(".widget-hslider .noUi-handle").nth(1)
+    heads.focus()
+    heads.press("ArrowRight")  # from 2 heads to 4
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_function("() => /step [1-9]\\d* of 500/.test(document.body.innerText)")
+    page.locator(".jp-OutputArea img.widget-image").wait_for()
+    assert page.get_by_role("button", name="Start").is_disabled()
+    lab.screenshot(pictures / "training_panel.png")
+    clicked = time.monotonic()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("stopped after").wait_for(timeout=20_000)
+    assert time.monotonic() - clicked < 20
+    assert "4 heads" in lab.texts()[1]
+    page.get_by_label("Steps").fill("5")
+    page.get_by_label("Steps").press("Enter")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("finished after 5 steps with 4 heads").wait_for()
+    assert lab.errors() == []

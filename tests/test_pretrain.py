@@ -1,0 +1,99 @@
+"""Long runs from the command line: killed at any moment, gone on with, and shared between processes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bert_tutorial.pretrained import load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["--batch-size", "16", "--max-len", "24", "--hidden", "16", "--ffn", "16", "--save-every", "5"]
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    draw = random.Random(0)
+    lines = []
+    for i in range(60):
+        words = [f"{'ab'[i % 2]}{draw.randint(0, 30)}" for _ in range(40)]
+        lines.append(". ".join(" ".join(words[k : k + 8]) for k in range(0, 40, 8)) + ".")
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def command(text_file, out, steps, *more, launcher=("-m", "bert_tutorial.pretrain")):
+    return [sys.executable, *launcher, "--corpus", text_file, "--out", out, "--steps", str(steps), *SMALL, *more]
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def run(*args, **kwargs):
+    return subprocess.run(list(map(str, command(*args, **kwargs))), env=environment(), capture_output=True, text=True)
+
+
+def losses(out: Path) -> dict[int, tuple[float, float]]:
+    """Losses by step; of a step done twice, the later."""
+    steps = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines() if line.endswith("}")]
+    return {step["step"]: (step["mlm_loss"], step["nsp_loss"]) for step in steps}
+
+
+def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run(text_file, whole, 120, "--dropout", "0.2")
+    assert done.returncode == 0, done.stderr
+    args = list(map(str, command(text_file, broken, 120, "--dropout", "0.2")))
+    process = subprocess.Popen(args, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (broken / "checkpoint.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (broken / "network.safetensors").exists()
+    again = run(text_file, broken, 120, "--dropout", "0.2")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step" in again.stdout
+    assert losses(broken) == losses(whole) and len(losses(whole)) == 120
+    assert (broken / "network.safetensors").read_bytes()[-1000:] == (whole / "network.safetensors").read_bytes()[-1000:]
+    net, vocab = load_checkpoint(whole / "network.safetensors")
+    assert net.config.num_hiddens == 16 and "a1" in vocab
+
+
+def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
+    assert run(text_file, tmp_path / "out", 5).returncode == 0
+    refused = run(text_file, tmp_path / "out", 5, "--seed", "1")
+    assert refused.returncode == 1
+    assert "was begun with seed '0', now '1'" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--heads", "3"], "num_heads is 3"),
+        (["--learning-rate", "7"], "learning_rate is 7"),
+        (["--span", "9"], "10 sentences"),
+    ],
+)
+def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
+    refused = run(text_file, tmp_path / "out", 5, *more)
+    assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
+    assert run(text_file, tmp_path / "one", 20, "--precision", "fp32").returncode == 0
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bert_tutorial.pretrain")
+    two = run(text_file, tmp_path / "two", 20, "--precision", "fp32", launcher=launcher)
+    assert two.returncode == 0, two.stderr[-3000:]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(two) == 20
+    for step in one:
+        assert two[step] == pytest.approx(one[step], abs=2e-4)
