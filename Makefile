@@ -23,7 +23,7 @@ notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser format execute clean
+.PHONY: help setup lab test lint unit notebooks browser format execute bench levers growth pretrain clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -82,6 +82,25 @@ execute: $(READY) ## run every notebook and store its outputs; look at them befo
 		--ExecutePreprocessor.kernel_name=python3 --ExecutePreprocessor.skip_cells_with_tag=nbval-skip \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.coalesce_streams=True \
 		notebooks/*.ipynb; status=$$?; $(NBSTRIPOUT) notebooks/*.ipynb && exit $$status
+
+# The peers that `bench` compares with live in an environment of their own. d2l pins old versions of its dependencies, so it is
+# installed without them.
+PEERS := benchmarks/.venv/.ready
+$(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable . --requirement benchmarks/requirements.txt
+	benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps d2l==1.0.3
+	@touch $@
+
+bench: $(PEERS) ## compare speed and memory with d2l and transformers on WikiText-2; writes benchmarks/README.md
+	benchmarks/.venv/bin/python benchmarks/bench.py $(ARGS)
+
+levers: $(PEERS) ## measure what each way of saving time gives
+	benchmarks/.venv/bin/python benchmarks/levers.py $(ARGS)
+
+growth: $(PEERS) ## measure how cost grows with each size
+	benchmarks/.venv/bin/python benchmarks/growth.py $(ARGS)
 
 clean: ## remove what the verbs above leave behind; .venv stays
 	rm -rf .jupyter .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results

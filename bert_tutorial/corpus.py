@@ -48,11 +48,12 @@ class Text(NamedTuple):
     valid: str  # the paragraphs held out
 
 
-def read_text(corpus: str | Path = "bundled") -> Text:
+def read_text(corpus: "str | Path | Text" = "bundled") -> Text:
     """Read one of the three kinds of text.
 
     Args:
-        corpus: "bundled"; "wikitext-2", which is downloaded the first time; or the path of a UTF-8 text file of yours.
+        corpus: "bundled"; "wikitext-2", which is downloaded the first time; or the path of a UTF-8 text file of yours. A `Text`
+            is given back as it is.
 
     Returns:
         The text, split into training and validation.
@@ -62,6 +63,8 @@ def read_text(corpus: str | Path = "bundled") -> Text:
         ValueError: Your file cannot be used; the message says what would be right.
         OSError: `corpus` is a folder, or WikiText-2 cannot be had (see `read_wikitext2`).
     """
+    if isinstance(corpus, Text):
+        return corpus
     if corpus == "bundled":
         return Text("bundled", *((BUNDLED / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid")))
     if corpus == "wikitext-2":

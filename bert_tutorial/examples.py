@@ -301,7 +301,7 @@ def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.
     Args:
         batch_size: B, sentence pairs in a batch.
         max_len: L, positions in a row, special tokens included.
-        corpus: "bundled", "wikitext-2", or the path of a UTF-8 text file.
+        corpus: "bundled", "wikitext-2", the path of a UTF-8 text file, or a `Text`.
         mask_rate: Share of tokens to predict in training. The held-out text is always measured at 0.15.
         span: Sentences in a segment in training. The held-out text is always measured with 1, as in the document.
         min_freq: Rarer tokens become `<unk>`; None for the document's 5 on WikiText-2 and 2 elsewhere.

@@ -30,7 +30,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     """The same loss, which never walks the (N, V) logits more often than it must.
 
     The gradient of cross-entropy is softmax minus one-hot: known as soon as the loss is. So both are computed together, for
-    1,024 rows at a time, in one reused block of memory, where autograd would keep (N, V) numbers and walk them again and again.
+    512 rows at a time, in one reused block of memory, where autograd would keep (N, V) numbers and walk them again and again.
     """
 
     CHUNK = 512

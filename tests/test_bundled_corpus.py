@@ -19,8 +19,8 @@ def test_nothing_is_wrong(measured):
 
 def test_size_and_variety(measured):
     figures, _, _ = measured
-    assert figures["words"] >= 10_000
-    assert figures["words with two senses"] >= 2
+    assert figures["words"] >= 120_000
+    assert figures["words with two senses"] >= 32
     assert figures["5-grams in more than one article"] <= 0.03
     assert 0.05 < figures["sentences below 9 words"] and 0.05 < figures["sentences above 20 words"]
     assert 0.08 < figures["paragraphs held out"] < 0.12

@@ -4,10 +4,19 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_tutorial.corpus import Text, paragraphs
 from bert_tutorial.model import BERTModel
-from bert_tutorial.senses import labelled_occurrences, occurrence_vectors, sense_centroids, sense_scores
+from bert_tutorial.senses import (
+    Pseudowords,
+    labelled_occurrences,
+    occurrence_vectors,
+    sense_centroids,
+    sense_scores,
+    window,
+)
 from bert_tutorial.vocabulary import Vocab
 
 TEXT = "\n".join(
@@ -71,13 +80,51 @@ def test_vectors_are_those_of_the_word_at_its_place(corpus):
     occurrences = labelled_occurrences(text.train)["x"]
     vectors = occurrence_vectors(net, vocab, text.train, occurrences)
     assert vectors.shape == (80, 16) and net.training
-    paragraph = paragraphs(text.train)[occurrences[3].paragraph]
-    a = occurrences[3].sentence
-    tokens = ["<cls>", *paragraph[a], "<sep>", *paragraph[1 - a], "<sep>"]
-    segments = [0] * (len(paragraph[a]) + 2) + [1] * (len(paragraph[1 - a]) + 1)
-    with torch.no_grad():
-        encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.tensor([segments]))
-    torch.testing.assert_close(vectors[3], encoded[0, 1 + occurrences[3].position], rtol=1e-4, atol=1e-5)
+    for number in (0, 3):
+        first, second = paragraphs(text.train)[occurrences[number].paragraph]
+        tokens = ["<cls>", *first, "<sep>", *second, "<sep>"]
+        segments = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+        place = occurrences[number].position + (1 if occurrences[number].sentence == 0 else len(first) + 2)
+        assert tokens[place] == "x"
+        with torch.no_grad():
+            encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.tensor([segments]))
+        torch.testing.assert_close(vectors[number], encoded[0, place], rtol=1e-4, atol=1e-5)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.data())
+def test_a_window_is_a_stretch_of_whole_sentences_that_cannot_be_wider(lengths, data):
+    paragraph = [["x"] * length for length in lengths]
+    sentence = data.draw(st.integers(0, len(lengths) - 1))
+    budget = data.draw(st.integers(1, 100))
+    begin, end = window(paragraph, sentence, budget)
+    assert 0 <= begin <= sentence < end <= len(paragraph)
+    if end - begin > 1:
+        assert sum(lengths[begin:end]) <= budget
+    assert begin == 0 or end == len(paragraph) or sum(lengths[begin - 1 : end + 1]) > budget
+
+
+def test_pseudowords_merge_what_only_context_can_tell():
+    draw = random.Random(0)
+    words = ["River", "song", "storm", "album", "tree", "road"]
+    train, valid = (
+        "\n".join(f" {' '.join(draw.choices(words, k=8))} . {' '.join(draw.choices(words, k=8))} . " for _ in range(n))
+        for n in (30, 10)
+    )
+    merged = Pseudowords(Text("made up", train, valid), num_pairs=2, lowest=3, highest=1000, seed=1)
+    assert len({word for pair in merged.pairs for word in pair}) == 4
+    for part, original in ((merged.text.train, train), (merged.text.valid, valid)):
+        read, before = paragraphs(part), paragraphs(original)
+        labels = merged.labels(part)
+        assert len(labels) == 2
+        for word, found in labels.items():
+            assert word not in original and {o.sense for o in found} == set(word.split("|"))
+            for o in found:
+                assert read[o.paragraph][o.sentence][o.position] == word
+                assert before[o.paragraph][o.sentence][o.position] == o.sense
+            tokens = [token for paragraph in read for sentence in paragraph for token in sentence]
+            assert tokens.count(word) == len(found) and not set(word.split("|")) & set(tokens)
+    with pytest.raises(ValueError, match="50 pairs need 100 words"):
+        Pseudowords(Text("made up", train, valid), num_pairs=50)
 
 
 def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuffled(corpus, monkeypatch):
