@@ -102,6 +102,15 @@ levers: $(PEERS) ## measure what each way of saving time gives
 growth: $(PEERS) ## measure how cost grows with each size
 	benchmarks/.venv/bin/python benchmarks/growth.py $(ARGS)
 
+# Interrupted, it goes on from the last checkpoint. The options are what the search in benchmarks/README.md found.
+pretrain: $(READY) ## make the networks that come with the package again, from nothing
+	$(BIN)/python -m bert_tutorial.pretrain --corpus bundled --out .pretrain/bundled
+	$(BIN)/python -m bert_tutorial.pretrain --corpus wikitext-2 --steps 6000 --out .pretrain/wikitext-2
+	@mkdir -p bert_tutorial/data/checkpoints; for corpus in bundled wikitext-2; do \
+		cp .pretrain/$$corpus/network.safetensors bert_tutorial/data/checkpoints/$$corpus.safetensors && \
+		cp .pretrain/$$corpus/model_card.md bert_tutorial/data/checkpoints/$$corpus.md || exit 1; \
+	done
+
 clean: ## remove what the verbs above leave behind; .venv stays
-	rm -rf .jupyter .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results
+	rm -rf .jupyter .pretrain .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results
 	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

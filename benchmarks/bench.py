@@ -7,8 +7,6 @@ each of which all programs ran one after the other.
 import argparse
 import importlib.metadata
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,26 +16,12 @@ import torch
 from programs import BATCH_SIZE, MAX_LEN, SIZES
 
 from bert_tutorial import load_data_wiki
+from bert_tutorial.pretrain import machine
 
 HERE = Path(__file__).parent
 PROGRAMS = ("ours", "d2l", "transformers")
 GIGA = 1e9
-
-
-def machine() -> str:
-    """What ran this, in one line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    isa = torch.backends.cpu.get_cpu_capability()
-    bf16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
-    return (
-        f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {isa} {bf16} bf16, {platform.system()}, "
-        f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    )
+MACHINE = machine(torch.device("cpu"))
 
 
 def run(name: str, seconds: float, **changes) -> dict:
@@ -97,10 +81,10 @@ def main() -> None:
 
     rate = max(results["matrix_rate"] for results in rounds)
     versions = {name: importlib.metadata.version(name) for name in ("torch", "d2l", "transformers")}
-    summary = {"machine": machine(), "versions": versions, "matrix_rate": rate, "operations_per_pair": operations}
+    summary = {"machine": MACHINE, "versions": versions, "matrix_rate": rate, "operations_per_pair": operations}
     roofline = rate / operations
     lines = [
-        f"{machine()}; {options.rounds} rounds of {options.seconds:.0f} s. Matrix products in bf16: {rate / GIGA:.0f} GFLOP/s, "
+        f"{MACHINE}; {options.rounds} rounds of {options.seconds:.0f} s. Matrix products in bf16: {rate / GIGA:.0f} GFLOP/s, "
         f"which would be {roofline:.0f} pairs/s ({operations / 1e6:.0f} MFLOP each).",
         "",
         "| program | sentence pairs/s | ours is faster by | peak memory | share of the roofline |",

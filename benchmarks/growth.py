@@ -5,7 +5,7 @@ import json
 import matplotlib
 
 matplotlib.use("Agg")
-from bench import HERE, machine, put_into_readme, run
+from bench import HERE, MACHINE, put_into_readme, run
 from matplotlib import pyplot as plt
 
 # For each panel the changes to the document's network, L = 64, batch 512. Longer rows hold more sentences: `span` fills them.
@@ -32,7 +32,7 @@ def main() -> None:
             results[name][value] = run("ours", SECONDS, **changes)
             print(name, value, results[name][value], flush=True)
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "growth.json").write_text(json.dumps({"machine": machine(), **results}, indent=1) + "\n")
+    (HERE / "results" / "growth.json").write_text(json.dumps({"machine": MACHINE, **results}, indent=1) + "\n")
 
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
     for axis, (name, points) in zip(axes.flat, results.items(), strict=True):
@@ -45,7 +45,7 @@ def main() -> None:
         axis.set_ylabel("sentence pairs/s", color="C0")
         memory.set_ylabel("peak memory, GB", color="C1")
     figure.savefig(HERE / "growth.png", dpi=80)
-    lines = [f"{machine()}.", "", "| changed | value | sentence pairs/s | peak memory |", "|---|---|---|---|"]
+    lines = [f"{MACHINE}.", "", "| changed | value | sentence pairs/s | peak memory |", "|---|---|---|---|"]
     for name, points in results.items():
         for value, point in points.items():
             lines.append(

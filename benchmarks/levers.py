@@ -7,7 +7,7 @@ import sys
 
 import programs
 import torch
-from bench import HERE, machine, put_into_readme
+from bench import HERE, MACHINE, put_into_readme
 from torch.nn import functional as F
 
 from bert_tutorial import examples, losses, model, training
@@ -100,12 +100,12 @@ def main() -> None:
         rounds.append({lever: run(lever) for lever in ("all", *LEVERS)})
         print(f"round {number + 1} of {ROUNDS} done", flush=True)
     lines = [
-        f"{machine()}; medians of {ROUNDS} rounds.",
+        f"{MACHINE}; medians of {ROUNDS} rounds.",
         "",
         "| without this | sentence pairs/s | so it speeds training up by | peak memory |",
         "|---|---|---|---|",
     ]
-    summary = {"machine": machine(), "rounds": rounds}
+    summary = {"machine": MACHINE, "rounds": rounds}
     for lever in ("all", *LEVERS):
         speed, memory = (
             statistics.median(results[lever][name] for results in rounds)

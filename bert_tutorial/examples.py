@@ -111,13 +111,16 @@ def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor
     return torch.minimum(len_a, keep_a), torch.minimum(len_b, keep_b)
 
 
-def draw_pairs(text: TokenizedText, generator: torch.Generator, span: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def draw_pairs(
+    text: TokenizedText, generator: torch.Generator, span: int = 1, next_share: float = 0.5
+) -> tuple[Tensor, Tensor, Tensor]:
     """A second sentence for every first one: half the time the next, half the time one from elsewhere.
 
     Args:
         text: The text, with at least two paragraphs.
         generator: Source of randomness.
         span: How many sentences stand in for "a sentence". The next one then begins `span` sentences further.
+        next_share: How often the second is the next one.
 
     Returns:
         `first`, `second` (sentence numbers) and `is_next` (0 or 1), each of shape (number of sentences that have a next,).
@@ -134,7 +137,7 @@ def draw_pairs(text: TokenizedText, generator: torch.Generator, span: int = 1) -
     others = num_sentences - (own_end - own_start)
     drawn = (torch.rand(len(first), generator=generator, dtype=torch.float64) * others).long()
     drawn += torch.where(drawn >= own_start, own_end - own_start, 0)
-    is_next = torch.randint(2, (len(first),), generator=generator)
+    is_next = (torch.rand(len(first), generator=generator) < next_share).long()
     return first, torch.where(is_next == 1, first + span, drawn), is_next
 
 
@@ -227,19 +230,37 @@ class PretrainingExamples:
         max_len: L, at least 5.
         mask_rate: Share of positions to predict. BERT's and the document's is 0.15; `num_slots`, P, is `max_len * mask_rate`.
         span: Sentences in a segment. The document takes 1; BERT fills its segments with as much text as fits.
+        next_share: How often the second sentence is the next one, 0.5 in BERT. With 1 there is nothing to tell apart, and
+            training leaves the next-sentence loss out.
         seed: What all randomness comes from.
         fixed: True for the same batches every epoch, as evaluation wants.
         valid: Held-out examples that belong to these, if any.
     """
 
-    def __init__(self, text, vocab, batch_size, max_len, *, mask_rate=0.15, span=1, seed=0, fixed=False, valid=None):
+    def __init__(
+        self,
+        text: TokenizedText,
+        vocab: Vocab,
+        batch_size: int,
+        max_len: int,
+        *,
+        mask_rate: float = 0.15,
+        span: int = 1,
+        next_share: float = 0.5,
+        seed: int = 0,
+        fixed: bool = False,
+        valid: "PretrainingExamples | None" = None,
+    ):
         for name, value, low in (("batch_size", batch_size, 1), ("max_len", max_len, 5), ("span", span, 1)):
             if not isinstance(value, int) or value < low:
                 raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
         if not 0 < mask_rate < 1:
             raise ValueError(f"mask_rate is {mask_rate!r}, but must lie between 0 and 1, for example 0.15")
+        if not 0 <= next_share <= 1:
+            raise ValueError(f"next_share is {next_share!r}, but must be from 0 to 1; BERT's is 0.5")
         self.text, self.vocab, self.valid = text, vocab, valid
-        self.max_len, self.mask_rate, self.span, self.seed, self.fixed = max_len, mask_rate, span, seed, fixed
+        self.max_len, self.mask_rate, self.span, self.next_share = max_len, mask_rate, span, next_share
+        self.seed, self.fixed = seed, fixed
         self.num_slots = max(1, round(max_len * mask_rate))
         sentences_of = text.paragraph_starts.diff()
         self.num_pairs = int((sentences_of - span).clamp(min=0).sum())
@@ -271,7 +292,7 @@ class PretrainingExamples:
         """First sentence, second sentence and is_next of all pairs of an epoch, in the order of its batches."""
         if self._pairs[0] != epoch:
             generator = self.generator(epoch)
-            first, second, is_next = draw_pairs(self.text, generator, self.span)
+            first, second, is_next = draw_pairs(self.text, generator, self.span, self.next_share)
             # Pairs of similar length stand together, so that a batch holds little padding (`Batch.trim`); which pairs of one
             # length come together, and the order of the batches, is random.
             order = torch.randperm(len(first), generator=generator)
@@ -295,7 +316,9 @@ class PretrainingExamples:
         return Batch(token_ids, segments, valid_lens, positions, weights, labels, is_next)
 
 
-def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.15, span=1, min_freq=None, seed=0):
+def load_data_wiki(
+    batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.15, span=1, next_share=0.5, min_freq=None, seed=0
+):
     """The document's function: batches of pretraining examples, and the vocabulary.
 
     Args:
@@ -304,6 +327,8 @@ def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.
         corpus: "bundled", "wikitext-2", the path of a UTF-8 text file, or a `Text`.
         mask_rate: Share of tokens to predict in training. The held-out text is always measured at 0.15.
         span: Sentences in a segment in training. The held-out text is always measured with 1, as in the document.
+        next_share: How often the second sentence is the next one in training; with 1 next-sentence prediction is left out.
+            The held-out text is always measured with 0.5.
         min_freq: Rarer tokens become `<unk>`; None for the document's 5 on WikiText-2 and 2 elsewhere.
         seed: What pairs, order and masks follow from.
 
@@ -318,9 +343,8 @@ def load_data_wiki(batch_size=512, max_len=64, corpus="bundled", *, mask_rate=0.
     min_freq = min_freq or (5 if corpus == "wikitext-2" else 2)
     train, valid, vocab = tokenized(corpus, min_freq)
     held_out = PretrainingExamples(valid, vocab, batch_size, max_len, seed=seed, fixed=True)
-    train_iter = PretrainingExamples(
-        train, vocab, batch_size, max_len, mask_rate=mask_rate, span=span, seed=seed, valid=held_out
-    )
+    settings = dict(mask_rate=mask_rate, span=span, next_share=next_share, seed=seed)
+    train_iter = PretrainingExamples(train, vocab, batch_size, max_len, valid=held_out, **settings)
     return train_iter, vocab
 
 

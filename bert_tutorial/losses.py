@@ -152,6 +152,12 @@ class Yardsticks(NamedTuple):
     unigram_accuracy: float  # always the most frequent token
     nsp: float  # a coin: ln 2
 
+    def __str__(self):
+        return (
+            f"uniform {self.uniform:.3f}, word frequencies {self.unigram:.3f} ({self.unigram_accuracy:.1%} right), "
+            f"NSP {self.nsp:.3f}"
+        )
+
 
 def yardsticks(vocab: Vocab, examples: PretrainingExamples) -> Yardsticks:
     """The yardsticks, measured on the same masked tokens of the same held-out examples that `evaluate` sees."""

@@ -7,19 +7,26 @@ would have had. Under `torchrun --nproc-per-node 2 -m bert_tutorial.pretrain ...
 import argparse
 import json
 import os
+import platform
 import sys
-import time
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
+from .corpus import read_text
 from .examples import load_data_wiki
 from .losses import evaluate, yardsticks
 from .model import BERTModel
 from .pretrained import save_checkpoint, write_safetensors
-from .training import Recipe, make_optimizer, train_steps, try_all_gpus
+from .senses import mean_accuracy, sense_scores
+from .training import Recipe, make_optimizer, pick_dtype, train_steps, try_all_gpus
+
+LICENCES = {
+    "bundled": "CC0 1.0, as the text",
+    "wikitext-2": "CC BY-SA 3.0, as the text: WikiText-2 by Merity et al. 2016, from articles of English Wikipedia",
+}
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
@@ -28,13 +35,14 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     add = parser.add_argument
     add("--corpus", default="bundled", help="bundled, wikitext-2, or the path of a UTF-8 text file")
     add("--out", type=Path, required=True, help="folder for the checkpoint, the log and the network")
-    add("--steps", type=int, default=1000)
+    add("--steps", type=int, default=1300)
     add("--batch-size", type=int, default=128)
     add("--max-len", type=int, default=64)
     add("--mask-rate", type=float, default=0.4)
-    add("--span", type=int, default=1, help="sentences in a segment")
-    add("--learning-rate", type=float, default=3e-3)
-    add("--dropout", type=float, default=0.0)
+    add("--span", type=int, default=2, help="sentences in a segment")
+    add("--next-share", type=float, default=1.0, help="how often the second segment follows the first; 1: no NSP loss")
+    add("--learning-rate", type=float, default=8e-3)
+    add("--dropout", type=float, default=0.1)
     add("--layers", type=int, default=2)
     add("--hidden", type=int, default=128)
     add("--ffn", type=int, default=256)
@@ -49,7 +57,7 @@ def save_state(path: Path, net: BERTModel, optimizer, step: int, settings: dict)
     """Write all that a run needs to go on: weights, optimizer and step; the rest follows from the settings."""
     tensors = {f"net.{name}": p.detach() for name, p in net.named_parameters()}
     for name, p in net.named_parameters():
-        tensors |= {f"optimizer.{name}.{key}": value for key, value in optimizer.state[p].items()}
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in optimizer.state.get(p, {}).items()}
     write_safetensors(path, tensors, {"step": step, "settings": settings})
 
 
@@ -71,8 +79,39 @@ def load_state(path: Path, net: BERTModel, optimizer, settings: dict) -> int:
             for name, p in net.named_parameters():
                 p.copy_(file.get_tensor(f"net.{name}"))
                 names = {key: f"optimizer.{name}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")}  # AdamW's
-                optimizer.state[p] = {key: file.get_tensor(names[key]).to(p.device) for key in names}
+                if names["step"] in file.keys():  # a part without a loss has no state
+                    optimizer.state[p] = {key: file.get_tensor(names[key]).to(p.device) for key in names}
     return about["step"]
+
+
+def machine(device: torch.device) -> str:
+    """What computes, in one line."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)}, host {name}"
+    return (
+        f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, {platform.system()}, "
+        f"Python {platform.python_version()}, PyTorch {torch.__version__}"
+    )
+
+
+def model_card(about: dict[str, str]) -> str:
+    """What one has to know of a network before one uses it, as Markdown."""
+    lines = [
+        f"# A small BERT, pretrained on {about['corpus']}",
+        "",
+        "Made by `python -m bert_tutorial.pretrain`, for learning about BERT. It knows the words of its training text only, and",
+        "is of no use for anything else.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in about.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments=None) -> None:
@@ -90,6 +129,7 @@ def main(arguments=None) -> None:
         options.corpus,
         mask_rate=options.mask_rate,
         span=options.span,
+        next_share=options.next_share,
         seed=options.seed,
     )
     net = BERTModel(
@@ -114,9 +154,9 @@ def main(arguments=None) -> None:
             print(f"going on after step {done} of {options.steps}")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    began, log = time.time(), None
+    log_path, log = options.out / "log.jsonl", None
     if process == 0:
-        log = (options.out / "log.jsonl").open("a")
+        log = log_path.open("a")
     steps = train_steps(
         net, train_iter, recipe, optimizer=optimizer, first_step=done, process=process, num_processes=num_processes
     )
@@ -131,10 +171,27 @@ def main(arguments=None) -> None:
         torch.distributed.destroy_process_group()
     if process == 0:
         log.close()
-        held_out, known = evaluate(net, train_iter.valid), yardsticks(vocab, train_iter.valid)
-        card = settings | {"held_out": str(held_out), "yardsticks": str(known), "seconds": f"{time.time() - began:.0f}"}
-        save_checkpoint(options.out / "network.safetensors", net, vocab, torch.float16, **card)
-        print(f"held-out: {held_out}; {known}")
+        seconds = {step["step"]: step["seconds"] for step in map(json.loads, log_path.open())}  # the later of two
+        text = read_text(options.corpus)
+        about = settings | {
+            "precision": str(pick_dtype(options.precision, device)),
+            "parameters": f"{sum(p.numel() for p in net.parameters()):,}",
+            "machine": machine(device),
+            "training_time": f"{sum(seconds.values()):.0f} s",
+            "held_out": str(evaluate(net, train_iter.valid)),
+            "without_context": str(yardsticks(vocab, train_iter.valid)),
+        }
+        if scores := sense_scores(net.cpu(), vocab, text):
+            about["senses"] = (
+                f"{mean_accuracy(scores):.1%} of held-out occurrences told rightly, mean of {len(scores)} words: "
+                + ", ".join(f"{word} {score.accuracy:.0%}" for word, score in scores.items())
+            )
+        about["licence"] = LICENCES.get(options.corpus, "that of your text")
+        save_checkpoint(options.out / "network.safetensors", net, vocab, torch.float16, **about)
+        (options.out / "model_card.md").write_text(model_card(about), encoding="utf-8")
+        print(
+            "\n".join(f"{name}: {about[name]}" for name in ("held_out", "without_context", "senses") if name in about)
+        )
 
 
 if __name__ == "__main__":

@@ -81,37 +81,29 @@ def occurrence_vectors(
         text: The text that the occurrences are of.
         occurrences: Where the word stands.
         layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-        max_len: Positions that a row may have, as in pretraining: as many whole sentences of the paragraph are read as fit. A
-            single longer sentence is read alone, up to there if the word stands before.
+        max_len: Positions that a row may have, as in pretraining: as many whole sentences of the paragraph are read as fit, as
+            one text. A single longer sentence is read alone, up to there if the word stands before.
 
     Returns:
         (number of occurrences, D), on the CPU.
     """
     read, max_len = paragraphs(text), min(max_len, net.config.max_len)
-    rows, segments, places = [], [], []
+    rows, places = [], []
     for number, sentence, position, _ in occurrences:
         paragraph = read[number]
-        begin, end = window(paragraph, sentence, max_len - 3)
-        # The second segment begins behind the sentence; if none follows, with the sentence itself.
-        middle = sentence + 1 if end > sentence + 1 or begin == sentence else sentence
-        one, two = (list(chain.from_iterable(part)) for part in (paragraph[begin:middle], paragraph[middle:end]))
-        tokens, kinds = get_tokens_and_segments(one, two or None)
-        place = 1 + sum(map(len, paragraph[begin:sentence])) + position + (middle == sentence)
-        longest = max(max_len, place + 1)
-        rows.append(torch.tensor(vocab[tokens[:longest]]))
-        segments.append(torch.tensor(kinds[:longest]))
+        begin, end = window(paragraph, sentence, max_len - 2)
+        tokens, _ = get_tokens_and_segments(chain.from_iterable(paragraph[begin:end]))
+        place = 1 + sum(map(len, paragraph[begin:sentence])) + position
+        rows.append(torch.tensor(vocab[tokens[: max(max_len, place + 1)]]))
         places.append(place)
     device = next(net.parameters()).device
     found = []
     with dropout_off(net):
         for part in torch.arange(len(rows)).split(256):
             some = slice(part[0], part[-1] + 1)
-            inputs = (
-                nn.utils.rnn.pad_sequence(rows[some], batch_first=True, padding_value=PAD_ID),
-                nn.utils.rnn.pad_sequence(segments[some], batch_first=True),
-                torch.tensor([len(row) for row in rows[some]]),
-            )
-            vectors, _ = list(net.encoder.layers(*(tensor.to(device) for tensor in inputs)))[layer]
+            token_ids = nn.utils.rnn.pad_sequence(rows[some], batch_first=True, padding_value=PAD_ID).to(device)
+            valid_lens = torch.tensor([len(row) for row in rows[some]], device=device)
+            vectors, _ = list(net.encoder.layers(token_ids, torch.zeros_like(token_ids), valid_lens))[layer]
             found.append(vectors[torch.arange(len(part)), places[some]].cpu())
     return torch.cat(found)
 
@@ -215,3 +207,8 @@ def sense_scores(
         most = max(sum(occurrence.sense == sense for occurrence in held_out) for sense in senses)
         scores[word] = SenseScore(right / len(held_out), most / len(held_out), len(held_out))
     return scores
+
+
+def mean_accuracy(scores: dict[str, SenseScore]) -> float:
+    """The mean over words, each counting the same."""
+    return sum(score.accuracy for score in scores.values()) / len(scores)

@@ -128,7 +128,7 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
 
 
 def accumulate_gradients(
-    net: BERTModel, batch: Batch, dtype: torch.dtype, process: int = 0, num_processes: int = 1
+    net: BERTModel, batch: Batch, dtype: torch.dtype, with_nsp: bool = True, process: int = 0, num_processes: int = 1
 ) -> tuple[float, float]:
     """Add the gradients of a batch's losses to the network's, a part of the batch at a time.
 
@@ -137,6 +137,7 @@ def accumulate_gradients(
 
     Args:
         net, batch, dtype: As in `pretraining_losses`.
+        with_nsp: Whether the next-sentence loss counts.
         process, num_processes: Of several processes with the same batch, each takes its share of the rows; afterwards all hold
             the gradients of the whole batch.
 
@@ -148,13 +149,12 @@ def accumulate_gradients(
     totals = torch.zeros(2, device=batch.token_ids.device)
     for part in own.split(MICRO_BATCH):
         mlm_loss, nsp_loss = pretraining_losses(net, part, dtype)
-        shares = torch.stack(
-            [mlm_loss * (part.mlm_weights.sum() / num_slots), nsp_loss * (len(part.nsp_labels) / num_pairs)]
-        )
-        shares.sum().backward()
-        totals += shares.detach()
+        mlm_share = mlm_loss * (part.mlm_weights.sum() / num_slots)
+        nsp_share = nsp_loss * (len(part.nsp_labels) / num_pairs)
+        (mlm_share + nsp_share if with_nsp else mlm_share).backward()
+        totals += torch.stack([mlm_share, nsp_share]).detach()
     if num_processes > 1:
-        for tensor in (totals, *(p.grad for p in net.parameters())):
+        for tensor in (totals, *(p.grad for p in net.parameters() if p.grad is not None)):
             torch.distributed.all_reduce(tensor)  # a sum over the processes
     return totals[0].item(), totals[1].item()
 
@@ -185,6 +185,7 @@ def train_steps(
     keep_memory()
     device = next(net.parameters()).device
     dtype = pick_dtype(recipe.precision, device)
+    with_nsp = 0 < train_iter.next_share < 1  # otherwise there is nothing to tell apart
     optimizer = optimizer or make_optimizer(net, recipe)
     if recipe.word_frequencies and not net.mlm.bias.any():
         start_from_word_frequencies(net, train_iter.vocab)
@@ -198,7 +199,7 @@ def train_steps(
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32) + process)
             optimizer.zero_grad(set_to_none=True)
-            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, process, num_processes)
+            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, with_nsp, process, num_processes)
         length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
         if not math.isfinite(mlm_loss + nsp_loss + length.item()):
             raise FloatingPointError(

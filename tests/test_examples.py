@@ -66,22 +66,25 @@ def test_truncation_takes_from_the_longer_one_token_at_a_time(len_a, len_b, budg
     assert (int(got_a), int(got_b)) == (a, b)
 
 
-def test_half_of_the_pairs_follow_and_the_others_are_of_another_paragraph(text_and_vocab):
+@pytest.mark.parametrize("share", [0.5, 0.85, 1.0])
+def test_a_share_of_the_pairs_follow_and_the_others_are_of_another_paragraph(text_and_vocab, share):
     text, _ = text_and_vocab
     starts = text.paragraph_starts
     paragraph_of = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
     followed = total = 0
     drawn = set()
     for seed in range(30):
-        first, second, is_next = draw_pairs(text, generator(seed))
+        first, second, is_next = draw_pairs(text, generator(seed), next_share=share)
         follows = is_next == 1
         assert torch.equal(second[follows], first[follows] + 1)
         assert torch.equal(paragraph_of[second[follows]], paragraph_of[first[follows]])
         assert (paragraph_of[second[~follows]] != paragraph_of[first[~follows]]).all()
         drawn |= set(second[~follows].tolist())
         followed, total = followed + int(follows.sum()), total + len(first)
-    assert abs(followed - total / 2) < 5 * math.sqrt(total / 4)
-    assert drawn == set(range(len(paragraph_of)))  # every sentence can be drawn, the first and the last too
+    assert abs(followed - total * share) <= 5 * math.sqrt(total * share * (1 - share))
+    assert share > 0.5 or drawn == set(
+        range(len(paragraph_of))
+    )  # every sentence can be drawn, the first and the last too
 
 
 def test_pairs_are_laid_out_as_get_tokens_and_segments_lays_them_out(text_and_vocab):

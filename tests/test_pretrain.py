@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     assert (broken / "network.safetensors").read_bytes()[-1000:] == (whole / "network.safetensors").read_bytes()[-1000:]
     net, vocab = load_checkpoint(whole / "network.safetensors")
     assert net.config.num_hiddens == 16 and "a1" in vocab
+    card = (whole / "model_card.md").read_text()
+    assert "120" in card and "that of your text" in card and re.search(r"held out \| MLM loss \d\.\d+ ", card)
 
 
 def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
@@ -89,9 +92,10 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
 
 
 def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
-    assert run(text_file, tmp_path / "one", 20, "--precision", "fp32").returncode == 0
+    more = ("--precision", "fp32", "--next-share", "0.5")
+    assert run(text_file, tmp_path / "one", 20, *more).returncode == 0
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bert_tutorial.pretrain")
-    two = run(text_file, tmp_path / "two", 20, "--precision", "fp32", launcher=launcher)
+    two = run(text_file, tmp_path / "two", 20, *more, launcher=launcher)
     assert two.returncode == 0, two.stderr[-3000:]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(two) == 20

@@ -82,12 +82,11 @@ def test_vectors_are_those_of_the_word_at_its_place(corpus):
     assert vectors.shape == (80, 16) and net.training
     for number in (0, 3):
         first, second = paragraphs(text.train)[occurrences[number].paragraph]
-        tokens = ["<cls>", *first, "<sep>", *second, "<sep>"]
-        segments = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        place = occurrences[number].position + (1 if occurrences[number].sentence == 0 else len(first) + 2)
+        tokens = ["<cls>", *first, *second, "<sep>"]
+        place = occurrences[number].position + (1 if occurrences[number].sentence == 0 else len(first) + 1)
         assert tokens[place] == "x"
         with torch.no_grad():
-            encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.tensor([segments]))
+            encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long))
         torch.testing.assert_close(vectors[number], encoded[0, place], rtol=1e-4, atol=1e-5)
 
 

@@ -191,6 +191,16 @@ def test_matrices_decay_and_vectors_do_not():
 # The steps
 
 
+def test_without_the_next_sentence_game_its_head_is_left_alone():
+    for share, changed in ((1.0, False), (0.5, True)):
+        examples = some_examples(next_share=share)
+        net = small_net(examples)
+        before = net.nsp.hidden.weight.detach().clone()
+        (step,) = train_steps(net, examples, Recipe(num_steps=1))
+        assert step.nsp_loss > 0.1
+        assert torch.equal(before, net.nsp.hidden.weight) is not changed
+
+
 def test_one_batch_can_be_overfitted():
     examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
     assert len(examples) == 1
