@@ -127,27 +127,26 @@ def place_of(word: str, tokens: Sequence[str]) -> int:
     return 1 + list(tokens).index(word)
 
 
-def dropout_noise(
-    net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, repeats: int = 20, seed: int = 0
+def dropout_vectors(
+    net: BERTModel, vocab: Vocab, tokens: Sequence[str], word: str, tokens_b=None, repeats: int = 40, seed: int = 0
 ) -> Tensor:
-    """How much a word's vector changes by dropout alone: cosines between encodings of one and the same sentence.
+    """The vectors of a word in one and the same text, encoded many times with dropout on: what dropout alone makes of it.
 
-    A difference between two contexts means something only if it is larger than this.
+    A difference between two contexts means something only if it is larger than the differences among these.
 
     Returns:
-        (repeats,), cosine similarity of pairs of encodings with dropout on.
+        (repeats, D), the word's vector where it first occurs in `tokens`.
     """
     place = place_of(word, tokens)
-    _, token_ids, segments = to_input(net, vocab, tokens)
+    _, token_ids, segments = to_input(net, vocab, tokens, tokens_b)
     was_training = net.training
     net.train()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed)
-            encoded = net.encoder(token_ids.repeat(2 * repeats, 1), segments.repeat(2 * repeats, 1), None)
+            return net.encoder(token_ids.repeat(repeats, 1), segments.repeat(repeats, 1), None)[:, place]
     finally:
         net.train(was_training)
-    return F.cosine_similarity(encoded[:repeats, place], encoded[repeats:, place], dim=-1)
 
 
 class Guess(NamedTuple):

@@ -11,7 +11,7 @@ from bert_tutorial.model import BERTModel
 from bert_tutorial.representation import (
     compare_tokens,
     cosine_similarity,
-    dropout_noise,
+    dropout_vectors,
     fill_mask,
     get_bert_encoding,
     get_layers,
@@ -163,34 +163,33 @@ def test_the_vector_of_a_word_is_that_of_its_place():
     assert_close(word_vector(net, VOCAB, [*CRANE, "crane"], "crane", LEFT), encoded[2])
 
 
-def test_dropout_noise_is_that_of_dropout():
+def test_dropout_alone_moves_a_vector_the_more_the_more_is_dropped():
     net = small_net(dropout=0.3)
-    noise = dropout_noise(net, VOCAB, CRANE, "crane", repeats=7)
-    assert noise.shape == (7,) and noise.max() < 1 and noise.min() > -1
-    assert noise.unique().numel() == 7
-    assert not noise.requires_grad
-    assert_identical(dropout_noise(net, VOCAB, CRANE, "crane", repeats=7), noise)
-    assert (dropout_noise(net, VOCAB, CRANE, "crane", repeats=7, seed=1) != noise).any()
-    less = dropout_noise(small_net(dropout=0.05), VOCAB, CRANE, "crane", repeats=7)
-    assert less.mean() > noise.mean()
-    without = dropout_noise(small_net(dropout=0.0), VOCAB, CRANE, "crane", repeats=7)
-    assert_close(without, torch.ones(7), rtol=0, atol=1e-6)
+    vectors = dropout_vectors(net, VOCAB, CRANE, "crane", repeats=7)
+    assert vectors.shape == (7, net.config.num_hiddens) and not vectors.requires_grad
+    assert len(vectors.unique(dim=0)) == 7
+    assert_identical(dropout_vectors(net, VOCAB, CRANE, "crane", repeats=7), vectors)
+    assert (dropout_vectors(net, VOCAB, CRANE, "crane", repeats=7, seed=1) != vectors).any()
+    less = dropout_vectors(small_net(dropout=0.05), VOCAB, CRANE, "crane", repeats=7)
+    assert less.std(0).mean() < vectors.std(0).mean()
+    without = dropout_vectors(small_net(dropout=0.0), VOCAB, CRANE, "crane", LEFT, repeats=7)
+    assert_close(without, word_vector(net, VOCAB, CRANE, "crane", LEFT).expand(7, -1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_dropout_noise_leaves_no_trace(training):
+def test_encoding_with_dropout_leaves_no_trace(training):
     net = small_net().train(training)
     state = torch.get_rng_state()
-    dropout_noise(net, VOCAB, CRANE, "crane", repeats=2)
+    dropout_vectors(net, VOCAB, CRANE, "crane", repeats=2)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training == training for module in net.modules())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_dropout_noise_leaves_no_trace_on_a_gpu():
+def test_encoding_with_dropout_leaves_no_trace_on_a_gpu():
     net = small_net().cuda()
     state = torch.cuda.get_rng_state()
-    assert dropout_noise(net, VOCAB, CRANE, "crane", repeats=3).shape == (3,)
+    assert len(dropout_vectors(net, VOCAB, CRANE, "crane", repeats=3)) == 3
     assert torch.equal(torch.cuda.get_rng_state(), state)
 
 
@@ -225,12 +224,14 @@ def test_more_guesses_than_words(num_guesses):
 def test_after_training_the_guess_is_right():
     draw = random.Random(0)
     facts = {"crane": "lake", "ship": "sea", "actor": "stage"}
-    text = [[f"the {who} is at the {facts[who]}".split()] * 2 for who in draw.choices(list(facts), k=60)]
+    text = [
+        [f"the {who} is at the {facts[who]}".split(), ["nothing", "else"]] for who in draw.choices(list(facts), k=60)
+    ]
     vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
     examples = PretrainingExamples(TokenizedText.from_paragraphs(text, vocab), vocab, 30, 24)
     torch.manual_seed(0)
     net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=64, dropout=0.0, max_len=24)
-    for _ in train_steps(net, examples, Recipe(num_steps=150, learning_rate=0.01)):
+    for _ in train_steps(net, examples, Recipe(num_steps=600)):
         pass
     for who, where in facts.items():
         sentence = f"the {who} is at the {where}"
