@@ -113,7 +113,7 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     matrices = [p for p in net.parameters() if p.dim() >= 2]
     vectors = [p for p in net.parameters() if p.dim() < 2]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
 def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:

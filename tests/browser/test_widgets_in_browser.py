@@ -59,7 +59,7 @@ def test_mask_explorer(lab, pictures):
     page.get_by_text("there is no word in this text").wait_for()
     page.get_by_label("Sentence").fill(HOSTILE)
     page.get_by_label("Sentence").press("Enter")
-    page.get_by_text("onerror").first.wait_for()
+    page.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
     lab.screenshot(pictures / "mask_explorer.png")
     assert page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
     assert lab.errors() == []
@@ -96,18 +96,18 @@ def test_training_panel_starts_stops_and_starts_again(lab, pictures):
     heads = page.locator(".widget-hslider .noUi-handle").nth(1)
     heads.focus()
     heads.press("ArrowRight")  # from 2 heads to 4
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_function("() => /step [1-9]\\d* of 500/.test(document.body.innerText)")
     page.locator(".jp-OutputArea img.widget-image").wait_for()
-    assert page.get_by_role("button", name="Start").is_disabled()
+    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
     lab.screenshot(pictures / "training_panel.png")
     clicked = time.monotonic()
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("stopped after").wait_for(timeout=20_000)
     assert time.monotonic() - clicked < 20
     assert "4 heads" in lab.texts()[1]
     page.get_by_label("Steps").fill("5")
     page.get_by_label("Steps").press("Enter")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_text("finished after 5 steps with 4 heads").wait_for()
     assert lab.errors() == []
