@@ -36,7 +36,7 @@ BEST = {
     "wikitext-2": dict(
         batch_size=128,
         mask_rate=0.4,
-        span=1,
+        span=2,
         next_share=1.0,
         dropout=0.0,
         learning_rate=3e-3,

@@ -130,7 +130,7 @@ class Pseudowords:
     Source: Schuetze 1992 and Gale, Church and Yarowsky 1992, who tested programs that tell senses apart in this way.
     """
 
-    def __init__(self, text: Text, num_pairs: int = 24, lowest: int = 100, highest: int = 1000, seed: int = 0):
+    def __init__(self, text: Text, num_pairs: int = 24, lowest: int = 200, highest: int = 2000, seed: int = 0):
         parts = [part.lower() for part in (text.train, text.valid)]
         counts = Counter(token for token in parts[0].split() if token.isalpha())
         words = sorted(word for word, count in counts.items() if lowest <= count <= highest)

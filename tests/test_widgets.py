@@ -47,7 +47,7 @@ def test_masked_example_tells_what_stood_there(vocab):
 def test_mask_explorer_follows_the_slider_the_text_and_the_button(vocab):
     explorer = MaskExplorer(vocab, "a crane is flying")
     few = explorer.status.value
-    explorer.rate.value = 0.95
+    explorer.rate.value = 95
     assert "4 to be predicted" in explorer.status.value and explorer.status.value != few
     explorer.text.value = "he just left"
     assert "just" in explorer.picture.value

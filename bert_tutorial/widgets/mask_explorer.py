@@ -57,9 +57,7 @@ class MaskExplorer(Panel):
     def __init__(self, vocab: Vocab, text: str = "the crane spread its wings and the whole flock left the wet field"):
         self.vocab, self.seed = vocab, 0
         self.text = ipw.Text(text, description="Sentence", continuous_update=False, layout=WIDE)
-        self.rate = ipw.FloatSlider(
-            0.15, min=0.05, max=0.95, step=0.05, description="Mask rate", continuous_update=False
-        )
+        self.rate = ipw.IntSlider(15, min=5, max=95, step=5, description="Mask rate, %", continuous_update=False)
         self.again = ipw.Button(description="Draw again")
         self.picture, self.status = ipw.HTML(), ipw.HTML()
         super().__init__([self.text, ipw.HBox([slider_with_number(self.rate), self.again]), self.picture, self.status])
@@ -75,7 +73,7 @@ class MaskExplorer(Panel):
     def redraw(self) -> None:
         """Show the masks for the present text, rate and draw."""
         try:
-            tokens = masked_example(self.vocab, self.text.value, self.rate.value, self.seed)
+            tokens = masked_example(self.vocab, self.text.value, self.rate.value / 100, self.seed)
         except ValueError as error:
             say(self.status, str(error), is_error=True)
             return

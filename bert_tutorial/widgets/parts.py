@@ -19,11 +19,10 @@ class Panel(ipw.VBox):
         return bundle
 
 
-def slider_with_number(slider: ipw.IntSlider | ipw.FloatSlider) -> ipw.HBox:
+def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
     """A slider and a number field that follow each other: a slider has no name for screen readers, the field has."""
     slider.readout = False
-    kind = ipw.BoundedIntText if isinstance(slider, ipw.IntSlider) else ipw.BoundedFloatText
-    number = kind(
+    number = ipw.BoundedIntText(
         value=slider.value,
         min=slider.min,
         max=slider.max,

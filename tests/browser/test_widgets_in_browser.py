@@ -46,7 +46,7 @@ def test_mask_explorer(lab, pictures):
     page.get_by_label("Sentence").fill("a crane is flying over the wet field")
     page.get_by_label("Sentence").press("Enter")
     page.get_by_text("10 tokens, 2 to be predicted").wait_for()
-    page.get_by_label("Mask rate").fill("0.5")
+    page.get_by_label("Mask rate").fill("50")
     page.get_by_label("Mask rate").press("Enter")
     page.get_by_text("10 tokens, 5 to be predicted").wait_for()
     handle = page.locator(".widget-hslider .noUi-handle")
