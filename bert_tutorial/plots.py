@@ -107,7 +107,7 @@ def heatmap(values, row_labels, column_labels, title: str = "", low: float = -1.
 
 def bars(groups: dict[str, dict[str, float]], ylabel: str, title: str = "", baseline: float | None = None) -> bytes:
     """Bars side by side: `{"untrained": {"crane": 0.5, ...}, "trained": {...}}`, with a dashed line at the baseline."""
-    figure = new_figure(max(5.0, 0.28 * len(next(iter(groups.values()))) * len(groups) + 2), 3)
+    figure = new_figure(min(11.0, max(5.0, 0.28 * len(next(iter(groups.values()))) * len(groups) + 2)), 3.2)
     axes = figure.subplots()
     width = 0.8 / len(groups)
     styles = ((BLUE, ""), (ORANGE, "//"), (GREY, ".."))
@@ -119,8 +119,10 @@ def bars(groups: dict[str, dict[str, float]], ylabel: str, title: str = "", base
     axes.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0, parse_math=False)
     if baseline is not None:
         axes.axhline(baseline, color="black", linestyle="--", label=f"chance {baseline:.2f}")
+    axes.margins(x=0.01)
     axes.set_ylabel(ylabel, parse_math=False)
     axes.set_title(title, fontsize="medium", parse_math=False)
-    for label in axes.legend(fontsize="x-small", loc="lower right").get_texts():
+    beside = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # where it covers no bar
+    for label in axes.legend(fontsize="small", **beside).get_texts():
         label.set_parse_math(False)
     return to_png(figure)

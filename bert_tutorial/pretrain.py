@@ -173,6 +173,7 @@ def main(arguments=None) -> None:
         log.close()
         seconds = {step["step"]: step["seconds"] for step in map(json.loads, log_path.open())}  # the later of two
         text = read_text(options.corpus)
+        net.half().float()  # what is measured is what will be written
         about = settings | {
             "precision": str(pick_dtype(options.precision, device)),
             "parameters": f"{sum(p.numel() for p in net.parameters()):,}",

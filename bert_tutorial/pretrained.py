@@ -80,7 +80,8 @@ def load_pretrained(corpus="bundled") -> tuple[BERTModel, Vocab, str]:
     Returns:
         Network, vocabulary, and a sentence that says which it is.
     """
-    for path, where in ((fresh_path(corpus), "trained in notebook 02"), (SHIPPED / f"{corpus}.safetensors", "shipped")):
+    fresh, shipped = fresh_path(corpus), SHIPPED / f"{corpus}.safetensors"
+    for path, where in ((fresh, "trained in notebook 02"), (shipped, "that comes with the package")):
         if path.is_file():
             net, vocab = load_checkpoint(path)
             return net, vocab, f"network {where}, corpus {corpus}"

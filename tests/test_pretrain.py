@@ -92,7 +92,7 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
 
 
 def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
-    more = ("--precision", "fp32", "--next-share", "0.5")
+    more = ("--precision", "fp32", "--next-share", "0.5", "--dropout", "0")
     assert run(text_file, tmp_path / "one", 20, *more).returncode == 0
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bert_tutorial.pretrain")
     two = run(text_file, tmp_path / "two", 20, *more, launcher=launcher)

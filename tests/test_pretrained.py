@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from bert_tutorial import pretrained
+from bert_tutorial import evaluate, load_data_wiki, pretrained
+from bert_tutorial.corpus import read_text
 from bert_tutorial.model import BERTModel
-from bert_tutorial.pretrained import load_checkpoint, load_pretrained, save_checkpoint
+from bert_tutorial.pretrained import SHIPPED, load_checkpoint, load_pretrained, save_checkpoint
 from bert_tutorial.representation import get_bert_encoding
+from bert_tutorial.senses import mean_accuracy, sense_scores
 from bert_tutorial.vocabulary import Vocab
 
 VOCAB = Vocab("a crane is flying , a crane driver came — <unk> 鶴 \" '".split())
@@ -192,12 +195,12 @@ def test_the_fresh_network_is_preferred_and_named(folders):
         load_pretrained()
     save_checkpoint(shipped / "bundled.safetensors", old, VOCAB)
     net, vocab, which = load_pretrained()
-    assert "shipped" in which and "bundled" in which and vocab.itos == VOCAB.itos
+    assert "comes with the package" in which and "bundled" in which and vocab.itos == VOCAB.itos
     assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(old, VOCAB, TOKENS), rtol=0, atol=0)
     save_checkpoint(pretrained.fresh_path("bundled"), new, VOCAB)
     assert cache in pretrained.fresh_path("bundled").parents
     net, vocab, which = load_pretrained()
-    assert "notebook 02" in which and "shipped" not in which and "bundled" in which
+    assert "notebook 02" in which and "package" not in which and "bundled" in which
     assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0)
 
 
@@ -210,3 +213,21 @@ def test_every_corpus_has_a_network_of_its_own(folders):
         wanted = get_bert_encoding(small_net(seed), VOCAB, TOKENS)
         assert_close(get_bert_encoding(net, vocab, TOKENS), wanted, rtol=0, atol=0)
         assert corpus in which
+
+
+@pytest.mark.parametrize("corpus", ["bundled", "wikitext-2"])
+def test_the_shipped_networks_are_small_and_do_what_their_cards_say(corpus, request, tmp_path, monkeypatch):
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
+    if corpus == "wikitext-2":
+        monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", request.getfixturevalue("wikitext2_server").url)
+    net, vocab, which = load_pretrained(corpus)
+    assert "comes with the package" in which
+    assert (SHIPPED / f"{corpus}.safetensors").stat().st_size < 8_000_000
+    card = (SHIPPED / f"{corpus}.md").read_text()
+    train_iter, of_text = load_data_wiki(128, 64, corpus)
+    assert vocab.itos == of_text.itos
+    loss = float(re.search(r"MLM loss (\d+\.\d+)", card)[1])
+    assert evaluate(net, train_iter.valid).mlm_loss == pytest.approx(loss, abs=0.02)
+    if corpus == "bundled":
+        accuracy = mean_accuracy(sense_scores(net, vocab, read_text(corpus)))
+        assert accuracy >= 0.9 and f"{accuracy:.1%} of held-out occurrences" in card
