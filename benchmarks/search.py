@@ -63,12 +63,15 @@ CHANGES = [
 ]
 
 
-def train(corpus, batch_size, mask_rate, span, next_share, dropout, learning_rate, num_heads, positions) -> dict:
-    """Train from nothing with one recipe, on one thread; what came of it."""
-    torch.set_num_threads(1)
+def train(
+    corpus, num_pairs, num_threads, batch_size, mask_rate, span, next_share, dropout, learning_rate, num_heads, positions,
+    pseudowords=True,
+) -> dict:  # fmt: skip
+    """Train from nothing with one recipe; what came of it. Text without labelled senses gets pseudowords, if they are wanted."""
+    torch.set_num_threads(num_threads)
     text, labels = read_text(corpus), labelled_occurrences
     min_freq = 5 if corpus == "wikitext-2" else 2
-    if corpus != "bundled":
+    if corpus != "bundled" and pseudowords:
         merged = Pseudowords(text)
         text, labels = merged.text, merged.labels
     train_iter, vocab = load_data_wiki(
@@ -78,8 +81,8 @@ def train(corpus, batch_size, mask_rate, span, next_share, dropout, learning_rat
     net.reset(torch.Generator().manual_seed(0))
     with torch.no_grad():
         net.encoder.embeddings.position.weight *= positions / POSITION_INIT_STD
-    untrained = mean_accuracy(sense_scores(net, vocab, text, labels=labels))
-    num_steps = NUM_PAIRS[corpus] // batch_size
+    untrained = sense_scores(net, vocab, text, labels=labels)
+    num_steps = num_pairs // batch_size
     began = time.perf_counter()
     for _ in train_steps(net, train_iter, Recipe(num_steps=num_steps, learning_rate=learning_rate)):
         pass
@@ -87,8 +90,8 @@ def train(corpus, batch_size, mask_rate, span, next_share, dropout, learning_rat
     scores = sense_scores(net, vocab, text, labels=labels)
     return {
         "seconds": seconds,
-        "untrained": untrained,
-        "senses": mean_accuracy(scores),
+        "untrained": mean_accuracy(untrained) if untrained else None,
+        "senses": mean_accuracy(scores) if scores else None,
         "by_word": {word: score.accuracy for word, score in scores.items()},
         **evaluate(net, train_iter.valid)._asdict(),
     }
@@ -127,7 +130,7 @@ def main(corpus: str, *changes: str) -> None:
         if recipe not in wanted and not any(trial["recipe"] == recipe for trial in trials):
             wanted.append(recipe)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(train, corpus, **recipe): recipe for recipe in wanted}
+        running = {pool.submit(train, corpus, NUM_PAIRS[corpus], 1, **recipe): recipe for recipe in wanted}
         for trial in as_completed(running):
             trials.append({"recipe": running[trial], **trial.result()})
             path.write_text(json.dumps({"machine": MACHINE, "trials": trials}, indent=1) + "\n")

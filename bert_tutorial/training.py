@@ -139,7 +139,7 @@ def accumulate_gradients(
         net, batch, dtype: As in `pretraining_losses`.
         with_nsp: Whether the next-sentence loss counts.
         process, num_processes: Of several processes with the same batch, each takes its share of the rows; afterwards all hold
-            the gradients of the whole batch.
+            the gradients of the whole batch. Without dropout they are those of one process; with it, other values are dropped.
 
     Returns:
         MLM loss and NSP loss of the batch.
