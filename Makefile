@@ -105,7 +105,7 @@ growth: $(PEERS) ## measure how cost grows with each size
 # Interrupted, it goes on from the last checkpoint. The options are what the search in benchmarks/README.md found.
 pretrain: $(READY) ## make the networks that come with the package again, from nothing
 	$(BIN)/python -m bert_tutorial.pretrain --corpus bundled --out .pretrain/bundled
-	$(BIN)/python -m bert_tutorial.pretrain --corpus wikitext-2 --steps 6000 --out .pretrain/wikitext-2
+	$(BIN)/python -m bert_tutorial.pretrain --corpus wikitext-2 --steps 4000 --dropout 0 --learning-rate 0.003 --out .pretrain/wikitext-2
 	@mkdir -p bert_tutorial/data/checkpoints; for corpus in bundled wikitext-2; do \
 		cp .pretrain/$$corpus/network.safetensors bert_tutorial/data/checkpoints/$$corpus.safetensors && \
 		cp .pretrain/$$corpus/model_card.md bert_tutorial/data/checkpoints/$$corpus.md || exit 1; \
