@@ -101,7 +101,7 @@ def table(corpus: str, trials: list[dict]) -> str:
     """What was tried, the chosen recipe first."""
     best = BEST[corpus]
     lines = [
-        f"{corpus}: {NUM_PAIRS[corpus]:,} sentence pairs each. {MACHINE}, but one thread for each trial. The chosen recipe: "
+        f"{corpus}: {NUM_PAIRS[corpus]:,} sentence pairs each. {MACHINE}; each trial has one thread. The chosen recipe: "
         + ", ".join(f"{name} {value}" for name, value in best.items())
         + ". The lines below change something in it.",
         "",

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from safetensors import safe_open
@@ -114,6 +115,18 @@ def model_card(about: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def open_log(path: Path, done: int) -> tuple[TextIO, float]:
+    """Open the log behind its first `done` steps; what a killed run wrote behind its last checkpoint will be done again.
+
+    Returns:
+        The file, and the seconds that the steps in it took.
+    """
+    kept = path.read_text().splitlines()[:done] if path.exists() else []
+    log = path.open("w")
+    log.writelines(f"{line}\n" for line in kept)
+    return log, sum(json.loads(line)["seconds"] for line in kept)
+
+
 def main(arguments=None) -> None:
     """Train, or go on training, and leave `network.safetensors` in the folder."""
     options = parse_arguments(arguments)
@@ -154,9 +167,8 @@ def main(arguments=None) -> None:
             print(f"going on after step {done} of {options.steps}")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    log_path, log = options.out / "log.jsonl", None
     if process == 0:
-        log = log_path.open("a")
+        log, seconds = open_log(options.out / "log.jsonl", done)
     steps = train_steps(
         net, train_iter, recipe, optimizer=optimizer, first_step=done, process=process, num_processes=num_processes
     )
@@ -164,6 +176,7 @@ def main(arguments=None) -> None:
         if process > 0:
             continue
         log.write(json.dumps(step._asdict()) + "\n")
+        seconds += step.seconds
         if step.step % options.save_every == 0 or step.step == options.steps:
             log.flush()
             save_state(checkpoint, net, optimizer, step.step, settings)
@@ -171,14 +184,13 @@ def main(arguments=None) -> None:
         torch.distributed.destroy_process_group()
     if process == 0:
         log.close()
-        seconds = {step["step"]: step["seconds"] for step in map(json.loads, log_path.open())}  # the later of two
         text = read_text(options.corpus)
         net.half().float()  # what is measured is what will be written
         about = settings | {
             "precision": str(pick_dtype(options.precision, device)),
             "parameters": f"{sum(p.numel() for p in net.parameters()):,}",
             "machine": machine(device),
-            "training_time": f"{sum(seconds.values()):.0f} s",
+            "training_time": f"{seconds:.0f} s",
             "held_out": str(evaluate(net, train_iter.valid)),
             "without_context": str(yardsticks(vocab, train_iter.valid)),
         }
