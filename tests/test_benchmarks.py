@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -14,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     yield importlib.import_module
-    for name in ("bench", "programs"):
+    for name in ("bench", "programs", "search", "levers"):
         sys.modules.pop(name, None)
 
 
@@ -45,3 +47,31 @@ def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
     assert readme.read_text() == (
         "before\n<!-- a -->\nnew\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n"
     )
+
+
+def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(benchmark):
+    search = benchmark("search")
+    figures = {"mlm_loss": 4.0, "mlm_accuracy": 0.3, "senses": 0.9, "untrained": 0.5, "seconds": 100}
+    best = search.BEST["bundled"]
+    trials = [{"recipe": best | {"span": 1}, **figures}, {"recipe": best, **figures}]
+    *_, first, second = search.table("bundled", trials).splitlines()
+    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith("| span 1 |")
+
+
+def test_each_lever_can_be_taken_away_and_training_still_works(benchmark, monkeypatch):
+    levers = benchmark("levers")
+    for lever in levers.LEVERS.values():
+        with monkeypatch.context() as patch:
+            for module in (levers.examples, levers.losses, levers.model, levers.training):
+                for name, value in list(vars(module).items()):  # so that what the lever replaces comes back
+                    patch.setattr(module, name, value)
+            patch.setattr(levers.model.Dropout, "forward", levers.model.Dropout.forward)
+            patch.setattr(levers.model.SelfAttention, "forward", levers.model.SelfAttention.forward)
+            patch.setattr(levers.examples.PretrainingExamples, "batch", levers.examples.PretrainingExamples.batch)
+            patch.setattr(levers.examples.PretrainingExamples, "pairs", levers.examples.PretrainingExamples.pairs)
+            patch.setattr(levers.examples.Batch, "trim", levers.examples.Batch.trim)
+            lever()
+            train_iter, vocab = load_data_wiki(32, 64)
+            net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=32)
+            losses = [step.mlm_loss for step in train_steps(net, train_iter, Recipe(num_steps=3))]
+            assert all(0 < loss < 10 for loss in losses), lever.__name__
