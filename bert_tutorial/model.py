@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 LAYER_NORM_EPS = 1e-12  # BERT's
 INIT_STD = 0.02  # BERT's; the document draws embeddings from N(0, 1), which does not train well
-# Of position embeddings: with BERT's 0.02 attention takes twice as long to find out what stands next to what.
+# Of position embeddings: with BERT's 0.02 attention takes half as long again to find out what stands next to what.
 POSITION_INIT_STD = 0.06
 
 
