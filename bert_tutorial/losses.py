@@ -18,7 +18,7 @@ from .examples import Batch, PretrainingExamples
 from .model import BERTModel
 from .vocabulary import Vocab
 
-MICRO_BATCH = 128  # sentence pairs that go through the network together, see training.accumulate_gradients
+MICRO_BATCH = 256  # sentence pairs that go through the network together, see training.accumulate_gradients
 
 
 def plain_linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
@@ -27,44 +27,66 @@ def plain_linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, l
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """The same loss, which never walks the (N, V) logits more often than it must.
+    """The same loss, which walks the (N, V) logits as seldom as it can.
 
     The gradient of cross-entropy is softmax minus one-hot: known as soon as the loss is. So both are computed together, for
-    512 rows at a time, in one reused block of memory, where autograd would keep (N, V) numbers and walk them again and again.
+    some rows at a time, in one block of memory, where autograd would keep (N, V) numbers and walk them again and again.
+
+    The block holds exp(features @ weight.T) and nothing else. What softmax would do to it, multiply a column by exp(bias) and
+    divide a row by its sum, is done to the smaller matrices that it is multiplied with; and sums over the block come out of
+    the same products, from columns of ones. Softmax would also subtract each row's largest logit lest exp overflows, which
+    it does from 89 on; features are normalised, and logits stay far below. Beyond, the loss is infinite, and training says so.
     """
 
     CHUNK = 512
+    ONES = 16  # columns; one would do, but products of odd sizes are slower
 
     @staticmethod
     def forward(ctx, features, weight, bias, labels, dtype):
         """features (N, D), weight (V, D), bias (V,), labels (N,); products are computed in `dtype`. Returns the mean loss."""
-        narrow_features, narrow_weight, narrow_bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
+        ones, (N, D) = LinearCrossEntropy.ONES, features.shape
+        narrow_features, narrow_weight, prior = features.to(dtype), weight.to(dtype), bias.exp()[:, None]
+        features_and_ones = F.pad(narrow_features, (0, ones), value=1.0)
+        weight_and_ones = F.pad(narrow_weight, (0, ones), value=1.0) * prior.to(dtype)
         loss = torch.zeros((), device=features.device)
-        grad_features = torch.empty_like(narrow_features)
-        grad_weight = torch.zeros_like(weight)
-        grad_bias = torch.zeros_like(bias)
-        ones = torch.ones(1, len(features), dtype=dtype, device=features.device)
-        for start in range(0, len(features), LinearCrossEntropy.CHUNK):
+        grad_features = torch.empty_like(features, dtype=torch.float32)
+        grad_weight_and_bias = torch.zeros_like(weight_and_ones, dtype=torch.float32)
+        block = torch.empty(min(LinearCrossEntropy.CHUNK, N), len(weight), dtype=dtype, device=features.device)
+        for start in range(0, N, LinearCrossEntropy.CHUNK):
             rows = slice(start, start + LinearCrossEntropy.CHUNK)
-            logits = (narrow_features[rows] @ narrow_weight.T).add_(narrow_bias)
-            probability = torch.softmax(logits, dim=-1, out=logits)
-            target = torch.arange(len(logits), device=logits.device), labels[rows]
-            of_target = probability[target]
-            loss -= of_target.float().clamp(min=1e-30).log().sum()
-            probability[target] = of_target - 1
-            grad_logits = probability
-            grad_features[rows] = grad_logits @ narrow_weight
-            grad_weight += grad_logits.T @ narrow_features[rows]
-            grad_bias += (ones[:, rows] @ grad_logits)[0]  # a sum over rows, but several times as fast
+            exp = torch.mm(narrow_features[rows], narrow_weight.T, out=block[: len(labels[rows])]).exp_()
+            mean_and_total = (exp @ weight_and_ones).float()
+            total = mean_and_total[:, -1:]  # the denominators of softmax
+            loss += total.log().sum()
+            grad_features[rows] = mean_and_total[:, :D] / total
+            grad_weight_and_bias += exp.T @ (features_and_ones[rows] / total).to(dtype)
+        grad_weight_and_bias *= prior
+        grad_weight, grad_bias = grad_weight_and_bias[:, :D], grad_weight_and_bias[:, -1]
+        # So far the softmax; now minus one-hot.
+        of_label = weight[labels]
+        loss -= (features * of_label).sum() + bias[labels].sum()
+        grad_features -= of_label
+        grad_weight.index_add_(0, labels, features.to(weight.dtype), alpha=-1)
+        grad_bias.index_add_(0, labels, torch.ones_like(labels, dtype=bias.dtype), alpha=-1)
         ctx.save_for_backward(grad_features, grad_weight, grad_bias)
-        ctx.num_rows, ctx.dtype = len(features), features.dtype
-        return loss / len(features)
+        ctx.num_rows, ctx.dtype = N, features.dtype
+        return loss / N
 
     @staticmethod
     def backward(ctx, grad_loss):
         scale = grad_loss / ctx.num_rows
         grad_features, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_features.to(ctx.dtype) * scale, grad_weight * scale, grad_bias * scale, None, None
+        return (grad_features * scale).to(ctx.dtype), grad_weight * scale, grad_bias * scale, None, None
+
+
+def read_out(net: BERTModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What the losses need of a batch: features (N, D) of the real slots, and next-sentence logits (B, 2).
+
+    The last layer computes only the vectors that are read here: those of the slots and, at position 0, of `<cls>`.
+    """
+    positions = F.pad(batch.pred_positions, (1, 0), value=0)
+    encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens, positions)  # (B, 1 + P, D)
+    return net.mlm.features(encoded[:, 1:][batch.mlm_weights.bool()]), net.nsp(encoded[:, 0])
 
 
 def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -81,13 +103,10 @@ def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.
     Returns:
         `mlm_loss` and `nsp_loss`, scalars, float32.
     """
-    real = batch.mlm_weights.bool()  # (B, P)
     with torch.autocast(batch.token_ids.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens)
-        row, _ = real.nonzero(as_tuple=True)
-        features = net.mlm.features(encoded[row, batch.pred_positions[real]])  # (N, D)
-        nsp_logits = net.nsp(encoded[:, 0])
-    mlm_loss = LinearCrossEntropy.apply(features, net.mlm.weight, net.mlm.bias, batch.mlm_labels[real], dtype)
+        features, nsp_logits = read_out(net, batch)
+    labels = batch.mlm_labels[batch.mlm_weights.bool()]
+    mlm_loss = LinearCrossEntropy.apply(features, net.mlm.weight, net.mlm.bias, labels, dtype)
     return mlm_loss, F.cross_entropy(nsp_logits.float(), batch.nsp_labels)
 
 
@@ -125,12 +144,8 @@ def evaluate(net: BERTModel, examples: PretrainingExamples, num_batches: int | N
         for batch in chain.from_iterable(
             examples.batch(0, index).trim().to(device).split(MICRO_BATCH) for index in some
         ):
-            encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens)
-            nsp_logits = net.nsp(encoded[:, 0])
-            real = batch.mlm_weights.bool()
-            row, _ = real.nonzero(as_tuple=True)
-            features = net.mlm.features(encoded[row, batch.pred_positions[real]])
-            labels = batch.mlm_labels[real]
+            features, nsp_logits = read_out(net, batch)
+            labels = batch.mlm_labels[batch.mlm_weights.bool()]
             logits = F.linear(features, net.mlm.weight, net.mlm.bias)
             totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
             totals[1] += (logits.argmax(1) == labels).sum().item()

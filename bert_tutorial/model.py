@@ -103,11 +103,14 @@ class Embeddings(nn.Module):
                 f"{self.position.num_embeddings}: shorten the text, or build the network with a larger max_len"
             )
         position = self.position.weight[: token_ids.shape[1]]  # (L, D)
-        return self.dropout(self.norm(self.token(token_ids) + self.segment(segments) + position))  # (B, L, D)
+        x = self.token(token_ids) + self.segment(segments) + position  # (B, L, D)
+        if torch.is_autocast_enabled(x.device.type):  # from here on all vectors are narrow, not only the products
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        return self.dropout(self.norm(x))
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention: every position looks at every real position.
+    """Multi-head attention: every reader looks at every real position of its row.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
@@ -115,20 +118,25 @@ class SelfAttention(nn.Module):
     def __init__(self, config: BERTConfig):
         super().__init__()
         self.num_heads = config.num_heads
-        self.query_key_value = nn.Linear(config.num_hiddens, 3 * config.num_hiddens)  # one product instead of three
+        self.query = nn.Linear(config.num_hiddens, config.num_hiddens)
+        self.key_value = nn.Linear(config.num_hiddens, 2 * config.num_hiddens)  # one product instead of two
         self.output = nn.Linear(config.num_hiddens, config.num_hiddens)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-        """From x (B, L, D) and padding (B, 1, 1, L), 0 or -inf, to the mixed (B, L, D) and the attention weights (B, H, L, L)."""
-        B, L, D = x.shape
-        heads = self.query_key_value(x).view(B, L, 3, self.num_heads, D // self.num_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, H, L, D / H) each
+    def forward(self, readers: Tensor, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+        """What readers (B, R, D) find in x (B, L, D), where padding (B, 1, 1, L) is 0 and not -inf.
+
+        Returns:
+            The mixed vectors (B, R, D) and the attention weights (B, H, R, L).
+        """
+        (B, R, D), L = readers.shape, x.shape[1]
+        query = self.query(readers).view(B, R, self.num_heads, D // self.num_heads).transpose(1, 2)
+        key, value = self.key_value(x).view(B, L, 2, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
         # Written out rather than called: on a CPU and for short rows this is faster than scaled_dot_product_attention.
-        scores = query @ key.transpose(-1, -2) / math.sqrt(D // self.num_heads)  # (B, H, L, L)
+        scores = (query / math.sqrt(D // self.num_heads)) @ key.transpose(-1, -2)  # (B, H, R, L)
         attention = torch.softmax(scores + padding, dim=-1)
-        mixed = self.dropout(attention) @ value  # (B, H, L, D / H)
-        return self.output(mixed.transpose(1, 2).reshape(B, L, D)), attention
+        mixed = self.dropout(attention) @ value  # (B, H, R, D / H)
+        return self.output(mixed.transpose(1, 2).reshape(B, R, D)), attention
 
 
 class EncoderBlock(nn.Module):
@@ -143,10 +151,11 @@ class EncoderBlock(nn.Module):
         self.ffn_norm = nn.LayerNorm(config.num_hiddens, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-        mixed, attention = self.attention(x, padding)
-        x = self.attention_norm(x + self.dropout(mixed))
-        return self.ffn_norm(x + self.dropout(self.contract(F.gelu(self.expand(x))))), attention
+    def forward(self, readers: Tensor, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+        """New vectors for the readers (B, R, D), which are x itself or some of it, and their attention (B, H, R, L)."""
+        mixed, attention = self.attention(readers, x, padding)
+        readers = self.attention_norm(readers + self.dropout(mixed))
+        return self.ffn_norm(readers + self.dropout(self.contract(F.gelu(self.expand(readers))))), attention
 
 
 class BERTEncoder(nn.Module):
@@ -157,18 +166,34 @@ class BERTEncoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.num_layers))
 
-    def forward(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None) -> Tensor:
-        """Token numbers (B, L), segments (B, L), real lengths (B,) or None for no padding -> last layer's vectors (B, L, D)."""
-        *_, (x, _) = self.layers(token_ids, segments, valid_lens)
+    def forward(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None, positions: Tensor | None = None):
+        """The last layer's vectors.
+
+        Args:
+            token_ids: (B, L), token numbers.
+            segments: (B, L), 0 or 1.
+            valid_lens: (B,), real positions of each row; None if there is no padding.
+            positions: (B, R), positions whose vectors are wanted; None for all. The last layer then computes no others.
+
+        Returns:
+            (B, R, D), or (B, L, D) if all are wanted.
+        """
+        *_, (x, _) = self.layers(token_ids, segments, valid_lens, positions)
         return x
 
-    def layers(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None):
-        """Yield, from the embeddings up, each layer's vectors (B, L, D) and attention (B, H, L, L), None for the embeddings."""
+    def layers(self, token_ids: Tensor, segments: Tensor, valid_lens: Tensor | None, positions: Tensor | None = None):
+        """Yield, from the embeddings up, each layer's vectors (B, L, D) and attention (B, H, L, L), None for the embeddings.
+
+        The last layer gives vectors and attention of `positions` only, if there are any.
+        """
         x = self.embeddings(token_ids, segments)
         padding = padding_scores(token_ids.shape, valid_lens, x)
         yield x, None
         for block in self.blocks:
-            x, attention = block(x, padding)
+            readers = x
+            if positions is not None and block is self.blocks[-1]:
+                readers = x[torch.arange(len(x), device=x.device)[:, None], positions]
+            x, attention = block(readers, x, padding)
             yield x, attention
 
 

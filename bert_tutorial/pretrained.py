@@ -93,7 +93,7 @@ def load_pretrained(corpus="bundled") -> tuple[BERTModel, Vocab, str]:
 def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of `transformers.BertForPreTraining` under the names of `BERTModel`.
 
-    Query, key and value become one matrix, and the two outputs of the next-sentence head change places: there 0 means "is
+    Key and value become one matrix, and the two outputs of the next-sentence head change places: there 0 means "is
     next", here, as in the document, 1 does.
     """
     ours = {
@@ -115,8 +115,9 @@ def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     while f"bert.encoder.layer.{layer}.output.dense.weight" in state:
         theirs, block = f"bert.encoder.layer.{layer}", f"encoder.blocks.{layer}"
         for kind in ("weight", "bias"):
-            parts = [state[f"{theirs}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
-            ours[f"{block}.attention.query_key_value.{kind}"] = torch.cat(parts)
+            query, *others = (state[f"{theirs}.attention.self.{name}.{kind}"] for name in ("query", "key", "value"))
+            ours[f"{block}.attention.query.{kind}"] = query
+            ours[f"{block}.attention.key_value.{kind}"] = torch.cat(others)
         modules |= {
             f"{block}.attention.output": f"{theirs}.attention.output.dense",
             f"{block}.attention_norm": f"{theirs}.attention.output.LayerNorm",

@@ -20,7 +20,7 @@ def benchmark(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_speed_is_that_of_the_median_step_without_the_first_ones(benchmark):
+def test_speed_is_that_of_all_steps_but_the_first_ones(benchmark):
     def steps():
         for number in range(1000):
             time.sleep(0.3 if number < 3 else 0.01)
@@ -60,18 +60,11 @@ def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(ben
 
 def test_each_lever_can_be_taken_away_and_training_still_works(benchmark, monkeypatch):
     levers = benchmark("levers")
-    for lever in levers.LEVERS.values():
+    for label, changes in levers.LEVERS.items():
         with monkeypatch.context() as patch:
-            for module in (levers.examples, levers.losses, levers.model, levers.training):
-                for name, value in list(vars(module).items()):  # so that what the lever replaces comes back
-                    patch.setattr(module, name, value)
-            patch.setattr(levers.model.Dropout, "forward", levers.model.Dropout.forward)
-            patch.setattr(levers.model.SelfAttention, "forward", levers.model.SelfAttention.forward)
-            patch.setattr(levers.examples.PretrainingExamples, "batch", levers.examples.PretrainingExamples.batch)
-            patch.setattr(levers.examples.PretrainingExamples, "pairs", levers.examples.PretrainingExamples.pairs)
-            patch.setattr(levers.examples.Batch, "trim", levers.examples.Batch.trim)
-            lever()
+            for owner, name, value in changes:
+                patch.setattr(owner, name, value)
             train_iter, vocab = load_data_wiki(32, 64)
             net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=32)
             losses = [step.mlm_loss for step in train_steps(net, train_iter, Recipe(num_steps=3))]
-            assert all(0 < loss < 10 for loss in losses), lever.__name__
+            assert all(0 < loss < 10 for loss in losses), label

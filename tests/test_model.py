@@ -76,6 +76,16 @@ def test_every_layer_and_every_head_is_to_be_had():
         assert weights[1, :, :, 7:].abs().max() == 0  # nobody looks at padding
 
 
+def test_the_last_layer_computes_only_the_positions_that_are_asked_for():
+    token_ids, segments, valid_lens, positions = some_input()
+    net = small_net(num_layers=3)
+    every = net.encoder(token_ids, segments, valid_lens)
+    some = net.encoder(token_ids, segments, valid_lens, positions)
+    assert_close(some, every[torch.arange(4)[:, None], positions], rtol=1e-5, atol=1e-6)
+    vectors, attention = zip(*net.encoder.layers(token_ids, segments, valid_lens, positions), strict=True)
+    assert [x.shape[1] for x in vectors] == [L, L, L, 3] and attention[-1].shape == (4, 2, 3, L)
+
+
 def transformers_twin(net, dropout=0.0):
     from transformers import BertConfig, BertForPreTraining
 

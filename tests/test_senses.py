@@ -136,7 +136,7 @@ def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuff
                 5.0 if token[0] == "a" else -5.0 if token[0] == "b" else 0.0
             )
         for block in net.encoder.blocks:
-            block.attention.query_key_value.weight[32:].copy_(torch.eye(16))
+            block.attention.key_value.weight[16:].copy_(torch.eye(16))
             block.attention.output.weight.copy_(torch.eye(16))
     (score,) = sense_scores(net, vocab, text).values()
     assert score.accuracy == 1.0 and score.chance == 0.5 and score.num_held_out == 32
