@@ -11,7 +11,7 @@ from search import BEST, train
 
 from bert_tutorial import load_data_wiki, yardsticks
 
-CORPUS, STEPS = "wikitext-2", 1700
+CORPUS, STEPS = "wikitext-2", 3200
 
 
 def main() -> None:

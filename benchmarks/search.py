@@ -34,7 +34,7 @@ BEST = {
         positions=0.06,
     ),
     "wikitext-2": dict(
-        batch_size=128,
+        batch_size=64,
         mask_rate=0.4,
         span=2,
         next_share=1.0,

@@ -199,6 +199,8 @@ def main(arguments=None) -> None:
                 f"{mean_accuracy(scores):.1%} of held-out occurrences told rightly, mean of {len(scores)} words: "
                 + ", ".join(f"{word} {score.accuracy:.0%}" for word, score in scores.items())
             )
+        else:
+            about["senses"] = "not measured: no word of this text has its senses marked"
         about["licence"] = LICENCES.get(options.corpus, "that of your text")
         save_checkpoint(options.out / "network.safetensors", net, vocab, torch.float16, **about)
         (options.out / "model_card.md").write_text(model_card(about), encoding="utf-8")
