@@ -23,6 +23,7 @@ from .corpus import cache_dir, paragraphs, read_text
 from .vocabulary import CLS, SEP, SPECIAL_TOKENS, Vocab
 
 UNK_ID, PAD_ID, MASK_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
+HELD_OUT_BATCH_SIZE = 128
 
 
 class Batch(NamedTuple):
@@ -322,7 +323,7 @@ def load_data_wiki(
     """The document's function: batches of pretraining examples, and the vocabulary.
 
     Args:
-        batch_size: B, sentence pairs in a batch.
+        batch_size: B, sentence pairs in a batch. Those of the held-out text stay the same, pairs and masks, whatever B is.
         max_len: L, positions in a row, special tokens included.
         corpus: "bundled", "wikitext-2", the path of a UTF-8 text file, or a `Text`.
         mask_rate: Share of tokens to predict in training. The held-out text is always measured at 0.15.
@@ -342,7 +343,7 @@ def load_data_wiki(
     """
     min_freq = min_freq or (5 if corpus == "wikitext-2" else 2)
     train, valid, vocab = tokenized(corpus, min_freq)
-    held_out = PretrainingExamples(valid, vocab, batch_size, max_len, seed=seed, fixed=True)
+    held_out = PretrainingExamples(valid, vocab, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True)
     settings = dict(mask_rate=mask_rate, span=span, next_share=next_share, seed=seed)
     train_iter = PretrainingExamples(train, vocab, batch_size, max_len, valid=held_out, **settings)
     return train_iter, vocab

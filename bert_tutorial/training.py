@@ -213,6 +213,9 @@ def train_steps(
         )  # fmt: skip
 
 
+A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
+
+
 class TrainingRun:
     """A run in a background thread: start it, look at it, pause, resume, stop.
 
@@ -286,16 +289,16 @@ class TrainingRun:
     def _work(self) -> None:
         was_training = self.net.training
         try:
-            self._evaluate(0, num_batches=2)
+            self._evaluate(0, A_FEW_BATCHES)
             for step in train_steps(self.net, self.train_iter, self.recipe):
                 self.history.append(step)
                 if step.step in self._evaluate_at:
-                    self._evaluate(step.step, num_batches=2)
+                    self._evaluate(step.step, A_FEW_BATCHES)
                 while not self._stop.is_set() and not self._go_on.wait(0.1):
                     pass
                 if self._stop.is_set():
                     break
-            self._evaluate(len(self.history), num_batches=2 if self._stop.is_set() else None)
+            self._evaluate(len(self.history), A_FEW_BATCHES if self._stop.is_set() else None)
         except BaseException as error:
             self.error = error
         finally:

@@ -247,6 +247,14 @@ def test_own_text_end_to_end(tmp_path, monkeypatch):
     assert "cow" in load_data_wiki(8, 32, corpus=path)[1]
 
 
+def test_the_held_out_examples_do_not_depend_on_the_batch_size():
+    small, large = (load_data_wiki(batch_size, 64)[0] for batch_size in (16, 512))
+    assert small.batch_size == 16 and large.batch_size == 512
+    for one, other in zip(small.valid, large.valid, strict=True):
+        assert all(map(torch.equal, one, other))
+    assert len(large.valid) * large.valid.batch_size > 0.9 * large.valid.num_pairs  # little is left out
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file where the folder should be")
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
