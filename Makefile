@@ -103,10 +103,14 @@ growth: $(PEERS) ## measure how cost grows with each size
 	benchmarks/.venv/bin/python benchmarks/growth.py $(ARGS)
 
 # Interrupted, it goes on from the last checkpoint. The options are what the search in benchmarks/README.md found.
-pretrain: $(READY) ## make the network that comes with the package again, from nothing
+pretrain: $(READY) ## make the networks that come with the package again, from nothing
 	$(BIN)/python -m bert_tutorial.pretrain --corpus bundled --out .pretrain/bundled
-	cp .pretrain/bundled/network.safetensors bert_tutorial/data/checkpoints/bundled.safetensors
-	cp .pretrain/bundled/model_card.md bert_tutorial/data/checkpoints/bundled.md
+	$(BIN)/python -m bert_tutorial.pretrain --corpus wikitext-2 --out .pretrain/wikitext-2 \
+		--batch-size 64 --steps 6000 --dropout 0 --learning-rate 0.003
+	for corpus in bundled wikitext-2; do \
+		cp .pretrain/$$corpus/network.safetensors bert_tutorial/data/checkpoints/$$corpus.safetensors && \
+		cp .pretrain/$$corpus/model_card.md bert_tutorial/data/checkpoints/$$corpus.md || exit 1; \
+	done
 
 clean: ## remove what the verbs above leave behind; .venv stays
 	rm -rf .jupyter .pretrain .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results

@@ -62,7 +62,10 @@ def load_checkpoint(path) -> tuple[BERTModel, Vocab]:
         net.load_state_dict(tensors | {TIED: tensors["encoder.embeddings.token.weight"]})
         return net.eval(), Vocab.from_counts(about["itos"], about["counts"])
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of bert_tutorial ({str(error).splitlines()[0]})") from error
+        raise ValueError(
+            f"{path} is not a checkpoint of bert_tutorial, at least not of this version ({str(error).splitlines()[0]}): "
+            "train that network again, or choose another file"
+        ) from error
 
 
 def fresh_path(corpus) -> Path:
