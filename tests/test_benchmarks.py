@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
+from bert_tutorial.corpus import Text
+from bert_tutorial.senses import Pseudowords
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     yield importlib.import_module
-    for name in ("bench", "programs", "search", "levers"):
+    for name in ("bench", "programs", "search", "levers", "learning"):
         sys.modules.pop(name, None)
 
 
@@ -56,6 +58,21 @@ def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(ben
     trials = [{"recipe": best | {"span": 1}, **figures}, {"recipe": best, **figures}]
     *_, first, second = search.table("bundled", trials).splitlines()
     assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith("| span 1 |")
+
+
+def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmark):
+    def accuracy(around_river, around_song):
+        parts = (
+            f" we {around_river} river . river river again . \n" * n
+            + f" we {around_song} song . song song again . \n" * n
+            for n in (9, 3)
+        )
+        merged = Pseudowords(Text("made up", *parts), num_pairs=1, lowest=27, highest=27)
+        assert set(merged.pairs[0]) == {"river", "song"}
+        return benchmark("learning").naive_bayes(merged)
+
+    assert accuracy("crossed that", "sang her") == 1.0
+    assert accuracy("saw this", "saw this") == 0.5
 
 
 def test_each_lever_can_be_taken_away_and_training_still_works(benchmark, monkeypatch):

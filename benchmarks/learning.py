@@ -1,0 +1,115 @@
+"""`python benchmarks/learning.py`: what is learned on WikiText-2 after 50 steps, after five minutes, and later.
+
+Each training is done twice from nothing: on the text as it is, for the losses, and on the text with pseudowords, for the senses.
+"""
+
+import json
+import math
+from collections import Counter
+from itertools import chain
+
+import torch
+from bench import HERE, MACHINE, put_into_readme
+from search import BEST, train
+
+from bert_tutorial import load_data_wiki, yardsticks
+from bert_tutorial.corpus import paragraphs, read_text
+from bert_tutorial.senses import Pseudowords, window
+
+CORPUS = "wikitext-2"
+# As notebook 02 begins, with the document's batches, masks, pairs and dropout.
+FIRST = BEST[CORPUS] | dict(batch_size=512, mask_rate=0.15, span=1, next_share=0.5, dropout=0.2, learning_rate=5e-3)
+TRAININGS = ((50, FIRST), (3200, BEST[CORPUS]), (6000, BEST[CORPUS]))
+
+
+def naive_bayes(merged: Pseudowords, near: int = 2, weight: int = 3) -> float:
+    """The control without a network: which sense do the words around make likelier, each counted for itself?
+
+    It is told the sense of every occurrence in the training text, and reads the same sentences as the network. Words that stand
+    near the pseudoword also count with their distance, and so many times as much.
+
+    Returns:
+        Share of held-out occurrences told rightly, mean over the pseudowords.
+    """
+
+    def evidence(text: str, labels):
+        read = paragraphs(text)
+        for number, sentence, position, sense in labels:
+            begin, end = window(read[number], sentence, 62)
+            words = list(chain.from_iterable(read[number][begin:end]))
+            at = sum(map(len, read[number][begin:sentence])) + position
+            others = [(i - at, word) for i, word in enumerate(words) if i != at]
+            yield sense, [word for _, word in others] + weight * [item for item in others if abs(item[0]) <= near]
+
+    train, valid = merged.labels(merged.text.train), merged.labels(merged.text.valid)
+    accuracies = []
+    for word, held_out in valid.items():
+        counts = {occurrence.sense: Counter() for occurrence in train[word]}
+        for sense, seen in evidence(merged.text.train, train[word]):
+            counts[sense].update(seen)
+        kinds = len(set().union(*counts.values()))
+
+        def log_likelihood(seen, sense, counts=counts, kinds=kinds):
+            total = counts[sense].total() + kinds / 2
+            return sum(math.log((counts[sense][item] + 0.5) / total) for item in seen)
+
+        found = [
+            sense == max(counts, key=lambda other: log_likelihood(seen, other))
+            for sense, seen in evidence(merged.text.valid, held_out)
+        ]
+        accuracies.append(sum(found) / len(found))
+    return sum(accuracies) / len(accuracies)
+
+
+def table(results: dict) -> str:
+    """One column for the controls, one for each training."""
+    known, trainings = results["yardsticks"], results["trainings"]
+    untrained = trainings[0]["pseudowords"]["untrained"]
+    rows = [
+        ["", "controls"],
+        ["held-out MLM loss", f"word frequencies: {known['unigram']:.2f}"],
+        ["masked words right", f"most frequent word: {known['unigram_accuracy']:.1%}"],
+        ["pseudoword senses right", f"untrained: {untrained:.1%}, naive Bayes: {results['naive_bayes']:.1%}"],
+        ["minutes", ""],
+    ]
+    for training in trainings:
+        plain, merged = training["plain"], training["pseudowords"]
+        column = (
+            f"{training['steps']:,} steps of {training['recipe']['batch_size']} pairs",
+            f"{plain['mlm_loss']:.2f}",
+            f"{plain['mlm_accuracy']:.1%}",
+            f"{merged['senses']:.1%}",
+            f"{plain['seconds'] / 60:.1f}",
+        )
+        for row, cell in zip(rows, column, strict=True):
+            row.append(cell)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    by_word = trainings[-1]["pseudowords"]["by_word"]
+    pairs = ", ".join(f"{word.replace('|', '/')} {value:.0%}" for word, value in by_word.items())
+    return "\n".join(
+        [f"{results['machine']}.", "", *lines, "", f"The {len(by_word)} pairs, after the longest training: {pairs}."]
+    )
+
+
+def main() -> None:
+    train_iter, vocab = load_data_wiki(corpus=CORPUS)
+    results = {
+        "machine": MACHINE,
+        "yardsticks": yardsticks(vocab, train_iter.valid)._asdict(),
+        "naive_bayes": naive_bayes(Pseudowords(read_text(CORPUS))),
+        "trainings": [],
+    }
+    for steps, recipe in TRAININGS:
+        plain, merged = (
+            train(CORPUS, steps * recipe["batch_size"], torch.get_num_threads(), **recipe, pseudowords=pseudowords)
+            for pseudowords in (False, True)
+        )
+        results["trainings"].append({"steps": steps, "recipe": recipe, "plain": plain, "pseudowords": merged})
+        (HERE / "results" / "learning.json").write_text(json.dumps(results, indent=1) + "\n")
+        put_into_readme("learning", table(results))
+        print(table(results), flush=True)
+
+
+if __name__ == "__main__":
+    main()
