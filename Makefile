@@ -102,12 +102,10 @@ levers: $(PEERS) ## measure what each way of saving time gives
 growth: $(PEERS) ## measure how cost grows with each size
 	benchmarks/.venv/bin/python benchmarks/growth.py $(ARGS)
 
-# Interrupted, it goes on from the last checkpoint. The options are what the search in benchmarks/README.md found.
+# Interrupted, it goes on from the last checkpoint.
 pretrain: $(READY) ## make the networks that come with the package again, from nothing
-	$(BIN)/python -m bert_tutorial.pretrain --corpus bundled --out .pretrain/bundled
-	$(BIN)/python -m bert_tutorial.pretrain --corpus wikitext-2 --out .pretrain/wikitext-2 \
-		--batch-size 64 --steps 6000 --dropout 0 --learning-rate 0.003
 	for corpus in bundled wikitext-2; do \
+		$(BIN)/python -m bert_tutorial.pretrain --corpus $$corpus --out .pretrain/$$corpus && \
 		cp .pretrain/$$corpus/network.safetensors bert_tutorial/data/checkpoints/$$corpus.safetensors && \
 		cp .pretrain/$$corpus/model_card.md bert_tutorial/data/checkpoints/$$corpus.md || exit 1; \
 	done

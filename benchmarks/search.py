@@ -19,30 +19,14 @@ from bench import HERE, MACHINE, put_into_readme
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
 from bert_tutorial.corpus import read_text
 from bert_tutorial.model import POSITION_INIT_STD
+from bert_tutorial.pretrain import RECIPES
 from bert_tutorial.senses import Pseudowords, labelled_occurrences, mean_accuracy, sense_scores
 
 # For each corpus the recipe that was chosen, and how many sentence pairs a trial sees.
 BEST = {
-    "bundled": dict(
-        batch_size=128,
-        mask_rate=0.4,
-        span=2,
-        next_share=1.0,
-        dropout=0.1,
-        learning_rate=8e-3,
-        num_heads=2,
-        positions=0.06,
-    ),
-    "wikitext-2": dict(
-        batch_size=64,
-        mask_rate=0.4,
-        span=2,
-        next_share=1.0,
-        dropout=0.0,
-        learning_rate=3e-3,
-        num_heads=2,
-        positions=0.06,
-    ),
+    corpus: {name: value for name, value in recipe.items() if name != "steps"}
+    | dict(num_heads=2, positions=POSITION_INIT_STD)
+    for corpus, recipe in RECIPES.items()
 }
 NUM_PAIRS = {"bundled": 1300 * 128, "wikitext-2": 1000 * 128}
 CHANGES = [

@@ -38,7 +38,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     it does from 89 on; features are normalised, and logits stay far below. Beyond, the loss is infinite, and training says so.
     """
 
-    CHUNK = 512
+    CHUNK = 1024
     ONES = 16  # columns; one would do, but products of odd sizes are slower
 
     @staticmethod

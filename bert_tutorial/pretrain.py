@@ -1,4 +1,4 @@
-"""Long pretraining runs from the command line: `python -m bert_tutorial.pretrain --corpus wikitext-2 --steps 5000 --out run`.
+"""Long pretraining runs from the command line: `python -m bert_tutorial.pretrain --corpus wikitext-2 --out run`.
 
 Run the same command again, and it goes on where it was: from the last checkpoint, with the losses that an uninterrupted run
 would have had. Under `torchrun --nproc-per-node 2 -m bert_tutorial.pretrain ...` the processes share each batch.
@@ -24,6 +24,13 @@ from .pretrained import save_checkpoint, write_safetensors
 from .senses import mean_accuracy, sense_scores
 from .training import Recipe, make_optimizer, pick_dtype, train_steps, try_all_gpus
 
+# For each corpus what the search in benchmarks/README.md found; a text of your own begins with the bundled corpus's.
+RECIPES = {
+    "bundled": dict(steps=1300, batch_size=128, mask_rate=0.4, span=2, next_share=1.0, dropout=0.1, learning_rate=8e-3),
+    "wikitext-2": dict(
+        steps=6000, batch_size=64, mask_rate=0.4, span=2, next_share=1.0, dropout=0.0, learning_rate=3e-3
+    ),
+}
 LICENCES = {
     "bundled": "CC0 1.0, as the text",
     "wikitext-2": "CC BY-SA 3.0, as the text: WikiText-2 by Merity et al. 2016, from articles of English Wikipedia",
@@ -31,19 +38,19 @@ LICENCES = {
 
 
 def parse_arguments(arguments=None) -> argparse.Namespace:
-    """The command line; every default is the recipe that was measured to work."""
+    """The command line; what it leaves open is taken from the corpus's recipe."""
     parser = argparse.ArgumentParser(prog="python -m bert_tutorial.pretrain", description="Pretrain a small BERT.")
     add = parser.add_argument
     add("--corpus", default="bundled", help="bundled, wikitext-2, or the path of a UTF-8 text file")
     add("--out", type=Path, required=True, help="folder for the checkpoint, the log and the network")
-    add("--steps", type=int, default=1300)
-    add("--batch-size", type=int, default=128)
+    add("--steps", type=int)
+    add("--batch-size", type=int)
     add("--max-len", type=int, default=64)
-    add("--mask-rate", type=float, default=0.4)
-    add("--span", type=int, default=2, help="sentences in a segment")
-    add("--next-share", type=float, default=1.0, help="how often the second segment follows the first; 1: no NSP loss")
-    add("--learning-rate", type=float, default=8e-3)
-    add("--dropout", type=float, default=0.1)
+    add("--mask-rate", type=float)
+    add("--span", type=int, help="sentences in a segment")
+    add("--next-share", type=float, help="how often the second segment follows the first; 1: no NSP loss")
+    add("--learning-rate", type=float)
+    add("--dropout", type=float)
     add("--layers", type=int, default=2)
     add("--hidden", type=int, default=128)
     add("--ffn", type=int, default=256)
@@ -51,6 +58,8 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     add("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     add("--seed", type=int, default=0)
     add("--save-every", type=int, default=100, help="steps between checkpoints")
+    corpus = parser.parse_known_args(arguments)[0].corpus
+    parser.set_defaults(**RECIPES.get(corpus, RECIPES["bundled"]))
     return parser.parse_args(arguments)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bert_tutorial.pretrain import RECIPES, parse_arguments
 from bert_tutorial.pretrained import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,13 @@ def losses(out: Path) -> dict[int, tuple[float, float]]:
     steps = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
     return {step["step"]: (step["mlm_loss"], step["nsp_loss"]) for step in steps}
+
+
+@pytest.mark.parametrize(("corpus", "recipe"), [*((name, name) for name in RECIPES), ("my/text.txt", "bundled")])
+def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, recipe):
+    options = vars(parse_arguments(["--corpus", corpus, "--out", "run", "--steps", "7"]))
+    assert options.items() >= (RECIPES[recipe] | {"steps": 7, "corpus": corpus}).items()
+    assert None not in options.values()
 
 
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path):
