@@ -66,6 +66,12 @@ def put_into_readme(name: str, text: str) -> None:
     path.write_text(f"{before}<!-- {name} -->\n{text}\n<!-- end of {name} -->{after}", encoding="utf-8")
 
 
+def number_machines(results: list[dict]) -> tuple[dict[str, int], str]:
+    """A number for each machine in a table, and the sentence that explains the numbers."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(result["machine"] for result in results), 1)}
+    return numbers, f"Machines: {'; '.join(f'({number}) {name}' for name, number in numbers.items())}."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)

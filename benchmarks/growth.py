@@ -34,17 +34,7 @@ def main() -> None:
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "growth.json").write_text(json.dumps({"machine": MACHINE, **results}, indent=1) + "\n")
 
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
-    for axis, (name, points) in zip(axes.flat, results.items(), strict=True):
-        labels = [str(value) for value in points]
-        axis.plot(labels, [point["pairs_per_second"] for point in points.values()], "o-", color="C0")
-        axis.set(xlabel=name, ylim=(0, None))
-        memory = axis.twinx()
-        memory.plot(labels, [point["peak_memory"] / 1e9 for point in points.values()], "s--", color="C1")
-        memory.set_ylim(0, None)
-        axis.set_ylabel("sentence pairs/s", color="C0")
-        memory.set_ylabel("peak memory, GB", color="C1")
-    figure.savefig(HERE / "growth.png", dpi=80)
+    draw(results)
     lines = [f"{MACHINE}.", "", "| changed | value | sentence pairs/s | peak memory |", "|---|---|---|---|"]
     for name, points in results.items():
         for value, point in points.items():
@@ -52,6 +42,23 @@ def main() -> None:
                 f"| {name} | {value} | {point['pairs_per_second']:.0f} | {point['peak_memory'] / 1e9:.2f} GB |"
             )
     put_into_readme("growth", "\n".join(lines))
+
+
+def draw(results: dict) -> None:
+    """One panel for each size: speed on the left axis, memory on the right one."""
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
+    for axis, (name, points) in zip(axes.flat, results.items(), strict=True):
+        labels = [str(value) for value in points]
+        memory = axis.twinx()
+        for side, figures, style, label in (
+            (axis, [point["pairs_per_second"] for point in points.values()], "C0o-", "sentence pairs/s"),
+            (memory, [point["peak_memory"] / 1e9 for point in points.values()], "C1s--", "peak memory, GB"),
+        ):
+            side.plot(labels, figures, style)
+            side.set_ylim(0, 1.1 * max(figures))
+            side.set_ylabel(label, color=style[:2])
+        axis.set_xlabel(name)
+    figure.savefig(HERE / "growth.png", dpi=80)
 
 
 if __name__ == "__main__":

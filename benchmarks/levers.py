@@ -1,9 +1,16 @@
-"""`make levers`: what each way of saving time gives, by taking it away. Writes results/levers.json and the table in README.md."""
+"""`make levers`: what each way of saving time gives, by taking it away. Writes results/levers.json and the table in README.md.
+
+The speeds are compared in one process, step by step in turn, so that a noisy machine disturbs all alike. Peak memory needs a
+process each, and so does the allocator's setting, which holds for a whole process.
+"""
 
 import json
+import random
 import statistics
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 
 import programs
 import torch
@@ -54,6 +61,7 @@ class PlainCrossEntropy:
         return losses.plain_linear_cross_entropy(features.to(dtype), weight.to(dtype), bias.to(dtype), labels).float()
 
 
+ALLOCATOR = "an allocator that keeps its memory"
 # What to set to what, so that a lever is gone.
 LEVERS = {
     "only real prediction slots are decoded": [(examples.PretrainingExamples, "batch", batch_with_all_slots)],
@@ -68,50 +76,86 @@ LEVERS = {
     ],
     "attention written out": [(model.SelfAttention, "forward", library_attention)],
     "cross-entropy and its gradient together": [(losses, "LinearCrossEntropy", PlainCrossEntropy)],
-    "an allocator that keeps its memory": [(training, "keep_memory", lambda: None)],
+    ALLOCATOR: [(training, "keep_memory", lambda: None)],
     "dropout from bytes": [(model.Dropout, "forward", lambda self, x: F.dropout(x, self.share, self.training))],
     "256 pairs at a time through the network": [(training, "MICRO_BATCH", 10**9)],
 }
-ROUNDS, SECONDS = 3, 6
+NOTHING = "(nothing taken away)"
+STEPS, WARM_UP = 30, 5  # of the comparison in one process
+ROUNDS, SECONDS = 3, 10  # of the processes
 
 
-def run(lever: str) -> dict:
-    """One measurement in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, lever], capture_output=True, text=True)
+@contextmanager
+def without(lever: str):
+    """Take a lever away for as long as the context lasts."""
+    changes = LEVERS.get(lever, [])
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in changes]
+    for owner, name, value in changes:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def step_by_step() -> dict[str, float]:
+    """Seconds that the same training steps take without each lever, all of them in turn."""
+    runs = {lever: programs.ours() for lever in (NOTHING, *LEVERS) if lever != ALLOCATOR}
+    seconds = dict.fromkeys(runs, 0.0)
+    for step in range(STEPS + WARM_UP):
+        for lever in random.sample(list(runs), len(runs)):
+            with without(lever):
+                began = time.perf_counter()
+                next(runs[lever])
+                if step >= WARM_UP:
+                    seconds[lever] += time.perf_counter() - began
+    return seconds
+
+
+def run(what: str) -> dict:
+    """In a process of its own `step_by_step`, or speed and peak memory without a lever.
+
+    This process stays small: a new one's peak memory begins, on Linux, with that of the one which started it.
+    """
+    done = subprocess.run([sys.executable, __file__, what], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"without {lever!r}:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{what!r}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    rounds = []
-    for number in range(ROUNDS):
-        rounds.append({lever: run(lever) for lever in ("all", *LEVERS)})
-        print(f"round {number + 1} of {ROUNDS} done", flush=True)
+    seconds = run("step_by_step")
+    print(seconds, flush=True)
+    rounds = [{lever: run(lever) for lever in (NOTHING, ALLOCATOR)} for _ in range(ROUNDS)]
+    memory = {lever: run(lever)["peak_memory"] for lever in LEVERS if lever != ALLOCATOR}
+    for lever in (NOTHING, ALLOCATOR):
+        memory[lever] = statistics.median(results[lever]["peak_memory"] for results in rounds)
+    faster = {lever: taken / seconds[NOTHING] for lever, taken in seconds.items()}
+    faster[ALLOCATOR] = statistics.median(
+        results[NOTHING]["pairs_per_second"] / results[ALLOCATOR]["pairs_per_second"] for results in rounds
+    )
     lines = [
-        f"{MACHINE}; medians of {ROUNDS} rounds.",
+        f"{MACHINE}; {STEPS} steps of {programs.BATCH_SIZE} pairs each, of the allocator {ROUNDS} rounds of {SECONDS} s.",
         "",
-        "| without this | sentence pairs/s | so it speeds training up by | peak memory |",
-        "|---|---|---|---|",
+        "| without this | training takes | peak memory |",
+        "|---|---|---|",
+        *(
+            f"| {lever} | {faster[lever]:.2f} times as long | {memory[lever] / 1e9:.2f} GB |"
+            for lever in (NOTHING, *LEVERS)
+        ),
     ]
-    summary = {"machine": MACHINE, "rounds": rounds}
-    for lever in ("all", *LEVERS):
-        speed, memory = (
-            statistics.median(results[lever][name] for results in rounds)
-            for name in ("pairs_per_second", "peak_memory")
-        )
-        ratio = statistics.median(r["all"]["pairs_per_second"] / r[lever]["pairs_per_second"] for r in rounds)
-        label = "(nothing taken away)" if lever == "all" else lever
-        lines.append(f"| {label} | {speed:.0f} | {ratio:.2f} | {memory / 1e9:.2f} GB |")
+    summary = {"machine": MACHINE, "seconds": seconds, "times_as_long": faster, "peak_memory": memory}
     (HERE / "results" / "levers.json").write_text(json.dumps(summary, indent=1) + "\n")
     put_into_readme("levers", "\n".join(lines))
     print("\n".join(lines))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        for owner, name, value in LEVERS.get(sys.argv[1], []):
-            setattr(owner, name, value)
-        print(json.dumps(programs.measure(programs.ours(), SECONDS)))
+    if sys.argv[1:] == ["step_by_step"]:
+        print(json.dumps(step_by_step()))
+    elif len(sys.argv) > 1:
+        with without(sys.argv[1]):
+            print(json.dumps(programs.measure(programs.ours(), SECONDS)))
     else:
         main()

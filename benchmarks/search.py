@@ -1,9 +1,9 @@
 """`python benchmarks/search.py bundled` (or `wikitext-2`): recipes tried from nothing, and what came of each.
 
-Every recipe sees the same number of sentence pairs, so that a noisy machine finds the same recipe; the seconds are what it took.
+A recipe sees a set number of sentence pairs, so that a noisy machine finds the same recipe; the seconds are what it took.
 Held-out losses are measured as always: single sentences, 15 % masked, dropout off. Further arguments are changes of the recipe
-to try, as in `learning_rate=0.002,dropout=0.1`; without any, CHANGES are tried. What was tried before is not tried again, but
-kept in results/ and in the table.
+to try, as in `learning_rate=0.002,dropout=0.1`, and `num_pairs=149000` gives a cheaper one more pairs; without any, CHANGES
+are tried. What was tried before is not tried again, but kept in results/ and in the table.
 """
 
 import json
@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 import torch
-from bench import HERE, MACHINE, put_into_readme
+from bench import HERE, MACHINE, number_machines, put_into_readme
 
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
 from bert_tutorial.corpus import read_text
@@ -84,20 +84,21 @@ def train(
 def table(corpus: str, trials: list[dict]) -> str:
     """What was tried, the chosen recipe first."""
     best = BEST[corpus]
+    number, machines = number_machines(trials)
     lines = [
-        f"{corpus}: {NUM_PAIRS[corpus]:,} sentence pairs each. {MACHINE}; each trial has one thread. The chosen recipe: "
+        f"{corpus}. {machines} Each trial has one thread. The chosen recipe: "
         + ", ".join(f"{name} {value}" for name, value in best.items())
         + ". The lines below change something in it.",
         "",
-        "| change | held-out MLM loss | accuracy | senses | senses, untrained | seconds |",
-        "|---|---|---|---|---|---|",
+        "| change | held-out MLM loss | accuracy | senses | senses, untrained | sentence pairs | seconds (machine) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for trial in trials:
         changed = {name: value for name, value in trial["recipe"].items() if value != best[name]}
         label = ", ".join(f"{name} {value}" for name, value in changed.items()) or "(none)"
         row = (
             f"| {label} | {trial['mlm_loss']:.2f} | {trial['mlm_accuracy']:.1%} | {trial['senses']:.3f} "
-            f"| {trial['untrained']:.3f} | {trial['seconds']:.0f} |"
+            f"| {trial['untrained']:.3f} | {trial['num_pairs']:,} | {trial['seconds']:.0f} ({number[trial['machine']]}) |"
         )
         lines.insert(len(lines) if changed else 4, row)
     return "\n".join(lines)
@@ -110,14 +111,17 @@ def main(corpus: str, *changes: str) -> None:
     changes = [dict(part.split("=") for part in change.split(",")) for change in changes] or CHANGES
     wanted = []
     for change in changes:
-        recipe = {name: type(value)(change.get(name, value)) for name, value in BEST[corpus].items()}
-        if recipe not in wanted and not any(trial["recipe"] == recipe for trial in trials):
-            wanted.append(recipe)
+        trial = {
+            "recipe": {name: type(value)(change.get(name, value)) for name, value in BEST[corpus].items()},
+            "num_pairs": int(change.get("num_pairs", NUM_PAIRS[corpus])),
+        }
+        if trial not in wanted and not any(trial.items() <= done.items() for done in trials):
+            wanted.append(trial)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(train, corpus, NUM_PAIRS[corpus], 1, **recipe): recipe for recipe in wanted}
-        for trial in as_completed(running):
-            trials.append({"recipe": running[trial], **trial.result()})
-            path.write_text(json.dumps({"machine": MACHINE, "trials": trials}, indent=1) + "\n")
+        running = {pool.submit(train, corpus, new["num_pairs"], 1, **new["recipe"]): new for new in wanted}
+        for done in as_completed(running):
+            trials.append(running[done] | {"machine": MACHINE} | done.result())
+            path.write_text(json.dumps({"trials": trials}, indent=1) + "\n")
             put_into_readme(f"search {corpus}", table(corpus, trials))
             print(table(corpus, trials).splitlines()[-1], flush=True)
 

@@ -97,9 +97,11 @@ def load_state(path: Path, net: BERTModel, optimizer, settings: dict) -> int:
 def machine(device: torch.device) -> str:
     """What computes, in one line."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        # One name can stand for processors of several generations, which differ twofold in the speed of matrix products.
+        name = f"{about['model name']} (family {about['cpu family']}, model {about['model']})"
+    except (OSError, KeyError):
         name = platform.processor() or platform.machine()
     if device.type == "cuda":
         name = f"{torch.cuda.get_device_name(device)}, host {name}"
