@@ -81,8 +81,8 @@ class Dropout(nn.Module):
             return F.dropout(x, self.share)
         dropped = round(self.share * 256)
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        bytes_ = numbers.view(torch.uint8)[: x.numel()].view(x.shape)
-        keep = torch.ge(bytes_, dropped, out=torch.empty_like(x))  # 0 or 1, and at once in the format of x
+        drawn = numbers.view(torch.uint8)[: x.numel()].view(x.shape)
+        keep = torch.ge(drawn, dropped, out=torch.empty_like(x))  # 0 or 1, and at once in the format of x
         return x * keep.mul_(256 / (256 - dropped))
 
 
