@@ -1,12 +1,12 @@
 """`make levers`: what each way of saving time gives, by taking it away. Writes results/levers.json and the table in README.md.
 
-The speeds are compared in one process, step by step in turn, so that a noisy machine disturbs all alike. Peak memory needs a
-process each, and so does the allocator's setting, which holds for a whole process.
+Each lever is taken away in a process of its own, since an allocator's setting and what PyTorch has prepared hold for a whole
+process. The processes take the same steps in turn, so that a noisy machine disturbs all alike.
 """
 
 import json
 import random
-import statistics
+import resource
 import subprocess
 import sys
 import time
@@ -61,7 +61,7 @@ class PlainCrossEntropy:
         return losses.plain_linear_cross_entropy(features.to(dtype), weight.to(dtype), bias.to(dtype), labels).float()
 
 
-ALLOCATOR = "an allocator that keeps its memory"
+AT_A_TIME = "512 pairs at a time through the network"
 # What to set to what, so that a lever is gone.
 LEVERS = {
     "only real prediction slots are decoded": [(examples.PretrainingExamples, "batch", batch_with_all_slots)],
@@ -76,13 +76,14 @@ LEVERS = {
     ],
     "attention written out": [(model.SelfAttention, "forward", library_attention)],
     "cross-entropy and its gradient together": [(losses, "LinearCrossEntropy", PlainCrossEntropy)],
-    ALLOCATOR: [(training, "keep_memory", lambda: None)],
+    "an allocator that keeps its memory": [(training, "keep_memory", lambda: None)],
     "dropout from bytes": [(model.Dropout, "forward", lambda self, x: F.dropout(x, self.share, self.training))],
-    "256 pairs at a time through the network": [(training, "MICRO_BATCH", 10**9)],
+    "lengths in multiples of 8": [(examples, "LENGTH_MULTIPLE", 1)],
+    AT_A_TIME: [(training, "MICRO_BATCH", 10**9)],
 }
 NOTHING = "(nothing taken away)"
-STEPS, WARM_UP = 30, 5
-ROUNDS = 3  # of the processes that compare the allocator
+LARGE_BATCH = 2048  # to see the last lever by: batches of 512 go through the network whole
+STEPS, WARM_UP = 45, 5
 
 
 @contextmanager
@@ -99,63 +100,63 @@ def without(lever: str):
             setattr(owner, name, value)
 
 
-def step_by_step() -> dict[str, float]:
-    """Seconds that the same training steps take without each lever, all of them in turn."""
-    runs = {lever: programs.ours() for lever in (NOTHING, *LEVERS) if lever != ALLOCATOR}
-    seconds = dict.fromkeys(runs, 0.0)
-    for step in range(STEPS + WARM_UP):
-        for lever in random.sample(list(runs), len(runs)):
-            with without(lever):
-                began = time.perf_counter()
-                next(runs[lever])
-                if step >= WARM_UP:
-                    seconds[lever] += time.perf_counter() - began
-    return seconds
+def work(lever: str, batch_size: int) -> None:
+    """Train without a lever, a step for every line that comes in; what it took goes out."""
+    with without(lever):
+        steps = programs.ours(batch_size=batch_size)
+        for _ in sys.stdin:
+            began = time.perf_counter()
+            next(steps)
+            seconds = time.perf_counter() - began
+            print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]), flush=True)
 
 
-def run(what: str) -> dict:
-    """In a process of its own `step_by_step`, or speed and peak memory without a lever.
+def in_turn(levers: list[str], batch_size: int) -> dict:
+    """Without each lever the seconds of the same training steps, and the peak memory.
 
     This process stays small: a new one's peak memory begins, on Linux, with that of the one which started it.
     """
-    done = subprocess.run([sys.executable, __file__, what], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{what!r}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    workers = {lever: subprocess.Popen([sys.executable, __file__, lever, str(batch_size)], **pipes) for lever in levers}
+    results = {lever: {"batch_size": batch_size, "seconds": []} for lever in levers}
+    for _ in range(WARM_UP + STEPS):
+        for lever in random.sample(levers, len(levers)):
+            print(file=workers[lever].stdin, flush=True)
+            if not (line := workers[lever].stdout.readline()):
+                raise SystemExit(f"without {lever!r} training failed; what it said stands above")
+            seconds, results[lever]["peak_memory"] = json.loads(line)
+            results[lever]["seconds"].append(seconds)
+    for worker in workers.values():
+        worker.communicate()  # no more lines: it ends
+    for result in results.values():
+        result["seconds"] = sum(result["seconds"][WARM_UP:])
+        result["times_as_long"] = result["seconds"] / results[NOTHING]["seconds"]
+    return results
 
 
 def main() -> None:
-    seconds = run("step_by_step")
-    print(seconds, flush=True)
-    rounds = [{lever: run(lever) for lever in (NOTHING, ALLOCATOR)} for _ in range(ROUNDS)]
-    memory = {lever: run(lever)["peak_memory"] for lever in LEVERS if lever != ALLOCATOR}
-    for lever in (NOTHING, ALLOCATOR):
-        memory[lever] = statistics.median(results[lever]["peak_memory"] for results in rounds)
-    faster = {lever: taken / seconds[NOTHING] for lever, taken in seconds.items()}
-    faster[ALLOCATOR] = statistics.median(
-        results[NOTHING]["pairs_per_second"] / results[ALLOCATOR]["pairs_per_second"] for results in rounds
-    )
+    results = in_turn([NOTHING, *(lever for lever in LEVERS if lever != AT_A_TIME)], programs.BATCH_SIZE)
+    large = in_turn([NOTHING, AT_A_TIME], LARGE_BATCH)
+    results |= {"(nothing taken away, larger batch)": large[NOTHING], AT_A_TIME: large[AT_A_TIME]}
     lines = [
-        f"{MACHINE}; {STEPS} steps of {programs.BATCH_SIZE} pairs each, of the allocator {ROUNDS} rounds.",
+        f"{MACHINE}; {STEPS} steps each.",
         "",
-        "| without this | training takes | peak memory |",
-        "|---|---|---|",
+        "| without this | pairs in a batch | training takes | peak memory |",
+        "|---|---|---|---|",
         *(
-            f"| {lever} | {faster[lever]:.2f} times as long | {memory[lever] / 1e9:.2f} GB |"
-            for lever in (NOTHING, *LEVERS)
+            f"| {lever} | {result['batch_size']:,} | {result['times_as_long']:.2f} times as long "
+            f"| {result['peak_memory'] / 1e9:.2f} GB |"
+            for lever, result in results.items()
         ),
     ]
-    summary = {"machine": MACHINE, "seconds": seconds, "times_as_long": faster, "peak_memory": memory}
+    summary = {"machine": MACHINE, "steps": STEPS, "levers": results}
     (HERE / "results" / "levers.json").write_text(json.dumps(summary, indent=1) + "\n")
     put_into_readme("levers", "\n".join(lines))
     print("\n".join(lines))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["step_by_step"]:
-        print(json.dumps(step_by_step()))
-    elif len(sys.argv) > 1:
-        with without(sys.argv[1]):
-            print(json.dumps(programs.measure(programs.ours(), 0, STEPS)))
+    if len(sys.argv) > 1:
+        work(sys.argv[1], int(sys.argv[2]))
     else:
         main()

@@ -24,6 +24,7 @@ from .vocabulary import CLS, SEP, SPECIAL_TOKENS, Vocab
 
 UNK_ID, PAD_ID, MASK_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
 HELD_OUT_BATCH_SIZE = 128
+LENGTH_MULTIPLE = 8  # the lengths of trimmed batches are multiples of it
 
 
 class Batch(NamedTuple):
@@ -47,8 +48,12 @@ class Batch(NamedTuple):
         return [Batch(*part) for part in parts]
 
     def trim(self) -> "Batch":
-        """The same batch without the positions that are padding in every row, and the slots that are unused in every row."""
-        length = int(self.valid_lens.max())
+        """The same batch without positions that are padding in every row, and without the slots that are unused in every row.
+
+        The length is rounded up to a multiple of 8. For every size of matrix product that is new to it, PyTorch prepares the
+        product on a CPU and keeps what it has prepared; the fewer lengths there are, the less time and memory that takes.
+        """
+        length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         slots = max(1, int(self.mlm_weights.sum(1).max()))
         return self._replace(
             token_ids=self.token_ids[:, :length],

@@ -18,7 +18,7 @@ from .examples import Batch, PretrainingExamples
 from .model import BERTModel
 from .vocabulary import Vocab
 
-MICRO_BATCH = 256  # sentence pairs that go through the network together, see training.accumulate_gradients
+MICRO_BATCH = 512  # sentence pairs that go through the network together, see training.accumulate_gradients
 
 
 def plain_linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:

@@ -203,13 +203,19 @@ def test_the_global_random_state_is_not_touched(text_and_vocab):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_trim_leaves_out_padding_only(text_and_vocab):
-    batch = PretrainingExamples(*text_and_vocab, 8, 64).batch(0, 0)
-    short = batch.trim()
-    length, slots = int(batch.valid_lens.max()), int(batch.mlm_weights.sum(1).max())
-    assert short.token_ids.shape == (8, length) and short.mlm_labels.shape == (8, slots)
-    assert torch.equal(short.token_ids, batch.token_ids[:, :length])
-    assert (batch.token_ids[:, length:] == PAD_ID).all() and batch.mlm_weights[:, slots:].sum() == 0
+@pytest.mark.parametrize("max_len", [64, 61, 12])
+def test_trim_leaves_out_padding_only(text_and_vocab, max_len):
+    examples = PretrainingExamples(*text_and_vocab, 8, max_len)
+    for index in range(len(examples)):
+        batch = examples.batch(0, index)
+        short = batch.trim()
+        longest, slots = int(batch.valid_lens.max()), int(batch.mlm_weights.sum(1).max())
+        length = short.token_ids.shape[1]
+        assert longest <= length < longest + 8 and (length % 8 == 0 or length == max_len)
+        assert short.token_ids.shape == short.segments.shape == (8, length)
+        assert short.mlm_labels.shape == short.pred_positions.shape == short.mlm_weights.shape == (8, slots)
+        assert torch.equal(short.token_ids, batch.token_ids[:, :length])
+        assert (batch.token_ids[:, length:] == PAD_ID).all() and batch.mlm_weights[:, slots:].sum() == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 
 from bert_tutorial import training
 from bert_tutorial.examples import PretrainingExamples, TokenizedText
-from bert_tutorial.losses import MICRO_BATCH, evaluate, pretraining_losses, yardsticks
+from bert_tutorial.losses import evaluate, pretraining_losses, yardsticks
 from bert_tutorial.model import BERTModel
 from bert_tutorial.training import (
     Recipe,
@@ -163,10 +163,11 @@ def test_without_a_gpu_there_is_the_cpu():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(dtype):
-    examples = some_examples(num_paragraphs=300, batch_size=2 * MICRO_BATCH + 44)
+def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype):
+    monkeypatch.setattr(training, "MICRO_BATCH", 256)
+    examples = some_examples(num_paragraphs=300, batch_size=2 * 256 + 44)
     batch = examples.batch(0, 0)
-    slots = [part.mlm_weights.sum().item() for part in batch.split(MICRO_BATCH)]
+    slots = [part.mlm_weights.sum().item() for part in batch.split(256)]
     assert len(slots) == 3 and len(set(slots)) == 3  # so a mean over parts is not the mean over slots
     whole, parts = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
     wanted = pretraining_losses(whole, batch, dtype)
