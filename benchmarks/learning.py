@@ -1,7 +1,7 @@
 """`python benchmarks/learning.py`: what is learned on WikiText-2 after 50 steps, after five minutes, and later.
 
 Each training is done twice from nothing: on the text as it is, for the losses, and on the text with pseudowords, for the senses.
-One that stands in results/learning.json is not done again.
+One that stands in results/learning.json is not done again. Where there are several seeds, the figure is the mean.
 """
 
 import json
@@ -22,7 +22,13 @@ CORPUS = "wikitext-2"
 FIRST = BEST[CORPUS] | dict(batch_size=512, mask_rate=0.15, span=1, next_share=0.5, dropout=0.2, learning_rate=5e-3)
 # The recipe for long runs with fewer words to guess in each sentence: a step takes less time, so there are more of them.
 FIVE_MINUTES = BEST[CORPUS] | dict(mask_rate=0.25)
-TRAININGS = ((50, FIRST), (2500, FIVE_MINUTES), (6000, BEST[CORPUS]))
+# Steps, recipe, and with how many seeds.
+TRAININGS = (
+    (50, FIRST, 1),
+    (2500, FIVE_MINUTES | dict(matrices="adamw"), 1),
+    (2500, FIVE_MINUTES, 1),
+    (6000, BEST[CORPUS] | dict(matrices="adamw"), 1),
+)
 
 
 def naive_bayes(merged: Pseudowords, near: int = 2, weight: int = 3) -> float:
@@ -64,8 +70,14 @@ def naive_bayes(merged: Pseudowords, near: int = 2, weight: int = 3) -> float:
     return sum(accuracies) / len(accuracies)
 
 
+def spread(values: list[float], form: str) -> str:
+    """The mean, and from where to where the values go if there are several."""
+    mean = format(sum(values) / len(values), form)
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
 def table(results: dict) -> str:
-    """One column for the controls, one for each training."""
+    """One column for the controls, one for each recipe."""
     known, trainings = results["yardsticks"], results["trainings"]
     untrained = trainings[0]["pseudowords"]["untrained"]
     number, machines = number_machines(trainings)
@@ -75,15 +87,23 @@ def table(results: dict) -> str:
         ["masked words right", f"most frequent word: {known['unigram_accuracy']:.1%}"],
         ["pseudoword senses right", f"untrained: {untrained:.1%}, naive Bayes: {results['naive_bayes']:.1%}"],
         ["minutes (machine)", ""],
+        ["matrices trained by", ""],
+        ["seeds", ""],
     ]
-    for training in trainings:
-        plain, merged = training["plain"], training["pseudowords"]
+    for steps, recipe, _ in TRAININGS:
+        runs = [run for run in trainings if run["steps"] == steps and run["recipe"] == recipe]
+        if not runs:
+            continue
+        plain = [run["plain"] for run in runs]
+        used = sorted({number[run["machine"]] for run in runs})
         column = (
-            f"{training['steps']:,} steps of {training['recipe']['batch_size']} pairs",
-            f"{plain['mlm_loss']:.2f}",
-            f"{plain['mlm_accuracy']:.1%}",
-            f"{merged['senses']:.1%}",
-            f"{plain['seconds'] / 60:.1f} ({number[training['machine']]})",
+            f"{steps:,} steps of {recipe['batch_size']} pairs",
+            spread([found["mlm_loss"] for found in plain], ".2f"),
+            spread([found["mlm_accuracy"] for found in plain], ".1%"),
+            spread([run["pseudowords"]["senses"] for run in runs], ".1%"),
+            f"{spread([found['seconds'] / 60 for found in plain], '.1f')} ({', '.join(map(str, used))})",
+            {"muon": "Muon", "adamw": "AdamW"}[recipe["matrices"]],
+            str(len(runs)),
         )
         for row, cell in zip(rows, column, strict=True):
             row.append(cell)
@@ -91,7 +111,7 @@ def table(results: dict) -> str:
     lines.insert(1, "|---" * len(rows[0]) + "|")
     by_word = trainings[-1]["pseudowords"]["by_word"]
     pairs = ", ".join(f"{word.replace('|', '/')} {value:.0%}" for word, value in by_word.items())
-    return "\n".join([machines, "", *lines, "", f"The {len(by_word)} pairs, after the longest training: {pairs}."])
+    return "\n".join([machines, "", *lines, "", f"The {len(by_word)} pairs, after the last training: {pairs}."])
 
 
 def main() -> None:
@@ -103,19 +123,21 @@ def main() -> None:
         "naive_bayes": naive_bayes(Pseudowords(read_text(CORPUS))),
         "trainings": [],
     }
-    for steps, recipe in TRAININGS:
-        wanted = {"steps": steps, "recipe": recipe}
-        done = next((training for training in before if wanted.items() <= training.items()), None)
-        if done is None:
-            plain, merged = (
-                train(CORPUS, steps * recipe["batch_size"], torch.get_num_threads(), **recipe, pseudowords=pseudowords)
-                for pseudowords in (False, True)
-            )
-            done = wanted | {"machine": MACHINE, "plain": plain, "pseudowords": merged}
-        results["trainings"].append(done)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        put_into_readme("learning", table(results))
-        print(table(results), flush=True)
+    for steps, recipe, num_seeds in TRAININGS:
+        for seed in range(num_seeds):
+            wanted = {"steps": steps, "recipe": recipe, "seed": seed}
+            done = next((training for training in before if wanted.items() <= training.items()), None)
+            if done is None:
+                num_pairs, num_threads = steps * recipe["batch_size"], torch.get_num_threads()
+                plain, merged = (
+                    train(CORPUS, num_pairs, num_threads, **recipe, pseudowords=pseudowords, seed=seed)
+                    for pseudowords in (False, True)
+                )
+                done = wanted | {"machine": MACHINE, "plain": plain, "pseudowords": merged}
+            results["trainings"].append(done)
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            put_into_readme("learning", table(results))
+            print(table(results), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ from bench import HERE, MACHINE, number_machines, put_into_readme
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
 from bert_tutorial.corpus import read_text
 from bert_tutorial.model import POSITION_INIT_STD
+from bert_tutorial.optimizers import make_optimizers
 from bert_tutorial.pretrain import RECIPES
 from bert_tutorial.senses import Pseudowords, labelled_occurrences, mean_accuracy, sense_scores
 
 # For each corpus the recipe that was chosen, and how many sentence pairs a trial sees.
 BEST = {
     corpus: {name: value for name, value in recipe.items() if name != "steps"}
-    | dict(num_heads=2, positions=POSITION_INIT_STD)
+    | dict(num_heads=2, positions=POSITION_INIT_STD, matrices="muon")
     for corpus, recipe in RECIPES.items()
 }
 NUM_PAIRS = {"bundled": 1300 * 128, "wikitext-2": 1000 * 128}
@@ -43,13 +44,14 @@ CHANGES = [
     {"span": 2},
     {"next_share": 0.5},
     {"num_heads": 4},
+    {"matrices": "adamw"},  # by which the matrices inside the network are trained
     {"positions": 0.02},  # standard deviation of the position embeddings at the start
 ]
 
 
 def train(
     corpus, num_pairs, num_threads, batch_size, mask_rate, span, next_share, dropout, learning_rate, num_heads, positions,
-    pseudowords=True,
+    matrices="muon", pseudowords=True, seed=0,
 ) -> dict:  # fmt: skip
     """Train from nothing with one recipe; what came of it. Text without labelled senses gets pseudowords, if they are wanted."""
     torch.set_num_threads(num_threads)
@@ -62,13 +64,19 @@ def train(
         batch_size, 64, text, mask_rate=mask_rate, span=span, next_share=next_share, min_freq=min_freq
     )
     net = BERTModel(len(vocab), num_heads=num_heads, dropout=dropout)
-    net.reset(torch.Generator().manual_seed(0))
+    net.reset(torch.Generator().manual_seed(seed))
+    train_iter.seed = seed  # of the training pairs and masks; the held-out ones stay the same
     with torch.no_grad():
         net.encoder.embeddings.position.weight *= positions / POSITION_INIT_STD
     untrained = sense_scores(net, vocab, text, labels=labels)
-    num_steps = num_pairs // batch_size
+    recipe = Recipe(num_steps=num_pairs // batch_size, learning_rate=learning_rate, seed=seed)
+    optimizers = None
+    if matrices == "adamw":
+        muon, adam = make_optimizers(net, learning_rate, recipe.weight_decay)
+        adam.add_param_group({"params": muon.param_groups[0]["params"], "weight_decay": recipe.weight_decay})
+        optimizers = [adam]
     began = time.perf_counter()
-    for _ in train_steps(net, train_iter, Recipe(num_steps=num_steps, learning_rate=learning_rate)):
+    for _ in train_steps(net, train_iter, recipe, optimizers=optimizers):
         pass
     seconds = time.perf_counter() - began
     scores = sense_scores(net, vocab, text, labels=labels)

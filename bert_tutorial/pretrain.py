@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -20,13 +21,14 @@ from .corpus import read_text
 from .examples import load_data_wiki
 from .losses import evaluate, yardsticks
 from .model import BERTModel
+from .optimizers import make_optimizers
 from .pretrained import save_checkpoint, write_safetensors
 from .senses import mean_accuracy, sense_scores
-from .training import Recipe, make_optimizer, pick_dtype, train_steps, try_all_gpus
+from .training import Recipe, pick_dtype, train_steps, try_all_gpus
 
 # For each corpus what the search in benchmarks/README.md found; a text of your own begins with the bundled corpus's.
 RECIPES = {
-    "bundled": dict(steps=1300, batch_size=128, mask_rate=0.4, span=2, next_share=1.0, dropout=0.1, learning_rate=8e-3),
+    "bundled": dict(steps=1300, batch_size=128, mask_rate=0.4, span=2, next_share=1.0, dropout=0.1, learning_rate=5e-3),
     "wikitext-2": dict(
         steps=6000, batch_size=64, mask_rate=0.4, span=2, next_share=1.0, dropout=0.0, learning_rate=3e-3
     ),
@@ -63,16 +65,17 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def save_state(path: Path, net: BERTModel, optimizer, step: int, settings: dict) -> None:
-    """Write all that a run needs to go on: weights, optimizer and step; the rest follows from the settings."""
+def save_state(path: Path, net: BERTModel, optimizers, step: int, settings: dict) -> None:
+    """Write all that a run needs to go on: weights, optimizers and step; the rest follows from the settings."""
     tensors = {f"net.{name}": p.detach() for name, p in net.named_parameters()}
-    for name, p in net.named_parameters():
-        tensors |= {f"optimizer.{name}.{key}": value for key, value in optimizer.state.get(p, {}).items()}
+    name_of = {p: name for name, p in net.named_parameters()}
+    for p, state in chain.from_iterable(optimizer.state.items() for optimizer in optimizers):
+        tensors |= {f"optimizer.{name_of[p]}.{key}": value for key, value in state.items()}
     write_safetensors(path, tensors, {"step": step, "settings": settings})
 
 
-def load_state(path: Path, net: BERTModel, optimizer, settings: dict) -> int:
-    """Read what `save_state` wrote into a network and its optimizer.
+def load_state(path: Path, net: BERTModel, optimizers, settings: dict) -> int:
+    """Read what `save_state` wrote into a network and its optimizers.
 
     Returns:
         Steps done.
@@ -85,12 +88,13 @@ def load_state(path: Path, net: BERTModel, optimizer, settings: dict) -> int:
         other = [f"{k} {v!r}, now {settings.get(k)!r}" for k, v in about["settings"].items() if v != settings.get(k)]
         if other:
             raise ValueError(f"the run in {path.parent} was begun with {'; '.join(other)}: use that, or another --out")
+        owner = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
         with torch.no_grad():
             for name, p in net.named_parameters():
                 p.copy_(file.get_tensor(f"net.{name}"))
-                names = {key: f"optimizer.{name}.{key}" for key in ("step", "exp_avg", "exp_avg_sq")}  # AdamW's
-                if names["step"] in file.keys():  # a part without a loss has no state
-                    optimizer.state[p] = {key: file.get_tensor(names[key]).to(p.device) for key in names}
+                prefix = f"optimizer.{name}."  # a part without a loss has no state
+                keys = [key for key in file.keys() if key.startswith(prefix)]
+                owner[p].state[p] = {key.removeprefix(prefix): file.get_tensor(key).to(p.device) for key in keys}
     return about["step"]
 
 
@@ -170,10 +174,10 @@ def main(arguments=None) -> None:
     recipe = Recipe(
         num_steps=options.steps, learning_rate=options.learning_rate, precision=options.precision, seed=options.seed
     )
-    optimizer = make_optimizer(net, recipe)
+    optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
     checkpoint, done = options.out / "checkpoint.safetensors", 0
     if checkpoint.is_file():
-        done = load_state(checkpoint, net, optimizer, settings)
+        done = load_state(checkpoint, net, optimizers, settings)
         if process == 0:
             print(f"going on after step {done} of {options.steps}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -181,7 +185,7 @@ def main(arguments=None) -> None:
     if process == 0:
         log, seconds = open_log(options.out / "log.jsonl", done)
     steps = train_steps(
-        net, train_iter, recipe, optimizer=optimizer, first_step=done, process=process, num_processes=num_processes
+        net, train_iter, recipe, optimizers=optimizers, first_step=done, process=process, num_processes=num_processes
     )
     for step in tqdm(steps, total=options.steps, initial=done, unit="step", disable=process > 0):
         if process > 0:
@@ -190,7 +194,7 @@ def main(arguments=None) -> None:
         seconds += step.seconds
         if step.step % options.save_every == 0 or step.step == options.steps:
             log.flush()
-            save_state(checkpoint, net, optimizer, step.step, settings)
+            save_state(checkpoint, net, optimizers, step.step, settings)
     if num_processes > 1:
         torch.distributed.destroy_process_group()
     if process == 0:

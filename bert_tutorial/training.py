@@ -19,6 +19,7 @@ from torch import nn
 from .examples import Batch, PretrainingExamples
 from .losses import MICRO_BATCH, Evaluation, Yardsticks, evaluate, pretraining_losses, yardsticks
 from .model import BERTModel
+from .optimizers import make_optimizers
 from .vocabulary import Vocab
 
 
@@ -108,14 +109,6 @@ def keep_memory() -> None:
     mallopt(arena_max, 1)
 
 
-def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; matrices decay, biases and normalisation scales do not."""
-    matrices = [p for p in net.parameters() if p.dim() >= 2]
-    vectors = [p for p in net.parameters() if p.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-
-
 def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
     """Set the output bias to the log frequency of each word, so that the untrained network is a unigram model.
 
@@ -164,7 +157,7 @@ def train_steps(
     train_iter: PretrainingExamples,
     recipe: Recipe,
     *,
-    optimizer=None,
+    optimizers=None,
     first_step: int = 0,
     process: int = 0,
     num_processes: int = 1,
@@ -175,8 +168,8 @@ def train_steps(
         net: The network, on its device; changed in place.
         train_iter: Training examples. Step `s` takes batch `s`, whatever was asked for before.
         recipe: How to train, and for how many steps.
-        optimizer: From `make_optimizer`; a new one if None.
-        first_step: Steps already done. Together with the network's and the optimizer's state this resumes a run exactly.
+        optimizers: From `make_optimizers`; new ones if None.
+        first_step: Steps already done. Together with the network's and the optimizers' state this resumes a run exactly.
         process, num_processes: Which of how many processes of one run this is (torch.distributed's rank and world size).
 
     Raises:
@@ -186,19 +179,17 @@ def train_steps(
     device = next(net.parameters()).device
     dtype = pick_dtype(recipe.precision, device)
     with_nsp = 0 < train_iter.next_share < 1  # otherwise there is nothing to tell apart
-    optimizer = optimizer or make_optimizer(net, recipe)
+    optimizers = optimizers or make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
     if recipe.word_frequencies and not net.mlm.bias.any():
         start_from_word_frequencies(net, train_iter.vocab)
     for step in range(first_step, recipe.num_steps):
         began = time.perf_counter()
         batch = train_iter.batch(*divmod(step, len(train_iter))).trim().to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_at(step)
         net.train()
         # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32) + process)
-            optimizer.zero_grad(set_to_none=True)
+            net.zero_grad(set_to_none=True)
             mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, with_nsp, process, num_processes)
         length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
         if not math.isfinite(mlm_loss + nsp_loss + length.item()):
@@ -206,7 +197,10 @@ def train_steps(
                 f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of length "
                 f"{length:.3g}: training has diverged; a lower learning_rate than {recipe.learning_rate:g} helps"
             )
-        optimizer.step()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at(step)
+            optimizer.step()
         yield Step(
             step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), time.perf_counter() - began,
             recipe.learning_rate_at(step),
