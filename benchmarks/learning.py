@@ -26,6 +26,7 @@ FIVE_MINUTES = BEST[CORPUS] | dict(mask_rate=0.25)
 TRAININGS = (
     (50, FIRST, 1),
     (2500, FIVE_MINUTES | dict(matrices="adamw"), 1),
+    (2200, FIVE_MINUTES, 1),
     (2500, FIVE_MINUTES, 1),
     (6000, BEST[CORPUS] | dict(matrices="adamw"), 1),
 )
