@@ -85,7 +85,9 @@ def load_state(path: Path, net: BERTModel, optimizers, settings: dict) -> int:
     """
     with safe_open(path, "pt") as file:
         about = {name: json.loads(value) for name, value in file.metadata().items()}
-        other = [f"{k} {v!r}, now {settings.get(k)!r}" for k, v in about["settings"].items() if v != settings.get(k)]
+        before = about["settings"]
+        names = [name for name in before | settings if before.get(name) != settings.get(name)]
+        other = [f"{name} {before.get(name)!r}, now {settings.get(name)!r}" for name in names]
         if other:
             raise ValueError(f"the run in {path.parent} was begun with {'; '.join(other)}: use that, or another --out")
         owner = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
@@ -146,6 +148,7 @@ def main(arguments=None) -> None:
     """Train, or go on training, and leave `network.safetensors` in the folder."""
     options = parse_arguments(arguments)
     settings = {name: str(value) for name, value in vars(options).items() if name not in ("out", "save_every")}
+    settings["optimizers"] = "Muon, AdamW"
     process, num_processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = try_all_gpus()[int(os.environ.get("LOCAL_RANK", 0)) if torch.cuda.is_available() else 0]
     if num_processes > 1:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_tutorial.pretrain import RECIPES, parse_arguments
+from bert_tutorial.model import BERTModel
+from bert_tutorial.pretrain import RECIPES, load_state, parse_arguments, save_state
 from bert_tutorial.pretrained import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +80,12 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     net, vocab = load_checkpoint(whole / "network.safetensors")
     assert net.config.num_hiddens == 16 and "a1" in vocab
     card = (whole / "model_card.md").read_text()
-    assert "120" in card and "that of your text" in card and re.search(r"held out \| MLM loss \d\.\d+ ", card)
+    assert (
+        "120" in card
+        and "Muon, AdamW" in card
+        and "that of your text" in card
+        and re.search(r"held out \| MLM loss \d\.\d+ ", card)
+    )
 
 
 def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
@@ -87,6 +93,13 @@ def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
     refused = run(text_file, tmp_path / "out", 5, "--seed", "1")
     assert refused.returncode == 1
     assert "was begun with seed '0', now '1'" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_run_of_an_earlier_version_with_another_optimizer_does_not_go_on(tmp_path):
+    net = BERTModel(20, 16, 16, 2, 1)
+    save_state(tmp_path / "checkpoint.safetensors", net, [], 3, {"seed": "0"})
+    with pytest.raises(ValueError, match="was begun with optimizers None, now 'Muon, AdamW'"):
+        load_state(tmp_path / "checkpoint.safetensors", net, [], {"seed": "0", "optimizers": "Muon, AdamW"})
 
 
 @pytest.mark.parametrize(
