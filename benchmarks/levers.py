@@ -83,7 +83,7 @@ LEVERS = {
 }
 NOTHING = "(nothing taken away)"
 LARGE_BATCH = 2048  # to see the last lever by: batches of 512 go through the network whole
-STEPS, WARM_UP = 45, 5
+STEPS, WARM_UP = 30, 5
 
 
 @contextmanager
