@@ -107,13 +107,13 @@ def matrix_rate(dtype=torch.bfloat16, seconds=2.0) -> float:
     return best
 
 
-def measure(steps, seconds: float, at_least: int = 3) -> dict:
-    """Run training steps for so long and at least so many: sentence pairs a second without the first ones, and peak memory."""
+def measure(steps, seconds: float) -> dict:
+    """Run training steps for so long, and at least three: sentence pairs a second without the first ones, and peak memory."""
     for _ in islice(steps, WARM_UP):
         pass
     num_pairs = num_steps = taken = 0
     began = time.perf_counter()
-    while taken < seconds or num_steps < at_least:
+    while taken < seconds or num_steps < 3:
         num_pairs += next(steps)
         num_steps += 1
         taken = time.perf_counter() - began

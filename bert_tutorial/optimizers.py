@@ -1,8 +1,8 @@
 """The optimizers: Muon for the matrices inside the network, AdamW for all the rest.
 
 AdamW takes a matrix for so many separate numbers, and changes each by about the same. But the gradient of a matrix is also a sum
-of directions, a few of them strong and most of them weak. Muon gives all directions the same strength, and here it learns the
-same in fewer steps: `benchmarks/README.md` has the comparison.
+of directions, some stronger than others. Muon gives all directions the same strength, and here it learns the same in fewer
+steps: `benchmarks/README.md` has the comparison.
 
 Sources: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; Loshchilov and Hutter 2019 (AdamW).
 """

@@ -43,7 +43,8 @@ def test_it_does_what_pytorchs_own_does():
         for seed in range(4):
             ours.grad, theirs.grad = matrix(*shape, seed + 1), matrix(*shape, seed + 1)
             before = ours.detach().clone()
-            optimizer.step(), other.step()
+            optimizer.step()
+            other.step()
             moved = ours.detach() - before
             assert 0.005 < moved.square().mean().sqrt() < 0.015  # about half of the learning rate
         apart, way = (ours - theirs).norm(), (theirs - matrix(*shape)).norm()
