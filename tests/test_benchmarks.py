@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
 from bert_tutorial.corpus import Text
-from bert_tutorial.senses import Pseudowords
+from bert_tutorial.senses import Occurrence, Pseudowords, mean_accuracy, sense_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,6 +82,42 @@ def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmar
 
     assert accuracy("crossed that", "sang her") == 1.0
     assert accuracy("saw this", "saw this") == 0.5
+
+
+def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(benchmark, monkeypatch):
+    torch.manual_seed(0)
+    occurrences = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
+
+    def vectors(net, vocab, text, occurrences, *_):
+        drawn = torch.randn(len(occurrences), 8) * torch.tensor([1.0] * 7 + [30.0])
+        drawn[:, 0] += torch.tensor([difference if o.sense == "river" else -difference for o in occurrences])
+        return drawn
+
+    search = benchmark("search")
+    monkeypatch.setattr(search, "occurrence_vectors", vectors)
+    monkeypatch.setattr("bert_tutorial.senses.occurrence_vectors", vectors)
+    asked = None, None, Text("made up", "", ""), lambda part: {"river|song": occurrences}
+    difference = 3.0
+    assert search.linear_discriminant(*asked) > 0.9
+    assert mean_accuracy(sense_scores(*asked[:3], labels=asked[3])) < 0.7
+    difference = 0.0
+    assert 0.3 < search.linear_discriminant(*asked) < 0.7
+
+
+def test_learning_gives_a_column_to_every_recipe_that_has_both_texts(benchmark):
+    learning = benchmark("learning")
+    (steps, recipe, _), (other_steps, other_recipe, _) = learning.TRAININGS[:2]
+    plain = {"text": "plain", "mlm_loss": 4.5, "mlm_accuracy": 0.3, "seconds": 60, "machine": "M"}
+    merged = {"text": "pseudowords", "senses": 0.9, "linear": 0.95, "machine": "M", "by_word": {"a|b": 0.9}}
+    merged |= {"untrained": 0.5, "untrained_linear": 0.51}
+    first = {"steps": steps, "recipe": recipe}
+    trainings = [first | plain, first | plain | {"mlm_loss": 4.7}, first | merged]
+    trainings.append({"steps": other_steps, "recipe": other_recipe} | plain)  # its other half is missing
+    known = {"unigram": 6.7, "unigram_accuracy": 0.07}
+    found = learning.table({"yardsticks": known, "naive_bayes": 0.93, "trainings": trainings})
+    assert "| held-out MLM loss | word frequencies: 6.70 | 4.60 (4.50 to 4.70) |\n" in found
+    assert "| senses right, linear discriminant | untrained: 51.0% | 95.0% |\n" in found
+    assert "| seeds |  | 2, for the senses 1 |\n" in found and "a/b 90%" in found
 
 
 def test_each_lever_can_be_taken_away_and_training_still_works(benchmark):
