@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .examples import Batch, PretrainingExamples
-from .model import BERTModel
+from .model import BERTModel, in_mode
 from .vocabulary import Vocab
 
 MICRO_BATCH = 512  # sentence pairs that go through the network together, see training.accumulate_gradients
@@ -135,11 +135,9 @@ def evaluate(net: BERTModel, examples: PretrainingExamples, num_batches: int | N
         num_batches: How many batches to look at; None for all.
     """
     device = next(net.parameters()).device
-    was_training = net.training
-    net.eval()
     totals = torch.zeros(4, dtype=torch.float64)
     num_tokens = num_pairs = 0
-    try:
+    with in_mode(net, training=False):
         some = range(min(num_batches or len(examples), len(examples)))
         for batch in chain.from_iterable(
             examples.batch(0, index).trim().to(device).split(MICRO_BATCH) for index in some
@@ -153,8 +151,6 @@ def evaluate(net: BERTModel, examples: PretrainingExamples, num_batches: int | N
             totals[3] += (nsp_logits.argmax(1) == batch.nsp_labels).sum().item()
             num_tokens += len(labels)
             num_pairs += len(batch.nsp_labels)
-    finally:
-        net.train(was_training)
     mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
     return Evaluation(*mlm.tolist(), *nsp.tolist())
 

@@ -6,7 +6,9 @@ Source: Devlin et al. 2019; the interface is the document's (d2l.ai, "Bidirectio
 Given the same weights the outputs are those of `transformers.BertForPreTraining`.
 """
 
+import contextlib
 import math
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -310,3 +312,22 @@ class BERTModel(nn.Module):
         encoded = self.encoder(token_ids, segments, valid_lens)
         mlm_logits = None if pred_positions is None else self.mlm(encoded, pred_positions)
         return encoded, mlm_logits, self.nsp(encoded[:, 0])
+
+
+_in_use = threading.RLock()
+
+
+@contextlib.contextmanager
+def in_mode(net: BERTModel, training: bool):
+    """Training or evaluation mode for a while; afterwards the network is in the mode it was in.
+
+    Other threads wait meanwhile. So a sentence can be encoded while a run trains in the background: it is read between two
+    steps, without dropout.
+    """
+    with _in_use:
+        was_training = net.training
+        net.train(training)
+        try:
+            yield
+        finally:
+            net.train(was_training)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .examples import get_tokens_and_segments
-from .model import BERTModel
+from .model import BERTModel, in_mode
 from .vocabulary import MASK, SPECIAL_TOKENS, Vocab, tokenize
 
 
@@ -27,13 +27,8 @@ class Layers(NamedTuple):
 @contextlib.contextmanager
 def dropout_off(net: BERTModel):
     """Evaluation mode without gradients for a while; afterwards the network is in the mode it was in."""
-    was_training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(was_training)
+    with in_mode(net, training=False), torch.no_grad():
+        yield
 
 
 def to_input(net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None):
@@ -139,14 +134,10 @@ def dropout_vectors(
     """
     place = place_of(word, tokens)
     _, token_ids, segments = to_input(net, vocab, tokens, tokens_b)
-    was_training = net.training
-    net.train()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
-            return net.encoder(token_ids.repeat(repeats, 1), segments.repeat(repeats, 1), None)[:, place]
-    finally:
-        net.train(was_training)
+    devices = range(torch.cuda.device_count())
+    with in_mode(net, training=True), torch.no_grad(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        return net.encoder(token_ids.repeat(repeats, 1), segments.repeat(repeats, 1), None)[:, place]
 
 
 class Guess(NamedTuple):

@@ -18,7 +18,7 @@ from torch import nn
 
 from .examples import Batch, PretrainingExamples
 from .losses import MICRO_BATCH, Evaluation, Yardsticks, evaluate, pretraining_losses, yardsticks
-from .model import BERTModel
+from .model import BERTModel, in_mode
 from .optimizers import make_optimizers
 from .vocabulary import Vocab
 
@@ -185,22 +185,22 @@ def train_steps(
     for step in range(first_step, recipe.num_steps):
         began = time.perf_counter()
         batch = train_iter.batch(*divmod(step, len(train_iter))).trim().to(device)
-        net.train()
-        # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32) + process)
-            net.zero_grad(set_to_none=True)
-            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, with_nsp, process, num_processes)
-        length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
-        if not math.isfinite(mlm_loss + nsp_loss + length.item()):
-            raise FloatingPointError(
-                f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of length "
-                f"{length:.3g}: training has diverged; a lower learning_rate than {recipe.learning_rate:g} helps"
-            )
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step)
-            optimizer.step()
+        with in_mode(net, training=True):
+            # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it back as it was.
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                torch.manual_seed(random.Random(f"{recipe.seed} dropout {step}").getrandbits(32) + process)
+                net.zero_grad(set_to_none=True)
+                mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, with_nsp, process, num_processes)
+            length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
+            if not math.isfinite(mlm_loss + nsp_loss + length.item()):
+                raise FloatingPointError(
+                    f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of length "
+                    f"{length:.3g}: training has diverged; a lower learning_rate than {recipe.learning_rate:g} helps"
+                )
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.learning_rate_at(step)
+                optimizer.step()
         yield Step(
             step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), time.perf_counter() - began,
             recipe.learning_rate_at(step),
@@ -281,7 +281,6 @@ class TrainingRun:
         return sum(step.num_pairs for step in self.history) / max(1e-9, sum(step.seconds for step in self.history))
 
     def _work(self) -> None:
-        was_training = self.net.training
         try:
             self._evaluate(0, A_FEW_BATCHES)
             for step in train_steps(self.net, self.train_iter, self.recipe):
@@ -296,7 +295,6 @@ class TrainingRun:
         except BaseException as error:
             self.error = error
         finally:
-            self.net.train(was_training)
             self._ended.set()
 
     def _evaluate(self, step: int, num_batches: int | None = None) -> None:

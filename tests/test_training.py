@@ -21,6 +21,7 @@ from bert_tutorial.examples import PretrainingExamples, TokenizedText
 from bert_tutorial.losses import evaluate, pretraining_losses, yardsticks
 from bert_tutorial.model import BERTModel
 from bert_tutorial.optimizers import make_optimizers
+from bert_tutorial.representation import dropout_vectors, get_bert_encoding
 from bert_tutorial.training import (
     Recipe,
     TrainingRun,
@@ -406,6 +407,27 @@ def test_a_run_leaves_the_mode_as_it_was(training):
     run = run_of(2, examples, small_net(examples).train(training)).start()
     assert run.wait(PATIENCE)
     assert run.net.training == training
+
+
+def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_other():
+    examples = some_examples()
+    net = small_net(examples, dropout=0.5)
+    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0)  # so that the weights stay what they are
+    alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
+    tokens = examples.vocab.to_tokens([5, 6, 7])
+    before, noise = (
+        get_bert_encoding(net, examples.vocab, tokens),
+        dropout_vectors(net, examples.vocab, tokens, tokens[0]),
+    )
+    run = TrainingRun(net, examples, recipe, num_evaluations=1).start()
+    meanwhile = set()
+    while not run.wait(0):
+        meanwhile.add(len(run.history))
+        assert_close(get_bert_encoding(net, examples.vocab, tokens), before)
+        assert_close(dropout_vectors(net, examples.vocab, tokens, tokens[0]), noise)
+    assert len(meanwhile) > 20  # encoding waits for a step, not for the run
+    assert run.error is None
+    assert_identical(losses(run.history), alone)
 
 
 def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been():
