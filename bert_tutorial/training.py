@@ -162,7 +162,7 @@ def train_steps(
     process: int = 0,
     num_processes: int = 1,
 ) -> Iterator[Step]:
-    """Train, yielding after each step what it gave. Stop asking, and training stops; the network is usable at every yield.
+    """Train, yielding what each step gave. Stop asking, and training stops; the network is usable at every yield.
 
     Args:
         net: The network, on its device; changed in place.
