@@ -65,16 +65,27 @@ def read_text(corpus: "str | Path | Text" = "bundled") -> Text:
     """
     if isinstance(corpus, Text):
         return corpus
+    check_corpus(corpus)
     if corpus == "bundled":
         return Text("bundled", *((BUNDLED / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid")))
     if corpus == "wikitext-2":
         return read_wikitext2()
+    return read_own_text(Path(os.path.expanduser(corpus)))
+
+
+def check_corpus(corpus: str | Path) -> None:
+    """Check that there is such a corpus, without reading or downloading it.
+
+    Raises:
+        FileNotFoundError: `corpus` is neither "bundled", nor "wikitext-2", nor a file.
+        IsADirectoryError: It is a folder.
+    """
     path = os.path.expanduser(corpus)
+    if corpus in ("bundled", "wikitext-2") or os.path.isfile(path):
+        return
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder; corpus needs the path of one UTF-8 text file")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'corpus must be "bundled", "wikitext-2" or a text file, but {path[:200]!r} is no file')
-    return read_own_text(Path(path))
+    raise FileNotFoundError(f'corpus must be "bundled", "wikitext-2" or a text file, but {path[:200]!r} is no file')
 
 
 def paragraphs(text: str) -> list[list[list[str]]]:

@@ -7,6 +7,7 @@ import platform
 
 import torch
 
+from .corpus import check_corpus
 from .training import pick_dtype, try_all_gpus
 
 
@@ -20,7 +21,7 @@ def in_notebook() -> bool:
 
 
 def setup(corpus: str = "bundled") -> str:
-    """Say what this notebook will use, and check that it can.
+    """Say what this notebook will use. A corpus that does not exist is told at once, not some cells later.
 
     Args:
         corpus: "bundled", "wikitext-2" or the path of a text file. The environment variable BERT_TUTORIAL_CORPUS, if set,
@@ -28,10 +29,14 @@ def setup(corpus: str = "bundled") -> str:
 
     Returns:
         The corpus to use.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: See `check_corpus`.
     """
     from . import __version__
 
     corpus = os.environ.get("BERT_TUTORIAL_CORPUS") or corpus
+    check_corpus(corpus)
     device = try_all_gpus()[0]
     precision = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
     print(f"corpus: {corpus} (change it: setup('wikitext-2'), or setup('the/path/of/your.txt'))")

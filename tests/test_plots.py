@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_meanwhile_can_be_drawn(growing):
         history = GrowingList(history[:10], history[10:])
     else:
         held_out = GrowingList(held_out[:10], held_out[10:])
-    size(LossPlot(50, KNOWN).png(history, held_out))
+    assert size(LossPlot(50, KNOWN).png(history, held_out)) == size(LossPlot(50, KNOWN).png([], []))
 
 
 def test_a_heatmap_of_any_size():

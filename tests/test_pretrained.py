@@ -166,7 +166,8 @@ def test_a_file_with_something_else_in_it(tmp_path, wrong):
 
 
 def test_a_good_file_of_the_same_making(tmp_path):
-    load_checkpoint(file_of(tmp_path))
+    net, vocab = load_checkpoint(file_of(tmp_path))
+    assert net.config.vocab_size == len(vocab)
 
 
 @pytest.mark.parametrize(
