@@ -7,7 +7,11 @@ import tempfile
 
 def pytest_configure(config):
     """Downloads and freshly trained networks of a test run go into a folder of its own, not into yours."""
-    config.own_cache = tempfile.mkdtemp(prefix="bert_tutorial-") if "BERT_TUTORIAL_CACHE" not in os.environ else None
+    config.own_cache = (
+        tempfile.mkdtemp(prefix="bert_tutorial-")
+        if "BERT_TUTORIAL_CACHE" not in os.environ
+        else None
+    )
     if config.own_cache:
         os.environ["BERT_TUTORIAL_CACHE"] = config.own_cache
 
@@ -19,5 +23,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_itemcollected(item):
-    if hasattr(item, "output_timeout"):  # a notebook's cell: nbval waits only 5 s for each output, too short here
+    if hasattr(
+        item, "output_timeout"
+    ):  # a notebook's cell: nbval waits only 5 s for each output, too short here
         item.output_timeout = 60

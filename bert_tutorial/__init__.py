@@ -1,11 +1,41 @@
 """Pretraining BERT, to be read, run and played with: see the notebooks."""
 
-from .examples import Batch, PretrainingExamples, get_tokens_and_segments, load_data_wiki, mask_tokens
-from .live import train_bert
-from .losses import evaluate, yardsticks
-from .model import BERTConfig, BERTModel
-from .representation import compare_tokens, cosine_similarity, fill_mask, get_bert_encoding, get_layers
-from .training import Recipe, TrainingRun, train_steps, try_all_gpus
-from .vocabulary import Vocab, tokenize
+from . import from_d2l
+from .devices import try_all_gpus
+from .network.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
+from .network.config import BERTConfig
+from .network.model import BERTModel
+from .pretraining.evaluation import baselines, evaluate
+from .pretraining.live import train_bert
+from .pretraining.runs import TrainingRun
+from .pretraining.training import Recipe, train_steps
+from .representation.encoding import (
+    compare_tokens,
+    cosine_similarity,
+    get_bert_encoding,
+    get_layers,
+)
+from .representation.fill_mask import fill_mask
+from .representation.senses import sense_scores
+from .text.corpora import read_text
+from .text.examples import Batch, PretrainingExamples, load_data_wiki
+from .text.masking import mask_tokens
+from .text.pairs import get_tokens_and_segments
+from .text.vocabulary import Vocab, tokenize
 
 __version__ = "0.1.0"
+
+# In the order of the lessons.
+__all__ = [
+    "read_text", "tokenize", "Vocab",
+    "get_tokens_and_segments", "mask_tokens", "load_data_wiki", "PretrainingExamples", "Batch",
+    "BERTConfig", "BERTModel", "try_all_gpus",
+    "train_bert", "train_steps", "Recipe", "TrainingRun", "evaluate", "baselines",
+    "save_checkpoint", "load_checkpoint", "load_pretrained",
+    "get_bert_encoding", "get_layers", "compare_tokens", "cosine_similarity", "fill_mask",
+    "sense_scores",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> None:
+    from_d2l.find_name(name)

@@ -1,14 +1,20 @@
-"""What the notebooks themselves need: the first cell's report, source code to read, pictures that can be replaced."""
+"""What the notebooks themselves need: the first cell's report, source code, pictures."""
 
 import base64
 import inspect
 import os
 import platform
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .corpus import check_corpus
-from .training import pick_dtype, try_all_gpus
+from .devices import pick_dtype, try_all_gpus
+from .text.corpora import find_corpus
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 
 def in_notebook() -> bool:
@@ -20,40 +26,48 @@ def in_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def setup(corpus: str = "bundled") -> str:
-    """Say what this notebook will use. A corpus that does not exist is told at once, not some cells later.
+def setup(corpus: str | Path = "bundled") -> str | Path:
+    """Say what this notebook will use, and refuse a corpus that does not exist.
 
     Args:
-        corpus: "bundled", "wikitext-2" or the path of a text file. The environment variable BERT_TUTORIAL_CORPUS, if set,
-            wins, so that a whole notebook can be run on another text without editing it.
+        corpus: "bundled", "wikitext-2" or the path of a text file. The environment variable
+            BERT_TUTORIAL_CORPUS, if set, wins, so that a whole notebook can be run on another text
+            without editing it.
 
     Returns:
         The corpus to use.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: See `check_corpus`.
+        FileNotFoundError, IsADirectoryError: See `find_corpus`.
     """
     from . import __version__
 
     corpus = os.environ.get("BERT_TUTORIAL_CORPUS") or corpus
-    check_corpus(corpus)
+    find_corpus(corpus)
     device = try_all_gpus()[0]
     precision = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
     print(f"corpus: {corpus} (change it: setup('wikitext-2'), or setup('the/path/of/your.txt'))")
-    print(f"device: {device.type}, {torch.get_num_threads()} threads, matrix products in {precision}")
-    print(f"versions: bert_tutorial {__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}")
+    print(
+        f"device: {device.type}, {torch.get_num_threads()} threads, matrix products in {precision}"
+    )
+    versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
+    print(f"versions: bert_tutorial {__version__}, {versions}")
     return corpus
 
 
-def show_source(*objects):
-    """The source code of functions or classes, to be read in a notebook; the package holds the only copy.
+def show_source(*objects: Any) -> "Markdown":
+    """The source code of functions, methods or classes, to be read in a notebook.
+
+    Args:
+        *objects: What to show; the package holds the only copy.
 
     Returns:
-        IPython Markdown with one fenced block.
+        IPython Markdown with one fenced block; methods stand at the left margin.
     """
     from IPython.display import Markdown
 
-    code = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    parts = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in objects]
+    code = "\n\n\n".join(parts)
     return Markdown(f"```python\n{code}\n```")
 
 

@@ -1,4 +1,6 @@
-"""Pictures: a matplotlib Figure in, PNG bytes out. No pyplot, so that threads can draw (it keeps one global figure).
+"""Pictures: a matplotlib Figure in, PNG bytes out.
+
+No pyplot, so that threads can draw: it keeps one global figure.
 
 Colours are safe for colour-blind readers, and every line also has a style of its own.
 """
@@ -6,10 +8,17 @@ Colours are safe for colour-blind readers, and every line also has a style of it
 import io
 import threading
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from .pretraining.evaluation import Baselines, Evaluation
+    from .pretraining.training import Step
 
 BLUE, ORANGE, GREY = "#006BA4", "#FF800E", "#595959"  # of matplotlib's tableau-colorblind10
 _drawing = threading.Lock()  # matplotlib's fonts and caches are shared between figures
@@ -25,52 +34,76 @@ def new_figure(width: float, height: float) -> Figure:
 def to_png(figure: Figure) -> bytes:
     """Draw a figure."""
     with _drawing, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a character that the font lacks is drawn as a box
+        warnings.filterwarnings(
+            "ignore", "Glyph"
+        )  # a character that the font lacks is drawn as a box
         png = io.BytesIO()
         figure.canvas.print_png(png)
         return png.getvalue()
 
 
 class LossPlot:
-    """Training curves that grow: the MLM loss on the left, the NSP loss on the right, each with its yardsticks.
+    """Training curves that grow: MLM loss left, NSP loss right, each with its baselines.
 
     Args:
         num_steps: Where the x axis ends.
-        yardsticks: Losses of predictors without context (`losses.yardsticks`), drawn as horizontal lines.
+        baselines: Losses of predictors without context, drawn as horizontal lines.
     """
 
-    def __init__(self, num_steps: int, yardsticks):
+    def __init__(self, num_steps: int, baselines: "Baselines"):
         self.figure = new_figure(8, 3)
         self.mlm, self.nsp = self.figure.subplots(1, 2)
         self.lines = {}
         for axes, name in ((self.mlm, "masked words (MLM)"), (self.nsp, "next sentence (NSP)")):
             axes.set(xlabel="step", ylabel="loss in nats", title=name, xlim=(0, max(2, num_steps)))
             (train,) = axes.plot([], [], color=BLUE, label="training batch")
-            (held_out,) = axes.plot([], [], color=ORANGE, linestyle="--", marker="o", label="held-out text")
+            (held_out,) = axes.plot(
+                [], [], color=ORANGE, linestyle="--", marker="o", label="held-out text"
+            )
             self.lines[axes] = train, held_out
-        self.mlm.axhline(yardsticks.uniform, color=GREY, linestyle=":", label=f"uniform {yardsticks.uniform:.2f}")
         self.mlm.axhline(
-            yardsticks.unigram, color=GREY, linestyle="-.", label=f"word frequencies {yardsticks.unigram:.2f}"
+            baselines.uniform, color=GREY, linestyle=":", label=f"uniform {baselines.uniform:.2f}"
         )
-        self.nsp.axhline(yardsticks.nsp, color=GREY, linestyle=":", label=f"a coin {yardsticks.nsp:.2f}")
+        self.mlm.axhline(
+            baselines.unigram,
+            color=GREY,
+            linestyle="-.",
+            label=f"word frequencies {baselines.unigram:.2f}",
+        )
+        self.nsp.axhline(
+            baselines.nsp, color=GREY, linestyle=":", label=f"a coin {baselines.nsp:.2f}"
+        )
         for axes in (self.mlm, self.nsp):
             axes.legend(fontsize="x-small", loc="upper right")
         self.nsp.set_ylim(0.3, 1.1)
 
-    def png(self, history, held_out, title: str = "") -> bytes:
+    def png(
+        self,
+        history: Sequence["Step"],
+        held_out: Sequence[tuple[int, "Evaluation"]],
+        title: str = "",
+    ) -> bytes:
         """Draw the steps and evaluations so far.
 
         Args:
             history: `Step`s.
             held_out: `(step, Evaluation)` pairs.
             title: One line above both panels.
+
+        Returns:
+            A PNG of 800 x 300 pixels.
         """
-        history, held_out = list(history), list(held_out)  # as they are now: a run goes on while it is drawn
+        history, held_out = (
+            list(history),
+            list(held_out),
+        )  # as they are now: a run goes on while it is drawn
         steps = [step.step for step in history]
         for axes, field in ((self.mlm, "mlm_loss"), (self.nsp, "nsp_loss")):
             train, evaluated = self.lines[axes]
             train.set_data(steps, [getattr(step, field) for step in history])
-            evaluated.set_data([step for step, _ in held_out], [getattr(value, field) for _, value in held_out])
+            evaluated.set_data(
+                [step for step, _ in held_out], [getattr(value, field) for _, value in held_out]
+            )
         losses = [step.mlm_loss for step in history] + [value.mlm_loss for _, value in held_out]
         if losses:
             self.mlm.set_ylim(min(5.0, *losses) - 0.3, max(10.5, *losses) + 0.3)
@@ -78,7 +111,14 @@ class LossPlot:
         return to_png(self.figure)
 
 
-def heatmap(values, row_labels, column_labels, title: str = "", low: float = -1.0, high: float = 1.0) -> bytes:
+def heatmap(
+    values: ArrayLike,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    title: str = "",
+    low: float = -1.0,
+    high: float = 1.0,
+) -> bytes:
     """A table of numbers as colours, each cell with its number if there are few.
 
     Args:
@@ -86,6 +126,9 @@ def heatmap(values, row_labels, column_labels, title: str = "", low: float = -1.
         row_labels, column_labels: Strings.
         title: What the colours mean.
         low, high: Values at the ends of the colour scale.
+
+    Returns:
+        A PNG.
     """
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
@@ -100,23 +143,56 @@ def heatmap(values, row_labels, column_labels, title: str = "", low: float = -1.
         for i in range(rows):
             for j in range(columns):
                 colour = "black" if values[i, j] > middle else "white"
-                axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize="x-small", color=colour)
+                axes.text(
+                    j,
+                    i,
+                    f"{values[i, j]:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize="x-small",
+                    color=colour,
+                )
     figure.colorbar(image, ax=axes)
     return to_png(figure)
 
 
-def bars(groups: dict[str, dict[str, float]], ylabel: str, title: str = "", baseline: float | None = None) -> bytes:
-    """Bars side by side: `{"untrained": {"crane": 0.5, ...}, "trained": {...}}`, with a dashed line at the baseline."""
-    figure = new_figure(min(11.0, max(5.0, 0.28 * len(next(iter(groups.values()))) * len(groups) + 2)), 3.2)
+def bars(
+    groups: dict[str, dict[str, float]],
+    ylabel: str,
+    title: str = "",
+    baseline: float | None = None,
+) -> bytes:
+    """Bars side by side.
+
+    Args: groups: Heights by label for each group: `{"untrained": {"crane": 0.5}, "trained":
+        {"crane": 0.9}}`. ylabel: What the height means. title: What the figure shows. baseline:
+        Where to draw a dashed line, if anywhere.
+
+    Returns:
+        A PNG.
+    """
+    figure = new_figure(
+        min(11.0, max(5.0, 0.28 * len(next(iter(groups.values()))) * len(groups) + 2)), 3.2
+    )
     axes = figure.subplots()
     width = 0.8 / len(groups)
     styles = ((BLUE, ""), (ORANGE, "//"), (GREY, ".."))
     for i, (name, values) in enumerate(groups.items()):
         colour, hatch = styles[i % len(styles)]
         x = np.arange(len(values)) + (i - (len(groups) - 1) / 2) * width
-        axes.bar(x, list(values.values()), width, label=name, color=colour, hatch=hatch, edgecolor="white")
+        axes.bar(
+            x,
+            list(values.values()),
+            width,
+            label=name,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+        )
     labels = list(next(iter(groups.values())))
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0, parse_math=False)
+    axes.set_xticks(
+        range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0, parse_math=False
+    )
     if baseline is not None:
         axes.axhline(baseline, color="black", linestyle="--", label=f"chance {baseline:.2f}")
     axes.margins(x=0.01)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 WIKITEXT2_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "wikitext-2"
 
@@ -33,7 +34,9 @@ class Server:
             def send(self, body: bytes, status: int = 200, claimed_size: int | None = None) -> None:
                 """Answer with `body`; `claimed_size` is a Content-Length that may be a lie."""
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body) if claimed_size is None else claimed_size))
+                self.send_header(
+                    "Content-Length", str(len(body) if claimed_size is None else claimed_size)
+                )
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -44,7 +47,9 @@ class Server:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.root = f"http://127.0.0.1:{self._http.server_port}"
         self.url = f"{self.root}/wikitext-2-v1.zip"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     @property
     def request_count(self) -> int:
@@ -53,6 +58,15 @@ class Server:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """One thread a test: small networks are faster so, and two tests can run at a time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -74,7 +88,9 @@ def serve(monkeypatch):
 @pytest.fixture(scope="session")
 def wikitext2_zip() -> Path:
     """The real zip of WikiText-2; it stands beside the project, not in it."""
-    path = Path(os.environ.get("BERT_TUTORIAL_TEST_WIKITEXT2", WIKITEXT2_FOLDER)) / "wikitext-2-v1.zip"
+    path = (
+        Path(os.environ.get("BERT_TUTORIAL_TEST_WIKITEXT2", WIKITEXT2_FOLDER)) / "wikitext-2-v1.zip"
+    )
     if not path.is_file():
         reason = f"no WikiText-2 at {path}; set BERT_TUTORIAL_TEST_WIKITEXT2 to the folder that holds the zip"
         if os.environ.get("CI") == "true":

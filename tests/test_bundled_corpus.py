@@ -3,8 +3,9 @@
 import pytest
 from check_corpus import measure, table
 
-from bert_tutorial.corpus import BUNDLED, Text, read_text
-from bert_tutorial.senses import labelled_occurrences
+from bert_tutorial.representation.senses import labelled_occurrences
+from bert_tutorial.text.corpora import BUNDLED, read_text
+from bert_tutorial.text.wikitext_format import Corpus
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_the_readme_has_the_table_that_the_script_prints(measured):
     assert table(senses) in (BUNDLED / "README.md").read_text()
 
 
-def test_the_documents_sentences_are_not_in_the_text():
+def test_d2ls_sentences_are_not_in_the_text():
     text = read_text("bundled")
     whole = (text.train + text.valid).lower()
     assert "a crane is flying" not in whole and "a crane driver came" not in whole
@@ -53,9 +54,7 @@ def test_the_package_and_the_script_count_the_same_occurrences(measured):
             assert sum(o.sense == sense for o in found[word]) == count[f"{split} occurrences"]
 
 
-PARAGRAPH = (
-    " The crane stands in the reeds . It has long grey wings . Its nest is made of grass . Two eggs lie in it . "
-)
+PARAGRAPH = " The crane stands in the reeds . It has long grey wings . Its nest is made of grass . Two eggs lie in it . "
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ PARAGRAPH = (
     ],
 )
 def test_the_script_finds_what_is_wrong(broken, complaint):
-    text = Text("made up", f" \n = Crane ( bird ) = \n \n{broken}\n", "")
+    text = Corpus("made up", f" \n = Crane ( bird ) = \n \n{broken}\n", "")
     _, _, problems = measure(text)
     assert any(complaint in problem for problem in problems), problems
 

@@ -1,8 +1,9 @@
 """Golden losses: a change of the code that is not meant to change what is learned leaves every number here as it is.
 
-`golden.json` holds batches (by hash), losses, held-out losses and vectors of two short trainings. On the machine that
-recorded them they must be the same bit for bit, elsewhere to three digits: processors round sums differently. After a change
-that is meant, `python tests/test_golden.py` records them anew.
+`golden.json` holds batches (by hash), losses, held-out losses and vectors of two short trainings.
+On the machine that recorded them they must be the same bit for bit, elsewhere to three digits:
+processors round sums differently. After a change that is meant, `python tests/test_golden.py`
+records them anew.
 """
 
 import hashlib
@@ -12,18 +13,33 @@ from pathlib import Path
 import pytest
 import torch
 
-from bert_tutorial import BERTModel, Recipe, evaluate, get_bert_encoding, load_data_wiki, train_steps, yardsticks
-from bert_tutorial.pretrain import machine
+from bert_tutorial import (
+    BERTModel,
+    Recipe,
+    baselines,
+    evaluate,
+    get_bert_encoding,
+    load_data_wiki,
+    train_steps,
+)
+from bert_tutorial.devices import machine
 
 GOLDEN = Path(__file__).with_name("golden.json")
 TRAININGS = {
-    "the document's sizes": (
+    "d2l's sizes": (
         dict(batch_size=64, max_len=64),
         dict(dropout=0.2),
         dict(num_steps=6, precision="fp32"),
     ),
     "one minute's recipe": (
-        dict(batch_size=32, max_len=64, mask_rate=0.4, span=2, next_share=1.0, seed=1),
+        dict(
+            batch_size=32,
+            max_len=64,
+            mask_rate=0.4,
+            sentences_per_segment=2,
+            next_sentence_rate=1.0,
+            seed=1,
+        ),
         dict(dropout=0.1),
         dict(num_steps=6, precision="bf16", seed=1),
     ),
@@ -39,27 +55,23 @@ def hash_of(batches) -> str:
     return found.hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def measure(examples: dict, sizes: dict, recipe: dict) -> dict:
     """A short training from nothing, and what can be told of it."""
     train_iter, vocab = load_data_wiki(**examples)
     net = BERTModel(len(vocab), **sizes)
     net.reset(torch.Generator().manual_seed(0))
     steps = list(train_steps(net, train_iter, Recipe(**recipe)))
-    vectors = get_bert_encoding(net, vocab, ["a", "crane", "driver", "came"], ["he", "just", "left"])
+    vectors = get_bert_encoding(
+        net, vocab, ["a", "crane", "driver", "came"], ["he", "just", "left"]
+    )
     return {
-        "batches": hash_of([train_iter.batch(0, 0), train_iter.batch(3, 2), train_iter.valid.batch(0, 1)]),
+        "batches": hash_of(
+            [train_iter.batch(0, 0), train_iter.batch(3, 2), train_iter.valid.batch(0, 1)]
+        ),
         "losses": [[step.mlm_loss, step.nsp_loss] for step in steps],
         "learning rates": [step.learning_rate for step in steps],
         "held out": list(evaluate(net, train_iter.valid, num_batches=2)),
-        "without context": list(yardsticks(vocab, train_iter.valid)),
+        "without context": list(baselines(vocab, train_iter.valid)),
         "crane": vectors[0, 2, :8].tolist(),
     }
 
@@ -73,11 +85,18 @@ def test_nothing_has_changed(name):
         assert found == wanted
     for figure in wanted.keys() - {"batches"}:
         torch.testing.assert_close(
-            torch.tensor(found[figure]), torch.tensor(wanted[figure]), rtol=1e-3, atol=5e-3, msg=figure
+            torch.tensor(found[figure]),
+            torch.tensor(wanted[figure]),
+            rtol=1e-3,
+            atol=5e-3,
+            msg=figure,
         )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     trainings = {name: measure(*training) for name, training in TRAININGS.items()}
-    GOLDEN.write_text(json.dumps({"machine": machine(torch.device("cpu")), "trainings": trainings}, indent=1) + "\n")
+    GOLDEN.write_text(
+        json.dumps({"machine": machine(torch.device("cpu")), "trainings": trainings}, indent=1)
+        + "\n"
+    )

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 import bert_tutorial
 from bert_tutorial import BERTModel, load_data_wiki, train_bert
-from bert_tutorial.losses import evaluate
+from bert_tutorial.pretraining.evaluation import evaluate
 
 PATIENCE = 60  # seconds to wait for another process before a test fails
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,15 +29,6 @@ net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=64, max_len=24)
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks as small as these are several times as fast on one thread, above all on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def own_text(tmp_path, monkeypatch):
     """A folder with a text of its own, `own.txt`, where nothing of the user's is read or written."""
@@ -45,10 +36,19 @@ def own_text(tmp_path, monkeypatch):
     topics = ("crane bird wing lake egg", "film actor plot role scene", "ship sea port sail crew")
     topics = [draw.choice(topics).split() for _ in range(80)]
     paragraphs = [[draw.choices(topic, k=draw.randint(4, 7)) for _ in range(3)] for topic in topics]
-    lines = [" ".join(" ".join(words).capitalize() + "." for words in sentences) for sentences in paragraphs]
+    lines = [
+        " ".join(" ".join(words).capitalize() + "." for words in sentences)
+        for sentences in paragraphs
+    ]
     (tmp_path / "own.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    folders = ("BERT_TUTORIAL_CACHE", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+    folders = (
+        "BERT_TUTORIAL_CACHE",
+        "IPYTHONDIR",
+        "JUPYTER_RUNTIME_DIR",
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+    )
     for name in folders:
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("PYTHONPATH", str(Path(bert_tutorial.__file__).parents[1]))
@@ -77,15 +77,24 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     assert re.fullmatch(rf"{number} sentence pairs/sec on \[device\(type='\w+'.*\)\]", lines[1])
     held_out = re.fullmatch(
         rf"held-out: MLM loss {number} \({number}% of masked words right\), NSP loss {number} \({number}% right\); "
-        rf"yardsticks: uniform {number}, word frequencies {number} \({number}%\), a coin 0.69",
+        rf"baselines: uniform {number}, word frequencies {number} \({number}%\), a coin 0.69",
         lines[2],
     )
     last = run.history[-2:]  # a tenth of the steps
     assert_close(float(mlm), sum(step.mlm_loss for step in last) / 2, rtol=0, atol=6e-4)
     assert_close(float(nsp), sum(step.nsp_loss for step in last) / 2, rtol=0, atol=6e-4)
     result = evaluate(net, examples.valid)
-    wanted = [result.mlm_loss, 100 * result.mlm_accuracy, result.nsp_loss, 100 * result.nsp_accuracy]
-    wanted += [run.yardsticks.uniform, run.yardsticks.unigram, 100 * run.yardsticks.unigram_accuracy]
+    wanted = [
+        result.mlm_loss,
+        100 * result.mlm_accuracy,
+        result.nsp_loss,
+        100 * result.nsp_accuracy,
+    ]
+    wanted += [
+        run.baselines.uniform,
+        run.baselines.unigram,
+        100 * run.baselines.unigram_accuracy,
+    ]
     assert_close([float(value) for value in held_out.groups()], wanted, rtol=0, atol=0.06)
     assert "25/25" in printed.err  # the progress bar has reached its end
     assert run.state == "finished"
@@ -98,7 +107,9 @@ def test_a_text_without_a_held_out_part_has_no_third_line(examples, capsys):
 
 
 def test_the_recipe_can_be_changed_and_is_checked(examples, capsys):
-    run = train_bert(examples, small_net(examples), 2, learning_rate=0.001, warmup=0.5, precision="fp32")
+    run = train_bert(
+        examples, small_net(examples), 2, learning_rate=0.001, warmup=0.5, precision="fp32"
+    )
     assert_close(run.history[0].learning_rate, 0.001)
     with pytest.raises(ValueError, match="^num_steps is 0"):
         train_bert(examples, small_net(examples), 0)
@@ -127,7 +138,9 @@ run = train_bert(train_iter, net, 100_000)
 ended = run.wait(0) and run.held_out[-1][0] == len(run.history)  # the thread, too, has come to its end
 print(run.state, len(run.history), ended, tuple(get_bert_encoding(net, vocab, "a crane is flying".split()).shape))
 """
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         bar, end = b"", time.monotonic() + PATIENCE
         while b"MLM loss" not in bar:  # the progress bar shows a loss as soon as a step is done
@@ -142,7 +155,9 @@ print(run.state, len(run.history), ended, tuple(get_bert_encoding(net, vocab, "a
     assert child.returncode == 0, err.decode()
     assert b"Traceback" not in err
     lines = out.decode().splitlines()
-    steps = re.fullmatch(r"Stopped after step (\d+) of 100000: the network keeps what .*", lines[0])[1]
+    steps = re.fullmatch(
+        r"Stopped after step (\d+) of 100000: the network keeps what .*", lines[0]
+    )[1]
     assert int(steps) >= 1
     assert lines[1].startswith("MLM loss") and lines[3].startswith("held-out:")
     assert lines[4] == f"stopped {steps} True (1, 6, 32)"
@@ -156,7 +171,9 @@ def kernel(own_text):
     manager = jupyter_client.KernelManager()
     # This Python, whatever kernels the user has installed.
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    manager._kernel_spec = kernelspec.KernelSpec(argv=command, language="python", display_name="this Python")
+    manager._kernel_spec = kernelspec.KernelSpec(
+        argv=command, language="python", display_name="this Python"
+    )
     manager.start_kernel(cwd=str(own_text))
     client = manager.client()
     client.start_channels()
@@ -199,7 +216,9 @@ def test_in_a_notebook_there_is_one_picture_that_is_replaced(kernel):
     assert reply["status"] == "ok", reply
     shown, replaced = pictures(messages)
     assert len(shown) == 1 and len(replaced) >= 1
-    assert {content["transient"]["display_id"] for content in shown + replaced} == {shown[0]["transient"]["display_id"]}
+    assert {content["transient"]["display_id"] for content in shown + replaced} == {
+        shown[0]["transient"]["display_id"]
+    }
     assert replaced[-1]["data"]["image/png"] != shown[0]["data"]["image/png"]
     streams = {content["name"] for kind, content in messages if kind == "stream"}
     assert streams == {"stdout"}  # no progress bar besides the picture

@@ -1,4 +1,4 @@
-"""Losses: the fast one beside the plain one, held-out values, yardsticks."""
+"""Losses: the fast one beside the plain one, held-out values, baselines."""
 
 import math
 import random
@@ -10,34 +10,25 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from bert_tutorial.examples import PretrainingExamples, TokenizedText
-from bert_tutorial.losses import (
-    LinearCrossEntropy,
-    evaluate,
-    plain_linear_cross_entropy,
-    pretraining_losses,
-    yardsticks,
-)
-from bert_tutorial.model import BERTModel
-from bert_tutorial.vocabulary import Vocab
+from bert_tutorial.network.fast import LinearCrossEntropy, plain_linear_cross_entropy
+from bert_tutorial.network.losses import pretraining_losses
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.text.examples import PretrainingExamples
+from bert_tutorial.text.tokenized import TokenizedText
+from bert_tutorial.text.vocabulary import Vocab
 
 CHUNK = LinearCrossEntropy.CHUNK
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks as small as these are several times as fast on one thread, above all on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def topic_text(num_paragraphs=40, seed=0):
     """Paragraphs of 2 to 4 sentences on one topic each; word `t2w5` is of topic 2."""
     draw = random.Random(seed)
     return [
-        [[f"t{topic}w{draw.randrange(6)}" for _ in range(draw.randint(3, 9))] for _ in range(draw.randint(2, 4))]
+        [
+            [f"t{topic}w{draw.randrange(6)}" for _ in range(draw.randint(3, 9))]
+            for _ in range(draw.randint(2, 4))
+        ]
         for topic in (draw.randrange(4) for _ in range(num_paragraphs))
     ]
 
@@ -45,7 +36,9 @@ def topic_text(num_paragraphs=40, seed=0):
 def some_examples(text=None, batch_size=16, max_len=40, **settings):
     text = text or topic_text()
     vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
-    return PretrainingExamples(TokenizedText.from_paragraphs(text, vocab), vocab, batch_size, max_len, **settings)
+    return PretrainingExamples(
+        vocab, TokenizedText.from_paragraphs(vocab, text), batch_size, max_len, **settings
+    )
 
 
 def small_net(examples, **changes):
@@ -88,7 +81,10 @@ def test_in_half_precision_the_fast_loss_is_about_the_plain_one(num_rows):
     wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
     loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.bfloat16)
     assert_close(loss, wanted, rtol=0.01, atol=0)
-    assert loss.item() != loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)[0].item()
+    assert (
+        loss.item()
+        != loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)[0].item()
+    )
     for got, want in zip(gradients, wanted_gradients, strict=True):
         assert got.dtype == want.dtype  # gradients are as exact as the weights they belong to
         assert (got - want).norm() < 0.01 * want.norm()
@@ -106,8 +102,10 @@ def test_logits_that_overflow_give_an_infinite_loss_and_not_a_wrong_one():
 
 
 def plain_losses(net, batch):
-    """Both losses by the document's interface, unused slots weighed with 0."""
-    _, mlm_logits, nsp_logits = net(batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions)
+    """Both losses by d2l's interface, unused slots weighed with 0."""
+    _, mlm_logits, nsp_logits = net(
+        batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions
+    )
     each = F.cross_entropy(mlm_logits.flatten(0, 1), batch.mlm_labels.flatten(), reduction="none")
     weights = batch.mlm_weights.flatten()
     return (each * weights).sum() / weights.sum(), F.cross_entropy(nsp_logits, batch.nsp_labels)
@@ -134,13 +132,21 @@ def test_the_pretraining_losses_are_those_of_the_plain_computation():
         assert_close(one, two, rtol=1e-5, atol=1e-6)
     wanted_gradients = gradients_of(net, plain_losses(net, batch))
     for name, gradient in gradients_of(net, got).items():
-        assert_close(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+        assert_close(
+            gradient,
+            wanted_gradients[name],
+            rtol=1e-3,
+            atol=1e-6,
+            msg=lambda m, name=name: f"{name}: {m}",
+        )
 
 
 def test_in_half_precision_the_pretraining_losses_are_about_the_same():
     examples, batch = batch_with_unused_slots()
     net = small_net(examples)
-    for half, full in zip(pretraining_losses(net, batch, torch.bfloat16), pretraining_losses(net, batch), strict=True):
+    for half, full in zip(
+        pretraining_losses(net, batch, torch.bfloat16), pretraining_losses(net, batch), strict=True
+    ):
         assert half.dtype == torch.float32
         assert_close(half, full, rtol=0.03, atol=0)
         assert half.item() != full.item()  # otherwise half precision was not used
@@ -151,7 +157,8 @@ def test_what_stands_in_unused_slots_changes_nothing():
     net = small_net(examples)
     unused = batch.mlm_weights == 0
     other = batch._replace(
-        mlm_labels=batch.mlm_labels.masked_fill(unused, 9), pred_positions=batch.pred_positions.masked_fill(unused, 3)
+        mlm_labels=batch.mlm_labels.masked_fill(unused, 9),
+        pred_positions=batch.pred_positions.masked_fill(unused, 3),
     )
     assert not torch.equal(other.mlm_labels, batch.mlm_labels)
     before, after = pretraining_losses(net, batch), pretraining_losses(net, other)
@@ -167,7 +174,9 @@ def test_trimming_changes_no_loss():
     short = batch.trim()
     assert short.token_ids.shape[1] < 64 and short.mlm_weights.shape[1] < batch.mlm_weights.shape[1]
     net = small_net(examples)
-    for one, two in zip(pretraining_losses(net, short), pretraining_losses(net, batch), strict=True):
+    for one, two in zip(
+        pretraining_losses(net, short), pretraining_losses(net, batch), strict=True
+    ):
         assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
@@ -179,15 +188,27 @@ def test_evaluation_is_the_direct_computation(num_batches):
     with torch.no_grad():
         for index in range(min(num_batches or len(examples), len(examples))):
             batch = examples.batch(0, index)
-            _, mlm_logits, nsp_logits = net(batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions)
+            _, mlm_logits, nsp_logits = net(
+                batch.token_ids, batch.segments, batch.valid_lens, batch.pred_positions
+            )
             real = batch.mlm_weights == 1
-            mlm_losses.append(F.cross_entropy(mlm_logits[real], batch.mlm_labels[real], reduction="none"))
+            mlm_losses.append(
+                F.cross_entropy(mlm_logits[real], batch.mlm_labels[real], reduction="none")
+            )
             mlm_right.append(mlm_logits[real].argmax(1) == batch.mlm_labels[real])
             nsp_losses.append(F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="none"))
             nsp_right.append(nsp_logits.argmax(1) == batch.nsp_labels)
-    wanted = [torch.cat(column).double().mean() for column in (mlm_losses, mlm_right, nsp_losses, nsp_right)]
+    wanted = [
+        torch.cat(column).double().mean()
+        for column in (mlm_losses, mlm_right, nsp_losses, nsp_right)
+    ]
     assert 0 < wanted[1] < 1 and 0 < wanted[3] < 1
-    assert_close(torch.tensor(evaluate(net, examples, num_batches)), torch.stack(wanted).float(), rtol=1e-5, atol=1e-6)
+    assert_close(
+        torch.tensor(evaluate(net, examples, num_batches)),
+        torch.stack(wanted).float(),
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_evaluation_of_a_batch_with_very_many_slots():
@@ -231,13 +252,15 @@ def test_an_evaluation_that_fails_restores_the_mode_too():
 def test_an_evaluation_reads_as_a_sentence():
     examples = some_examples(fixed=True)
     text = str(evaluate(small_net(examples), examples))
-    assert re.fullmatch(r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)", text)
+    assert re.fullmatch(
+        r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)", text
+    )
 
 
-def test_the_yardsticks_of_a_text_of_one_word():
+def test_the_baselines_of_a_text_of_one_word():
     sentence = ["so"] * 4
     examples = some_examples([[sentence, sentence], [sentence, sentence]], batch_size=2, fixed=True)
-    known = yardsticks(examples.vocab, examples)
+    known = baselines(examples.vocab, examples)
     # Five special tokens and one word; one is added to each count, so the word has 17 of 22.
     assert_close(known.uniform, math.log(6))
     assert_close(known.unigram, math.log(22 / 17))
@@ -245,21 +268,26 @@ def test_the_yardsticks_of_a_text_of_one_word():
     assert_close(known.nsp, math.log(2))
 
 
-def test_the_unigram_yardstick_is_what_counting_gives():
+def test_the_unigram_baseline_is_what_counting_gives():
     train, held_out = topic_text(30, seed=1), topic_text(10, seed=2)
     train += [[["t0w0"] * 50, ["rare"]]]  # one word is the most frequent by far
     held_out += [[["t0w0", "unheard", "t0w0"], ["t0w0", "t0w0", "t1w1"]]] * 5
     tokens = [token for paragraph in train for sentence in paragraph for token in sentence]
     vocab = Vocab(tokens)
-    examples = PretrainingExamples(TokenizedText.from_paragraphs(held_out, vocab), vocab, 8, 40, fixed=True)
+    examples = PretrainingExamples(
+        vocab, TokenizedText.from_paragraphs(vocab, held_out), 8, 40, fixed=True
+    )
     labels = [
-        vocab.to_tokens(b.mlm_labels[b.mlm_weights == 1]) for b in (examples.batch(0, i) for i in range(len(examples)))
+        vocab.to_tokens(b.mlm_labels[b.mlm_weights == 1])
+        for b in (examples.batch(0, i) for i in range(len(examples)))
     ]
     labels = [token for batch in labels for token in batch]
     assert "<unk>" in labels and "t0w0" in labels
     counts = Counter(tokens)
-    nats = [-math.log((counts[token] + 1) / (len(tokens) + len(vocab))) for token in labels]  # one more each
-    known = yardsticks(vocab, examples)
+    nats = [
+        -math.log((counts[token] + 1) / (len(tokens) + len(vocab))) for token in labels
+    ]  # one more each
+    known = baselines(vocab, examples)
     assert_close(known.unigram, sum(nats) / len(nats))
     assert_close(known.unigram_accuracy, labels.count("t0w0") / len(labels))
     assert_close(known.uniform, math.log(len(vocab)))

@@ -5,15 +5,19 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from bert_tutorial.model import BERTConfig, BERTModel, Dropout
-from bert_tutorial.pretrained import from_transformers_names
+from bert_tutorial.network.config import BERTConfig
+from bert_tutorial.network.fast import Dropout
+from bert_tutorial.network.hub import from_transformers_names
+from bert_tutorial.network.model import BERTModel
 
 V, L = 60, 12
 
 
 def small_net(**changes):
     torch.manual_seed(0)
-    return BERTModel(**{"vocab_size": V, "num_hiddens": 16, "ffn_num_hiddens": 32, **changes}).eval()
+    return BERTModel(
+        **{"vocab_size": V, "num_hiddens": 16, "ffn_num_hiddens": 32, **changes}
+    ).eval()
 
 
 def some_input(rows=4):
@@ -33,7 +37,7 @@ def test_the_published_sizes_have_the_published_numbers_of_parameters(size, mill
     assert abs(parameters / 1e6 - millions) < 0.015 * millions
 
 
-def test_the_documents_shapes():
+def test_d2ls_shapes():
     token_ids, segments, valid_lens, positions = some_input()
     encoded, mlm_logits, nsp_logits = small_net()(token_ids, segments, valid_lens, positions)
     assert (encoded.shape, mlm_logits.shape, nsp_logits.shape) == ((4, L, 16), (4, 3, V), (4, 2))
@@ -82,7 +86,9 @@ def test_the_last_layer_computes_only_the_positions_that_are_asked_for():
     every = net.encoder(token_ids, segments, valid_lens)
     some = net.encoder(token_ids, segments, valid_lens, positions)
     assert_close(some, every[torch.arange(4)[:, None], positions], rtol=1e-5, atol=1e-6)
-    vectors, attention = zip(*net.encoder.layers(token_ids, segments, valid_lens, positions), strict=True)
+    vectors, attention = zip(
+        *net.encoder.layers(token_ids, segments, valid_lens, positions), strict=True
+    )
     assert [x.shape[1] for x in vectors] == [L, L, L, 3] and attention[-1].shape == (4, 2, 3, L)
 
 
@@ -109,7 +115,9 @@ def test_outputs_losses_and_gradients_are_those_of_transformers():
 
     encoded, mlm_logits, nsp_logits = net(token_ids, segments, valid_lens, positions)
     mask = (torch.arange(L) < valid_lens[:, None]).long()
-    theirs = twin(input_ids=token_ids, token_type_ids=segments, attention_mask=mask, output_hidden_states=True)
+    theirs = twin(
+        input_ids=token_ids, token_type_ids=segments, attention_mask=mask, output_hidden_states=True
+    )
     real = mask.bool()
     assert_close(encoded[real], theirs.hidden_states[-1][real], rtol=1e-5, atol=1e-5)
     their_mlm = theirs.prediction_logits.gather(1, positions[..., None].expand(-1, -1, V))
@@ -119,7 +127,9 @@ def test_outputs_losses_and_gradients_are_those_of_transformers():
 
     labels = token_ids.gather(1, positions)
     nsp_labels = torch.tensor([1, 0, 1, 0])
-    ours = F.cross_entropy(mlm_logits.flatten(0, 1), labels.flatten()) + F.cross_entropy(nsp_logits, nsp_labels)
+    ours = F.cross_entropy(mlm_logits.flatten(0, 1), labels.flatten()) + F.cross_entropy(
+        nsp_logits, nsp_labels
+    )
     all_labels = torch.full_like(token_ids, -100).scatter(1, positions, labels)
     their_loss = twin(
         input_ids=token_ids, token_type_ids=segments, attention_mask=mask, labels=all_labels,
@@ -130,20 +140,28 @@ def test_outputs_losses_and_gradients_are_those_of_transformers():
     ours.backward()
     their_loss.backward()
     gradients = {name: p.grad for name, p in twin.named_parameters()}
-    gradients |= {"cls.predictions.decoder.weight": gradients["bert.embeddings.word_embeddings.weight"]}
+    gradients |= {
+        "cls.predictions.decoder.weight": gradients["bert.embeddings.word_embeddings.weight"]
+    }
     gradients.setdefault("cls.predictions.decoder.bias", gradients.get("cls.predictions.bias"))
     wanted = from_transformers_names(gradients)
     for name, parameter in net.named_parameters():
-        assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        assert_close(
+            parameter.grad,
+            wanted[name],
+            rtol=1e-4,
+            atol=1e-5,
+            msg=lambda m, name=name: f"{name}: {m}",
+        )
 
 
-def test_dropout_zeroes_the_wanted_share_and_keeps_the_mean():
+def test_dropout_zeroes_the_wanted_rate_and_keeps_the_mean():
     torch.manual_seed(0)
     dropout = Dropout(0.2)
     x = torch.ones(1001, 999, requires_grad=True)
     y = dropout(x)
-    share = (y == 0).double().mean().item()
-    assert abs(share - 51 / 256) < 5 * (0.2 * 0.8 / x.numel()) ** 0.5
+    rate = (y == 0).double().mean().item()
+    assert abs(rate - 51 / 256) < 5 * (0.2 * 0.8 / x.numel()) ** 0.5
     assert abs(y.mean().item() - 1) < 0.005
     y.sum().backward()
     assert torch.equal(x.grad == 0, y == 0)
@@ -169,7 +187,9 @@ def test_impossible_sizes_are_named(changes, message):
 
 def test_a_row_that_is_too_long_is_refused_in_words():
     with pytest.raises(ValueError, match="a row has 9 positions.* 8"):
-        small_net(max_len=8)(torch.zeros(1, 9, dtype=torch.long), torch.zeros(1, 9, dtype=torch.long))
+        small_net(max_len=8)(
+            torch.zeros(1, 9, dtype=torch.long), torch.zeros(1, 9, dtype=torch.long)
+        )
 
 
 def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():

@@ -23,11 +23,16 @@ def test_the_first_cell_says_what_will_be_used(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("wrong", ["wikitext-3", "Bundled", "no/such/file.txt", ""])
 def test_a_corpus_that_does_not_exist_is_told_in_the_first_cell(wrong, capsys):
-    with pytest.raises(FileNotFoundError, match=f'"bundled", "wikitext-2" or a text file, but \'{wrong}\' is no file'):
+    with pytest.raises(
+        FileNotFoundError,
+        match=f'"bundled", "wikitext-2" or a text file, but \'{wrong}\' is no file',
+    ):
         setup(wrong)
     assert capsys.readouterr().out == ""
 
 
 def test_a_folder_is_told_in_the_first_cell(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder; corpus needs the path of one UTF-8 text file"):
+    with pytest.raises(
+        IsADirectoryError, match="is a folder; corpus needs the path of one UTF-8 text file"
+    ):
         setup(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Every notebook once more, on the document's own text: executed, not compared; the saved outputs are of the other corpus."""
+"""Every notebook once more, on d2l's own text: executed, not compared; the saved outputs are of the other corpus."""
 
 import os
 import subprocess
@@ -18,7 +18,14 @@ def test_the_notebooks_run_on_wikitext2(wikitext2_server, tmp_path):
         "BERT_TUTORIAL_WIKITEXT2_URL": wikitext2_server.url,
     }
     notebooks = sorted(map(str, (ROOT / "notebooks").glob("*.ipynb")))
-    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-q", "-p", "no:cacheprovider"]
+    options = [
+        "--nbval-lax",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=600",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *notebooks],
         cwd=ROOT,
@@ -27,5 +34,7 @@ def test_the_notebooks_run_on_wikitext2(wikitext2_server, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stdout[-5000:]
-    assert wikitext2_server.request_count == 1  # downloaded by the first notebook, found in the cache by the others
-    assert (tmp_path / "fresh" / "wikitext-2.safetensors").is_file()
+    assert (
+        wikitext2_server.request_count == 1
+    )  # downloaded by the first notebook, found in the cache by the others
+    assert (tmp_path / "trained" / "wikitext-2.safetensors").is_file()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from bert_tutorial.model import BERTModel
-from bert_tutorial.optimizers import Muon, make_optimizers, orthogonalize
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.pretraining.optimizers import Muon, make_optimizers, orthogonalize
 
 
 def matrix(rows, columns, seed=0):
@@ -39,7 +39,9 @@ def test_it_does_what_pytorchs_own_does():
         ours, theirs = torch.nn.Parameter(matrix(*shape)), torch.nn.Parameter(matrix(*shape))
         optimizer = Muon([ours], lr=0.02, weight_decay=0.1)
         # Theirs scales by 0.2, ours by 0.5.
-        other = torch.optim.Muon([theirs], lr=0.05, weight_decay=0.04, adjust_lr_fn="match_rms_adamw")
+        other = torch.optim.Muon(
+            [theirs], lr=0.05, weight_decay=0.04, adjust_lr_fn="match_rms_adamw"
+        )
         for seed in range(4):
             ours.grad, theirs.grad = matrix(*shape, seed + 1), matrix(*shape, seed + 1)
             before = ours.detach().clone()
@@ -55,13 +57,20 @@ def test_each_parameter_has_one_optimizer_and_only_matrices_decay():
     net = BERTModel(50, num_hiddens=32, ffn_num_hiddens=64, max_len=24)
     muon, adam = make_optimizers(net, learning_rate=0.01, weight_decay=0.1)
     groups = {
-        p: (optimizer, group) for optimizer in (muon, adam) for group in optimizer.param_groups for p in group["params"]
+        p: (optimizer, group)
+        for optimizer in (muon, adam)
+        for group in optimizer.param_groups
+        for p in group["params"]
     }
-    assert sum(len(group["params"]) for o in (muon, adam) for group in o.param_groups) == len(groups)
+    assert sum(len(group["params"]) for o in (muon, adam) for group in o.param_groups) == len(
+        groups
+    )
     assert groups.keys() == set(net.parameters())
     for name, p in net.named_parameters():
         optimizer, group = groups[p]
-        inside = p.dim() == 2 and ("blocks" in name or name in ("mlm.transform.weight", "nsp.hidden.weight"))
+        inside = p.dim() == 2 and (
+            "blocks" in name or name in ("mlm.transform.weight", "nsp.hidden.weight")
+        )
         assert (optimizer is muon) == inside, name
         assert group["weight_decay"] == (0.1 if p.dim() == 2 else 0.0), name
 

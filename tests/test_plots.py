@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from torch.testing import assert_close
 
-from bert_tutorial.losses import Evaluation, Yardsticks
 from bert_tutorial.plots import LossPlot, bars, heatmap
-from bert_tutorial.training import Step
+from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
+from bert_tutorial.pretraining.training import Step
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "&amp;"]
-KNOWN = Yardsticks(uniform=9.9, unigram=6.8, unigram_accuracy=0.06, nsp=0.693)
+KNOWN = Baselines(uniform=9.9, unigram=6.8, unigram_accuracy=0.06, nsp=0.693)
 
 
 def size(png):
@@ -103,7 +103,10 @@ def test_any_words_can_be_labels():
 
 
 def test_bars_with_and_without_a_baseline():
-    groups = {name: {"crane": 0.5, "lake": 0.25} for name in ("untrained", "trained", "shuffled", "a fourth")}
+    groups = {
+        name: {"crane": 0.5, "lake": 0.25}
+        for name in ("untrained", "trained", "shuffled", "a fourth")
+    }
     plain = bars(groups, "accuracy")
     size(plain)
     assert bars(groups, "accuracy", baseline=0.5) != plain

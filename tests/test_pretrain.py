@@ -12,12 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from bert_tutorial.model import BERTModel
-from bert_tutorial.pretrain import RECIPES, load_state, parse_arguments, save_state
-from bert_tutorial.pretrained import load_checkpoint
+from bert_tutorial.network.checkpoints import load_checkpoint
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.pretrain import parse_arguments
+from bert_tutorial.pretraining.run_store import RunFolder
+from bert_tutorial.text.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["--batch-size", "16", "--max-len", "24", "--hidden", "16", "--ffn", "16", "--save-every", "5"]
+SMALL = [
+    "--batch-size",
+    "16",
+    "--max-len",
+    "24",
+    "--hidden",
+    "16",
+    "--ffn",
+    "16",
+    "--save-every",
+    "5",
+]
 
 
 @pytest.fixture
@@ -33,7 +46,18 @@ def text_file(tmp_path):
 
 
 def command(text_file, out, steps, *more, launcher=("-m", "bert_tutorial.pretrain")):
-    return [sys.executable, *launcher, "--corpus", text_file, "--out", out, "--steps", str(steps), *SMALL, *more]
+    return [
+        sys.executable,
+        *launcher,
+        "--corpus",
+        text_file,
+        "--out",
+        out,
+        "--steps",
+        str(steps),
+        *SMALL,
+        *more,
+    ]
 
 
 def environment():
@@ -41,7 +65,9 @@ def environment():
 
 
 def run(*args, **kwargs):
-    return subprocess.run(list(map(str, command(*args, **kwargs))), env=environment(), capture_output=True, text=True)
+    return subprocess.run(
+        list(map(str, command(*args, **kwargs))), env=environment(), capture_output=True, text=True
+    )
 
 
 def losses(out: Path) -> dict[int, tuple[float, float]]:
@@ -51,10 +77,12 @@ def losses(out: Path) -> dict[int, tuple[float, float]]:
     return {step["step"]: (step["mlm_loss"], step["nsp_loss"]) for step in steps}
 
 
-@pytest.mark.parametrize(("corpus", "recipe"), [*((name, name) for name in RECIPES), ("my/text.txt", "bundled")])
-def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, recipe):
-    options = vars(parse_arguments(["--corpus", corpus, "--out", "run", "--steps", "7"]))
-    assert options.items() >= (RECIPES[recipe] | {"steps": 7, "corpus": corpus}).items()
+@pytest.mark.parametrize("corpus", [*CORPORA, "a text file"])
+def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, text_file):
+    path = corpus if corpus in CORPORA else str(text_file)
+    options = vars(parse_arguments(["--corpus", path, "--out", "run", "--steps", "7"]))
+    recipe = CORPORA[corpus if corpus in CORPORA else "bundled"].recipe
+    assert options.items() >= (recipe | {"steps": 7, "corpus": path}).items()
     assert None not in options.values()
 
 
@@ -63,7 +91,9 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     done = run(text_file, whole, 120, "--dropout", "0.2")
     assert done.returncode == 0, done.stderr
     args = list(map(str, command(text_file, broken, 120, "--dropout", "0.2")))
-    process = subprocess.Popen(args, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        args, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while not (broken / "checkpoint.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.002)
@@ -76,7 +106,9 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     assert again.returncode == 0, again.stderr
     assert "going on after step" in again.stdout
     assert losses(broken) == losses(whole) and len(losses(whole)) == 120
-    assert (broken / "network.safetensors").read_bytes()[-1000:] == (whole / "network.safetensors").read_bytes()[-1000:]
+    assert (broken / "network.safetensors").read_bytes()[-1000:] == (
+        whole / "network.safetensors"
+    ).read_bytes()[-1000:]
     net, vocab = load_checkpoint(whole / "network.safetensors")
     assert net.config.num_hiddens == 16 and "a1" in vocab
     card = (whole / "model_card.md").read_text()
@@ -92,14 +124,16 @@ def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
     assert run(text_file, tmp_path / "out", 5).returncode == 0
     refused = run(text_file, tmp_path / "out", 5, "--seed", "1")
     assert refused.returncode == 1
-    assert "was begun with seed '0', now '1'" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        "was begun with seed '0', now '1'" in refused.stderr and "Traceback" not in refused.stderr
+    )
 
 
 def test_a_run_of_an_earlier_version_with_another_optimizer_does_not_go_on(tmp_path):
-    net = BERTModel(20, 16, 16, 2, 1)
-    save_state(tmp_path / "checkpoint.safetensors", net, [], 3, {"seed": "0"})
+    net, folder = BERTModel(20, 16, 16, 2, 1), RunFolder(tmp_path)
+    folder.save(net, [], 3, {"seed": "0"})
     with pytest.raises(ValueError, match="was begun with optimizers None, now 'Muon, AdamW'"):
-        load_state(tmp_path / "checkpoint.safetensors", net, [], {"seed": "0", "optimizers": "Muon, AdamW"})
+        folder.load(net, [], {"seed": "0", "optimizers": "Muon, AdamW"})
 
 
 @pytest.mark.parametrize(
@@ -107,18 +141,28 @@ def test_a_run_of_an_earlier_version_with_another_optimizer_does_not_go_on(tmp_p
     [
         (["--heads", "3"], "num_heads is 3"),
         (["--learning-rate", "7"], "learning_rate is 7"),
-        (["--span", "9"], "10 sentences"),
+        (["--sentences-per-segment", "9"], "10 sentences"),
     ],
 )
 def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
     refused = run(text_file, tmp_path / "out", 5, *more)
-    assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+    )
 
 
 def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
-    more = ("--precision", "fp32", "--next-share", "0.5", "--dropout", "0")
+    more = ("--precision", "fp32", "--next-sentence-rate", "0.5", "--dropout", "0")
     assert run(text_file, tmp_path / "one", 20, *more).returncode == 0
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bert_tutorial.pretrain")
+    launcher = (
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "bert_tutorial.pretrain",
+    )
     two = run(text_file, tmp_path / "two", 20, *more, launcher=launcher)
     assert two.returncode == 0, two.stderr[-3000:]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")

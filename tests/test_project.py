@@ -23,7 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-# Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on something that is wrong.
+# Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on
+# something that is wrong.
 
 
 def code_cells(notebook: dict) -> list[dict]:
@@ -43,13 +44,20 @@ def cells_without_count(notebook: dict) -> list[str]:
     return [
         source(cell)
         for cell in code_cells(notebook)
-        if source(cell).strip() and "nbval-skip" not in tags(cell) and cell["execution_count"] is None
+        if source(cell).strip()
+        and "nbval-skip" not in tags(cell)
+        and cell["execution_count"] is None
     ]
 
 
 def stored_errors(notebook: dict) -> list[str]:
     """Errors among the stored outputs, but for cells that are tagged to raise one."""
-    outputs = [out for c in code_cells(notebook) if "raises-exception" not in tags(c) for out in c["outputs"]]
+    outputs = [
+        out
+        for c in code_cells(notebook)
+        if "raises-exception" not in tags(c)
+        for out in c["outputs"]
+    ]
     return [f"{out['ename']}: {out['evalue']}" for out in outputs if out["output_type"] == "error"]
 
 
@@ -59,7 +67,9 @@ def first_level_headings(notebook: dict) -> list[int]:
         number
         for number, cell in enumerate(notebook["cells"])
         if cell["cell_type"] == "markdown"
-        for _ in re.findall(r"^# ", re.sub(r"^```.*?^```", "", source(cell), flags=re.M | re.S), flags=re.M)
+        for _ in re.findall(
+            r"^# ", re.sub(r"^```.*?^```", "", source(cell), flags=re.M | re.S), flags=re.M
+        )
     ]
 
 
@@ -81,14 +91,19 @@ def notebook_functions(notebook: dict) -> set[str]:
 
 
 def public_functions(package: Path) -> set[str]:
-    modules = [defined_functions(path.read_text("utf-8"), top_level_only=True) for path in package.rglob("*.py")]
+    modules = [
+        defined_functions(path.read_text("utf-8"), top_level_only=True)
+        for path in package.rglob("*.py")
+    ]
     return {name for name in set().union(*modules) if not name.startswith("_")}
 
 
 def pinned(constraints: str) -> dict[str, str]:
     """Package and exact version of each line of a constraints file."""
     lines = [line for line in constraints.splitlines() if line and not line.startswith("#")]
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    return {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines)
+    }
 
 
 def unpinned(requirements: list[str], pins: dict[str, str]) -> list[str]:
@@ -97,12 +112,15 @@ def unpinned(requirements: list[str], pins: dict[str, str]) -> list[str]:
     return [
         str(r)
         for r in parsed
-        if canonicalize_name(r.name) not in pins or not r.specifier.contains(pins[canonicalize_name(r.name)])
+        if canonicalize_name(r.name) not in pins
+        or not r.specifier.contains(pins[canonicalize_name(r.name)])
     ]
 
 
 def all_requirements() -> list[str]:
-    return PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    return PROJECT["dependencies"] + [
+        r for extra in PROJECT["optional-dependencies"].values() for r in extra
+    ]
 
 
 def private_addresses(content: bytes) -> list[bytes]:
@@ -120,17 +138,23 @@ def private_addresses(content: bytes) -> list[bytes]:
 
 def tracked_files() -> list[Path]:
     try:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this is not a git checkout, so there is no list of tracked files")
-    return [path for name in listed.decode().split("\0") if name and (path := ROOT / name).is_file()]
+    return [
+        path for name in listed.decode().split("\0") if name and (path := ROOT / name).is_file()
+    ]
 
 
 def broken_links(markdown: str, folder: Path) -> list[str]:
     """Relative links and pictures that lead to nothing."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.S)
     targets = re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
-    relative = [target.split("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)]
+    relative = [
+        target.split("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)
+    ]
     return [target for target in relative if not (folder / target).exists()]
 
 
@@ -154,7 +178,11 @@ def test_every_cell_was_run_and_none_failed(notebook):
 
 @each_notebook
 def test_cells_were_run_in_order_in_a_fresh_kernel(notebook):
-    counts = [cell["execution_count"] for cell in code_cells(notebook) if cell["execution_count"] is not None]
+    counts = [
+        cell["execution_count"]
+        for cell in code_cells(notebook)
+        if cell["execution_count"] is not None
+    ]
     assert counts == list(range(1, len(counts) + 1))
 
 
@@ -175,7 +203,9 @@ def test_one_first_level_heading_in_the_first_cell(notebook):
 
 @each_notebook
 def test_code_cells_are_short(notebook):
-    assert [source(c) for c in code_cells(notebook) if len(source(c).splitlines()) > MAX_CELL_LINES] == []
+    assert [
+        source(c) for c in code_cells(notebook) if len(source(c).splitlines()) > MAX_CELL_LINES
+    ] == []
 
 
 # The environment.
@@ -184,7 +214,11 @@ def test_code_cells_are_short(notebook):
 def test_conda_installs_what_pip_installs():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     assert environment["name"] == PROJECT["name"]
-    names = {re.split(r"[<>=]", dep)[0]: dep for dep in environment["dependencies"] if isinstance(dep, str)}
+    names = {
+        re.split(r"[<>=]", dep)[0]: dep
+        for dep in environment["dependencies"]
+        if isinstance(dep, str)
+    }
     assert set(names) == {"python", "pip"}
     assert names["python"].startswith("python" + PROJECT["requires-python"])
     assert [dep["pip"] for dep in environment["dependencies"] if isinstance(dep, dict)] == [
@@ -211,7 +245,10 @@ def test_the_version_is_the_same_everywhere():
 
 
 def test_no_tracked_file_names_a_place_on_one_machine_or_a_package_index():
-    found = {str(path.relative_to(ROOT)): private_addresses(path.read_bytes()) for path in tracked_files()}
+    found = {
+        str(path.relative_to(ROOT)): private_addresses(path.read_bytes())
+        for path in tracked_files()
+    }
     assert {name: addresses for name, addresses in found.items() if addresses} == {}
 
 
@@ -233,8 +270,18 @@ def test_issue_forms_are_complete(path):
 
 BAD_NOTEBOOK = {
     "cells": [
-        {"cell_type": "markdown", "metadata": {}, "source": ["text\n", "# One\n", "```python\n", "# no\n", "```"]},
-        {"cell_type": "code", "metadata": {}, "source": ["x = 1"], "execution_count": None, "outputs": []},
+        {
+            "cell_type": "markdown",
+            "metadata": {},
+            "source": ["text\n", "# One\n", "```python\n", "# no\n", "```"],
+        },
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "source": ["x = 1"],
+            "execution_count": None,
+            "outputs": [],
+        },
         {"cell_type": "markdown", "metadata": {}, "source": ["# Two\n", "## no"]},
         {
             "cell_type": "code",
@@ -260,7 +307,9 @@ def test_the_helpers_find_missing_versions_broken_links_and_private_addresses(tm
     pins = pinned("# a comment\na-b==1.0\nc==2.0+cpu\n")
     assert pins == {"a-b": "1.0", "c": "2.0+cpu"}
     assert unpinned(["A_b>=0.5", "a.b>=1.5", "d"], pins) == ["a.b>=1.5", "d"]
-    assert broken_links("[a](no.md#x) ![b](no.png) [c](#x) [d](https://e.org/f) `[g](h)`", tmp_path) == [
+    assert broken_links(
+        "[a](no.md#x) ![b](no.png) [c](#x) [d](https://e.org/f) `[g](h)`", tmp_path
+    ) == [
         "no.md",
         "no.png",
     ]

@@ -7,17 +7,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_tutorial.corpus import Text, paragraphs
-from bert_tutorial.model import BERTModel
-from bert_tutorial.senses import (
-    Pseudowords,
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.pseudowords import Pseudowords
+from bert_tutorial.representation.senses import (
     labelled_occurrences,
     occurrence_vectors,
     sense_centroids,
     sense_scores,
     window,
 )
-from bert_tutorial.vocabulary import Vocab
+from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 TEXT = "\n".join(
     [
@@ -48,10 +48,14 @@ def test_a_word_that_only_one_split_names_has_no_score(corpus):
     text, vocab = corpus
     net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
     lonely = " = Y ( third ) = \n a1 y a2 . a3 a4 . \n"
-    assert list(sense_scores(net, vocab, Text("made up", text.train, text.valid + "\n" + lonely))) == ["x"]
-    assert list(sense_scores(net, vocab, Text("made up", text.train + "\n" + lonely, text.valid + "\n" + lonely))) == [
-        "x"
-    ]
+    assert list(
+        sense_scores(net, vocab, Corpus("made up", text.train, text.valid + "\n" + lonely))
+    ) == ["x"]
+    assert list(
+        sense_scores(
+            net, vocab, Corpus("made up", text.train + "\n" + lonely, text.valid + "\n" + lonely)
+        )
+    ) == ["x"]
 
 
 def sense_text(num_paragraphs, seed):
@@ -69,7 +73,7 @@ def sense_text(num_paragraphs, seed):
 
 @pytest.fixture
 def corpus():
-    text = Text("made up", sense_text(20, 0), sense_text(8, 1))
+    text = Corpus("made up", sense_text(20, 0), sense_text(8, 1))
     vocab = Vocab(token for p in paragraphs(text.train) for s in p for token in s)
     return text, vocab
 
@@ -83,10 +87,14 @@ def test_vectors_are_those_of_the_word_at_its_place(corpus):
     for number in (0, 3):
         first, second = paragraphs(text.train)[occurrences[number].paragraph]
         tokens = ["<cls>", *first, *second, "<sep>"]
-        place = occurrences[number].position + (1 if occurrences[number].sentence == 0 else len(first) + 1)
+        place = occurrences[number].position + (
+            1 if occurrences[number].sentence == 0 else len(first) + 1
+        )
         assert tokens[place] == "x"
         with torch.no_grad():
-            encoded, _, _ = net.eval()(torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long))
+            encoded, _, _ = net.eval()(
+                torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long)
+            )
         torch.testing.assert_close(vectors[number], encoded[0, place], rtol=1e-4, atol=1e-5)
 
 
@@ -106,12 +114,17 @@ def test_pseudowords_merge_what_only_context_can_tell():
     draw = random.Random(0)
     words = ["River", "song", "storm", "album", "tree", "road"]
     train, valid = (
-        "\n".join(f" {' '.join(draw.choices(words, k=8))} . {' '.join(draw.choices(words, k=8))} . " for _ in range(n))
+        "\n".join(
+            f" {' '.join(draw.choices(words, k=8))} . {' '.join(draw.choices(words, k=8))} . "
+            for _ in range(n)
+        )
         for n in (30, 10)
     )
-    merged = Pseudowords(Text("made up", train, valid), num_pairs=2, lowest=3, highest=1000, seed=1)
+    merged = Pseudowords(
+        Corpus("made up", train, valid), num_pairs=2, lowest=3, highest=1000, seed=1
+    )
     assert len({word for pair in merged.pairs for word in pair}) == 4
-    for part, original in ((merged.text.train, train), (merged.text.valid, valid)):
+    for part, original in ((merged.corpus.train, train), (merged.corpus.valid, valid)):
         read, before = paragraphs(part), paragraphs(original)
         labels = merged.labels(part)
         assert len(labels) == 2
@@ -123,14 +136,18 @@ def test_pseudowords_merge_what_only_context_can_tell():
             tokens = [token for paragraph in read for sentence in paragraph for token in sentence]
             assert tokens.count(word) == len(found) and not set(word.split("|")) & set(tokens)
     with pytest.raises(ValueError, match="50 pairs need 100 words"):
-        Pseudowords(Text("made up", train, valid), num_pairs=50)
+        Pseudowords(Corpus("made up", train, valid), num_pairs=50)
 
 
-def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuffled(corpus, monkeypatch):
+def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuffled(
+    corpus, monkeypatch
+):
     text, vocab = corpus
     torch.manual_seed(0)
     net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32, dropout=0.0)
-    with torch.no_grad():  # word vectors that show which family a neighbour is of, and attention that is even
+    with (
+        torch.no_grad()
+    ):  # word vectors that show which family a neighbour is of, and attention that is even
         for token, number in ((t, i) for i, t in enumerate(vocab.itos)):
             net.encoder.embeddings.token.weight[number, 0] += (
                 5.0 if token[0] == "a" else -5.0 if token[0] == "b" else 0.0
@@ -141,6 +158,10 @@ def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuff
     (score,) = sense_scores(net, vocab, text).values()
     assert score.accuracy == 1.0 and score.chance == 0.5 and score.num_held_out == 32
     at_the_embeddings = sense_scores(net, vocab, text, layer=0)["x"]
-    assert at_the_embeddings.accuracy < 0.75  # before attention a word knows nothing of its neighbours
-    senses, centroids = sense_centroids(net, vocab, text.train, labelled_occurrences(text.train)["x"])
+    assert (
+        at_the_embeddings.accuracy < 0.75
+    )  # before attention a word knows nothing of its neighbours
+    senses, centroids = sense_centroids(
+        net, vocab, text.train, labelled_occurrences(text.train)["x"]
+    )
     assert senses == ["first", "second"] and centroids.shape == (2, 16)

@@ -1,101 +1,34 @@
-"""The recipe, the steps, and runs that are paused, stopped and resumed."""
+"""The recipe and the steps."""
 
-import copy
 import io
 import math
 import random
-import signal
-import sys
-import threading
-import time
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import (
+    assert_identical,
+    break_net,
+    losses,
+    small_net,
+    some_examples,
+    weights_of,
+)
 from torch.testing import assert_close
 
-from bert_tutorial import training
-from bert_tutorial.examples import PretrainingExamples, TokenizedText
-from bert_tutorial.losses import evaluate, pretraining_losses, yardsticks
-from bert_tutorial.model import BERTModel
-from bert_tutorial.optimizers import make_optimizers
-from bert_tutorial.representation import dropout_vectors, get_bert_encoding
-from bert_tutorial.training import (
+from bert_tutorial.network.losses import Losses, pretraining_losses
+from bert_tutorial.pretraining import training
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.optimizers import make_optimizers
+from bert_tutorial.pretraining.training import (
     Recipe,
-    TrainingRun,
     accumulate_gradients,
-    pick_dtype,
     start_from_word_frequencies,
     train_steps,
-    try_all_gpus,
 )
-from bert_tutorial.vocabulary import Vocab
-
-PATIENCE = 60  # seconds to wait for a thread before a test fails
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks as small as these are several times as fast on one thread, above all on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def topic_text(num_paragraphs, seed):
-    """Paragraphs of 2 to 4 sentences on one topic each; word `t2w5` is of topic 2, small numbers are frequent."""
-    draw = random.Random(seed)
-    return [
-        [
-            [f"t{topic}w{int(6 * draw.random() ** 2)}" for _ in range(draw.randint(3, 9))]
-            for _ in range(draw.randint(2, 4))
-        ]
-        for topic in (draw.randrange(4) for _ in range(num_paragraphs))
-    ]
-
-
-def some_examples(num_paragraphs=60, batch_size=16, **settings):
-    train, valid = topic_text(num_paragraphs, seed=0), topic_text(20, seed=1)
-    vocab = Vocab(token for paragraph in train for sentence in paragraph for token in sentence)
-    held_out = PretrainingExamples(TokenizedText.from_paragraphs(valid, vocab), vocab, batch_size, 24, fixed=True)
-    text = TokenizedText.from_paragraphs(train, vocab)
-    return PretrainingExamples(text, vocab, batch_size, 24, **{"valid": held_out, **settings})
-
-
-def small_net(examples, **changes):
-    torch.manual_seed(0)
-    return BERTModel(len(examples.vocab), **{"num_hiddens": 32, "ffn_num_hiddens": 64, "max_len": 24, **changes})
-
-
-def losses(steps):
-    return torch.tensor([(step.mlm_loss, step.nsp_loss) for step in steps], dtype=torch.float64)
-
-
-def assert_identical(one, two):
-    assert_close(one, two, rtol=0, atol=0)
-
-
-def weights_of(net):
-    return {name: value.clone() for name, value in net.state_dict().items()}
-
-
-def break_net(net):
-    """Weights that are finite, and give a loss that is not."""
-    with torch.no_grad():
-        net.nsp.output.weight.fill_(3e38)
-        net.nsp.hidden.bias.fill_(5.0)
-
-
-def until(condition):
-    """Wait for something to become true."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
-
 
 # The recipe
 
@@ -113,7 +46,10 @@ def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, war
 
 
 def test_the_learning_rate_by_hand():
-    rates = [Recipe(num_steps=10, warmup=0.4, learning_rate=0.6).learning_rate_at(step) for step in range(10)]
+    rates = [
+        Recipe(num_steps=10, warmup=0.4, learning_rate=0.6).learning_rate_at(step)
+        for step in range(10)
+    ]
     assert_close(rates, [0.15, 0.3, 0.45, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
 
 
@@ -129,47 +65,15 @@ def test_impossible_settings_are_named(field, value):
         Recipe(**{field: value})
 
 
-@pytest.mark.parametrize(
-    ("avx512", "amx", "wanted"),
-    [(True, False, torch.bfloat16), (False, True, torch.bfloat16), (False, False, torch.float32)],
-)
-def test_bfloat16_where_the_processor_has_it(monkeypatch, avx512, amx, wanted):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
-    cpu = torch.device("cpu")
-    assert pick_dtype("auto", cpu) is wanted
-    assert (pick_dtype("bf16", cpu), pick_dtype("fp32", cpu)) == (torch.bfloat16, torch.float32)
-    assert pick_dtype("auto", torch.device("mps")) is torch.float32
-
-
-def test_float32_where_pytorch_cannot_tell(monkeypatch):
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert pick_dtype("auto", torch.device("cpu")) is torch.float32
-
-
-@pytest.mark.parametrize(
-    ("cuda", "mps", "wanted"), [(2, True, ["cuda:0", "cuda:1"]), (0, True, ["mps"]), (0, False, ["cpu"])]
-)
-def test_all_gpus_or_the_cpu(monkeypatch, cuda, mps, wanted):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert try_all_gpus() == [torch.device(name) for name in wanted]
-
-
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
-def test_without_a_gpu_there_is_the_cpu():
-    assert try_all_gpus() == [torch.device("cpu")]
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype):
     monkeypatch.setattr(training, "MICRO_BATCH", 256)
     examples = some_examples(num_paragraphs=300, batch_size=2 * 256 + 44)
     batch = examples.batch(0, 0)
     slots = [part.mlm_weights.sum().item() for part in batch.split(256)]
-    assert len(slots) == 3 and len(set(slots)) == 3  # so a mean over parts is not the mean over slots
+    assert (
+        len(slots) == 3 and len(set(slots)) == 3
+    )  # so a mean over parts is not the mean over slots
     whole, parts = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
     wanted = pretraining_losses(whole, batch, dtype)
     sum(wanted).backward()
@@ -184,8 +88,8 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype
 
 
 def test_without_the_next_sentence_game_its_head_is_left_alone():
-    for share, changed in ((1.0, False), (0.5, True)):
-        examples = some_examples(next_share=share)
+    for rate, changed in ((1.0, False), (0.5, True)):
+        examples = some_examples(next_sentence_rate=rate)
         net = small_net(examples)
         before = net.nsp.hidden.weight.detach().clone()
         (step,) = train_steps(net, examples, Recipe(num_steps=1))
@@ -198,7 +102,7 @@ def test_one_batch_can_be_overfitted():
     assert len(examples) == 1
     net = small_net(examples, dropout=0.0)
     steps = list(train_steps(net, examples, Recipe(num_steps=80, learning_rate=0.01)))
-    known = yardsticks(examples.vocab, examples)
+    known = baselines(examples.vocab, examples)
     assert steps[-1].mlm_loss < 0.2 * known.unigram
     assert steps[-1].nsp_loss < 0.2 * known.nsp
     result = evaluate(net, examples)
@@ -209,7 +113,7 @@ def test_it_learns_what_held_out_text_needs():
     examples = some_examples(num_paragraphs=200, batch_size=32)
     net = small_net(examples, dropout=0.0)
     list(train_steps(net, examples, Recipe(num_steps=150, learning_rate=0.01)))
-    result, known = evaluate(net, examples.valid), yardsticks(examples.vocab, examples.valid)
+    result, known = evaluate(net, examples.valid), baselines(examples.vocab, examples.valid)
     assert result.mlm_loss < known.unigram - 0.5  # the topic is worth ln 4 = 1.39 nats
 
 
@@ -220,16 +124,26 @@ def test_what_a_step_tells():
     steps = list(train_steps(net, examples, recipe))
     assert [step.step for step in steps] == [1, 2, 3]
     assert [step.num_pairs for step in steps] == [16] * 3
-    assert_close([step.learning_rate for step in steps], [recipe.learning_rate_at(i) for i in range(3)])
+    assert_close(
+        [step.learning_rate for step in steps], [recipe.learning_rate_at(i) for i in range(3)]
+    )
     assert all(step.seconds > 0 for step in steps)
 
 
 def test_the_longest_gradient_is_max_grad_norm():
     examples = some_examples()
     net = small_net(examples)
-    for step in train_steps(net, examples, Recipe(num_steps=2, max_grad_norm=0.01, precision="fp32")):
+    for step in train_steps(
+        net, examples, Recipe(num_steps=2, max_grad_norm=0.01, precision="fp32")
+    ):
         length = torch.stack([p.grad.norm() for p in net.parameters()]).norm()
-        assert_close(length.item(), 0.01, rtol=0.01, atol=0, msg=lambda m, step=step: f"step {step.step}: {m}")
+        assert_close(
+            length.item(),
+            0.01,
+            rtol=0.01,
+            atol=0,
+            msg=lambda m, step=step: f"step {step.step}: {m}",
+        )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -245,13 +159,20 @@ def test_the_same_seed_gives_the_same_losses_bit_by_bit(precision):
 
 def test_another_seed_gives_other_dropout():
     examples = some_examples()
-    one, two = (losses(train_steps(small_net(examples), examples, Recipe(num_steps=3, seed=s))) for s in (0, 1))
+    one, two = (
+        losses(train_steps(small_net(examples), examples, Recipe(num_steps=3, seed=s)))
+        for s in (0, 1)
+    )
     assert (one != two).all()
 
 
 def test_every_step_has_other_dropout():
-    examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)  # every batch is the same
-    recipe = Recipe(num_steps=4, learning_rate=1e-30, word_frequencies=False)  # and so is the network
+    examples = some_examples(
+        num_paragraphs=8, batch_size=100, fixed=True
+    )  # every batch is the same
+    recipe = Recipe(
+        num_steps=4, learning_rate=1e-30, word_frequencies=False
+    )  # and so is the network
     found = losses(train_steps(small_net(examples), examples, recipe))
     assert len(found[:, 0].unique()) == 4
     found = losses(train_steps(small_net(examples, dropout=0.0), examples, recipe))
@@ -277,7 +198,10 @@ def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     for step in train_steps(net, examples, recipe, optimizers=optimizers):
         steps.append(step)
         if step.step == stop_after:
-            saved = {"net": net.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+            saved = {
+                "net": net.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            }
             torch.save(saved, file)
     file.seek(0)
     saved = torch.load(file)
@@ -287,7 +211,9 @@ def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     optimizers = make_optimizers(again, recipe.learning_rate, recipe.weight_decay)
     for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(state)
-    rest = list(train_steps(again, some_examples(), recipe, optimizers=optimizers, first_step=stop_after))
+    rest = list(
+        train_steps(again, some_examples(), recipe, optimizers=optimizers, first_step=stop_after)
+    )
     assert [step.step for step in rest] == list(range(stop_after + 1, 13))
     assert_identical(losses(rest), losses(steps[stop_after:]))
     for name, value in again.state_dict().items():
@@ -307,7 +233,11 @@ def test_a_new_epoch_begins_where_the_last_one_ended():
 def test_both_precisions_learn_the_same():
     examples = some_examples(num_paragraphs=200, batch_size=32)
     full, half = (
-        losses(train_steps(small_net(examples, dropout=0.0), examples, Recipe(num_steps=100, precision=p)))
+        losses(
+            train_steps(
+                small_net(examples, dropout=0.0), examples, Recipe(num_steps=100, precision=p)
+            )
+        )
         for p in ("fp32", "bf16")
     )
     assert not torch.equal(full, half)
@@ -317,7 +247,7 @@ def test_both_precisions_learn_the_same():
 
 def test_the_network_starts_as_a_unigram_model():
     examples = some_examples()
-    known = yardsticks(examples.vocab, examples.valid)
+    known = baselines(examples.vocab, examples.valid)
     net = small_net(examples)
     before = evaluate(net, examples.valid)
     start_from_word_frequencies(net, examples.vocab)
@@ -338,7 +268,11 @@ def test_only_a_new_network_is_given_word_frequencies():
         old.mlm.bias[7] = 0.5
     before = old.mlm.bias.clone()
     list(train_steps(new, examples, recipe))
-    list(train_steps(not_asked, examples, Recipe(num_steps=1, learning_rate=1e-30, word_frequencies=False)))
+    list(
+        train_steps(
+            not_asked, examples, Recipe(num_steps=1, learning_rate=1e-30, word_frequencies=False)
+        )
+    )
     list(train_steps(old, examples, recipe))
     counts = torch.tensor(examples.vocab.counts) + 1.0
     assert_close(new.mlm.bias.detach(), (counts / counts.sum()).log())
@@ -354,7 +288,9 @@ def test_a_loss_that_is_no_number_ends_training_and_leaves_the_weights(precision
     next(steps), next(steps)
     break_net(net)
     before = weights_of(net)
-    with pytest.raises(FloatingPointError, match="^step 3 gave a loss of .* lower learning_rate than 0.005 helps$"):
+    with pytest.raises(
+        FloatingPointError, match="^step 3 gave a loss of .* lower learning_rate than 0.005 helps$"
+    ):
         next(steps)
     for name, value in net.state_dict().items():
         assert value.isfinite().all()
@@ -367,7 +303,8 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
 
     def with_bad_gradient(net, batch, dtype):
         zero = net.nsp.output.bias.sum() * 0
-        return zero.detach() + 1, zero.sqrt() + 1  # the value is 1, the slope of the root is infinite
+        # The value is 1, the slope of the root is infinite.
+        return Losses(zero.detach() + 1, zero.sqrt() + 1)
 
     monkeypatch.setattr(training, "pretraining_losses", with_bad_gradient)
     steps = train_steps(net, examples, Recipe(num_steps=10, word_frequencies=False))
@@ -378,183 +315,6 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
         assert_identical(value, before[name])
 
 
-# Runs in the background
-
-
-def run_of(num_steps, examples=None, net=None, **settings):
-    examples = examples or some_examples()
-    return TrainingRun(net or small_net(examples), examples, Recipe(num_steps=num_steps), **settings)
-
-
-def test_a_run_from_waiting_to_finished():
-    run = run_of(30)
-    assert run.state == "waiting" and "waiting, 0 of 30" in repr(run)
-    assert run.start() is run
-    assert run.wait(PATIENCE)
-    assert run.state == "finished" and run.error is None and "finished, 30 of 30" in repr(run)
-    assert [step.step for step in run.history] == list(range(1, 31))
-    examples = some_examples()
-    assert_identical(losses(run.history), losses(train_steps(small_net(examples), examples, run.recipe)))
-    assert [step for step, _ in run.held_out] == [0, 6, 12, 18, 24, 30]
-    assert_close(torch.tensor(run.held_out[-1][1]), torch.tensor(evaluate(run.net, examples.valid)))
-    assert_close(torch.tensor(run.yardsticks), torch.tensor(yardsticks(examples.vocab, examples.valid)))
-    assert run.pairs_per_second > 0
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_a_run_leaves_the_mode_as_it_was(training):
-    examples = some_examples()
-    run = run_of(2, examples, small_net(examples).train(training)).start()
-    assert run.wait(PATIENCE)
-    assert run.net.training == training
-
-
-def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_other():
-    examples = some_examples()
-    net = small_net(examples, dropout=0.5)
-    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0)  # so that the weights stay what they are
-    alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
-    tokens = examples.vocab.to_tokens([5, 6, 7])
-    before, noise = (
-        get_bert_encoding(net, examples.vocab, tokens),
-        dropout_vectors(net, examples.vocab, tokens, tokens[0]),
-    )
-    run = TrainingRun(net, examples, recipe, num_evaluations=1).start()
-    meanwhile = set()
-    while not run.wait(0):
-        meanwhile.add(len(run.history))
-        assert_close(get_bert_encoding(net, examples.vocab, tokens), before)
-        assert_close(dropout_vectors(net, examples.vocab, tokens, tokens[0]), noise)
-    assert len(meanwhile) > 20  # encoding waits for a step, not for the run
-    assert run.error is None
-    assert_identical(losses(run.history), alone)
-
-
-def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been():
-    run = run_of(100).start()
-    until(lambda: run.history)
-    run.pause()
-    done = len(run.history)
-    assert run.state == "paused"
-    time.sleep(0.1)
-    paused_at = len(run.history)
-    assert paused_at <= done + 1  # the step under way
-    time.sleep(0.5)  # time enough for the whole run
-    assert len(run.history) == paused_at < 100
-    assert not run.wait(0)
-    run.resume()
-    assert run.state in ("running", "finished")
-    assert run.wait(PATIENCE)
-    assert run.state == "finished"
-    examples = some_examples()
-    assert_identical(losses(run.history), losses(train_steps(small_net(examples), examples, run.recipe)))
-
-
-@pytest.mark.parametrize("paused", [False, True])
-def test_a_run_that_is_stopped_from_another_thread_ends_soon(paused):
-    run = run_of(100_000).start()
-    assert run.state == "running"
-    until(lambda: len(run.history) >= 3)
-    if paused:
-        run.pause()
-    done = len(run.history)
-    stopper = threading.Thread(target=run.stop)
-    stopper.start()
-    stopper.join(PATIENCE)
-    assert run.wait(PATIENCE)
-    assert run.state == "stopped" and run.error is None
-    assert done <= len(run.history) <= done + 50  # steps that were done until the other thread had its turn
-    assert run.held_out[-1][0] == len(run.history)
-    result = evaluate(run.net, run.train_iter.valid, num_batches=2)
-    assert math.isfinite(result.mlm_loss)
-    assert_close(torch.tensor(result), torch.tensor(run.held_out[-1][1]))
-
-
-def test_the_kept_steps_of_a_stopped_run_are_those_of_a_whole_one():
-    run = run_of(100_000).start()
-    until(lambda: len(run.history) >= 3)
-    run.stop()
-    assert run.wait(PATIENCE)
-    examples = some_examples()
-    net = small_net(examples)
-    for kept, step in zip(run.history, train_steps(net, examples, run.recipe), strict=False):
-        assert_identical(losses([kept]), losses([step]))
-        if step.step == len(run.history):
-            break
-    for name, value in run.net.state_dict().items():
-        assert_identical(value, net.state_dict()[name])
-
-
-def test_a_pause_after_a_stop_does_not_hold_the_run():
-    examples = some_examples()
-    run = run_of(100_000, examples)
-    run.stop()
-    run.pause()
-    try:
-        assert run.start().wait(2)
-    finally:
-        run.resume()
-        run.wait(PATIENCE)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pthread_kill")
-def test_an_interrupted_wait_does_not_take_the_run_for_ended():
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    examples = some_examples()
-    begun, go_on, original = threading.Event(), threading.Event(), examples.batch
-    examples.batch = lambda *place: (begun.set(), go_on.wait(PATIENCE), original(*place))[2]
-    ended = threading.Event()
-    run = run_of(100_000, examples)
-    work = run._work
-    run._thread._target = lambda: (work(), ended.set())
-    run.start()
-    try:
-        assert begun.wait(PATIENCE)
-        threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            run.wait(PATIENCE)
-        thought_to_run = not run.wait(0) and run.state == "running"
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        run.stop()
-        go_on.set()
-        assert ended.wait(PATIENCE)
-    assert thought_to_run
-    assert run.wait(PATIENCE) and run.state == "stopped" and len(run.history) == 1
-
-
-def test_an_error_in_the_thread_is_kept():
-    examples = some_examples()
-    net = small_net(examples)
-    run = run_of(50, examples, net)
-    break_net(net)
-    before = copy.deepcopy(net.encoder.state_dict())
-    assert run.start().wait(PATIENCE)
-    assert run.state == "failed" and run.history == []
-    assert isinstance(run.error, FloatingPointError)
-    for name, value in net.encoder.state_dict().items():
-        assert_identical(value, before[name])
-
-
-def test_a_run_without_held_out_text():
-    examples = some_examples(valid=None)
-    run = run_of(3, examples).start()
-    assert run.wait(PATIENCE)
-    assert run.state == "finished" and run.held_out == []
-    assert_close(run.yardsticks.uniform, math.log(len(examples.vocab)))
-
-
-@pytest.mark.parametrize(
-    "num_steps",
-    [1, 2, 3, 7],
-)
-def test_no_step_is_evaluated_twice(num_steps):
-    run = run_of(num_steps).start()
-    assert run.wait(PATIENCE)
-    steps = [step for step, _ in run.held_out]
-    assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == num_steps
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_gpu(precision):
@@ -563,7 +323,9 @@ def test_on_a_gpu(precision):
     net = small_net(examples).cuda()
     states = torch.get_rng_state(), torch.cuda.get_rng_state()
     one = losses(train_steps(net, examples, recipe))
-    assert torch.equal(torch.get_rng_state(), states[0]) and torch.equal(torch.cuda.get_rng_state(), states[1])
+    assert torch.equal(torch.get_rng_state(), states[0]) and torch.equal(
+        torch.cuda.get_rng_state(), states[1]
+    )
     assert one.isfinite().all()
     assert math.isfinite(evaluate(net, examples.valid).mlm_loss)
     again = losses(train_steps(small_net(examples).cuda(), examples, recipe))

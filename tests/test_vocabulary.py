@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_tutorial.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
+from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,10 @@ from bert_tutorial.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
         ("1,000 or 3.5", ["1", "@,@", "000", "or", "3", "@.@", "5"]),
         ("the U.S. army", ["the", "u.s.", "army"]),
         ("a <mask> driver", ["a", "<mask>", "driver"]),
-        ("<script>alert(1)</script>", ["<", "script", ">", "alert", "(", "1", ")", "<", "/", "script", ">"]),
+        (
+            "<script>alert(1)</script>",
+            ["<", "script", ">", "alert", "(", "1", ")", "<", "/", "script", ">"],
+        ),
         ("  \n\t ", []),
         ("鹤 в небе", ["鹤", "в", "небе"]),
     ],

@@ -5,9 +5,10 @@ import time
 import pytest
 import torch
 
-from bert_tutorial.examples import PretrainingExamples, TokenizedText
-from bert_tutorial.model import BERTModel
-from bert_tutorial.vocabulary import Vocab
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.text.examples import PretrainingExamples
+from bert_tutorial.text.tokenized import TokenizedText
+from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.widgets import MaskExplorer, SentenceLab, TrainingPanel
 from bert_tutorial.widgets.mask_explorer import masked_example
 
@@ -21,11 +22,13 @@ def vocab():
 
 @pytest.fixture
 def train_iter():
-    text = [[["a", "crane", "is", "flying"], ["it", "left"], ["he", "came", "home"]] for _ in range(30)]
+    text = [
+        [["a", "crane", "is", "flying"], ["it", "left"], ["he", "came", "home"]] for _ in range(30)
+    ]
     vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
-    tokenized = TokenizedText.from_paragraphs(text, vocab)
-    valid = PretrainingExamples(tokenized, vocab, 16, 16, fixed=True)
-    return PretrainingExamples(tokenized, vocab, 16, 16, valid=valid)
+    tokenized = TokenizedText.from_paragraphs(vocab, text)
+    valid = PretrainingExamples(vocab, tokenized, 16, 16, fixed=True)
+    return PretrainingExamples(vocab, tokenized, 16, 16, valid=valid)
 
 
 def wait_for(condition, seconds=20):
@@ -38,10 +41,22 @@ def wait_for(condition, seconds=20):
 def test_masked_example_tells_what_stood_there(vocab):
     for seed in range(30):
         tokens = masked_example(vocab, "a crane is flying", 0.5, seed)
-        assert [before for _, before, _ in tokens] == ["<cls>", "a", "crane", "is", "flying", "<sep>"]
+        assert [before for _, before, _ in tokens] == [
+            "<cls>",
+            "a",
+            "crane",
+            "is",
+            "flying",
+            "<sep>",
+        ]
         assert sum(bool(fate) for *_, fate in tokens) == 3
         for now, before, fate in tokens:
-            assert {"masked": now == "<mask>", "kept": now == before, "random": now != before, "": now == before}[fate]
+            assert {
+                "masked": now == "<mask>",
+                "kept": now == before,
+                "random": now != before,
+                "": now == before,
+            }[fate]
 
 
 def test_mask_explorer_follows_the_slider_the_text_and_the_button(vocab):
@@ -86,7 +101,8 @@ def test_sentence_lab_follows_text_and_layer(vocab):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "positions")]
+    ("text", "why"),
+    [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "positions")],
 )
 def test_sentence_lab_keeps_the_picture_when_the_input_is_wrong(vocab, text, why):
     lab = SentenceLab(BERTModel(len(vocab)), vocab)
@@ -127,7 +143,7 @@ def test_training_panel_stops_soon_and_can_start_again(train_iter):
 
 
 def test_training_panel_shows_an_error(train_iter, monkeypatch):
-    from bert_tutorial import training
+    from bert_tutorial.pretraining import training
 
     monkeypatch.setattr(training, "pretraining_losses", lambda *_: 1 / 0)
     panel = TrainingPanel(train_iter, num_hiddens=16, ffn_num_hiddens=16)

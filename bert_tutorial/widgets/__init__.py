@@ -1,4 +1,7 @@
-"""What can be moved, typed into and clicked in the notebooks. All that the widgets show is computed elsewhere in the package."""
+"""What can be moved, typed into and clicked in the notebooks.
+
+Views only: all that they show is computed elsewhere in the package.
+"""
 
 from .mask_explorer import MaskExplorer
 from .sentence_lab import SentenceLab

@@ -1,14 +1,17 @@
 """Type a sentence, move the mask rate, and see which tokens are hidden and how."""
 
 import html
+from typing import NamedTuple
 
 import ipywidgets as ipw
 import torch
 
-from ..examples import MASK_ID, get_tokens_and_segments, mask_tokens
-from ..vocabulary import Vocab, tokenize
+from ..text.masking import mask_tokens
+from ..text.pairs import get_tokens_and_segments
+from ..text.vocabulary import Vocab
 from .parts import WIDE, Panel, say, slider_with_number
 
+EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
 STYLES = {
     "masked": "background:#006BA4;color:white",
     "random": "background:#FF800E;color:black",
@@ -17,31 +20,46 @@ STYLES = {
 }
 
 
-def masked_example(vocab: Vocab, text: str, mask_rate: float, seed: int) -> list[tuple[str, str, str]]:
+class MaskedToken(NamedTuple):
+    """One token of a masked sentence."""
+
+    token: str  # what the network reads
+    original: str  # what stood there
+    fate: str  # "masked", "random", "kept", or "" for a token that is not to be predicted
+
+
+def masked_example(vocab: Vocab, sentence: str, mask_rate: float, seed: int) -> list[MaskedToken]:
     """Mask one sentence as in pretraining.
 
+    Args:
+        vocab: The vocabulary that the sentence is read with.
+        sentence: What somebody typed.
+        mask_rate: As in `mask_tokens`.
+        seed: What the draw follows from.
+
     Returns:
-        For each token: what the network reads, what stood there, and its fate: "masked", "random", "kept", or "" for a token
-        that is not to be predicted.
+        All tokens, special ones included.
 
     Raises:
-        ValueError: There is no word in the text.
+        ValueError: There is no word in the sentence.
     """
-    words = tokenize(text)
+    words = vocab.tokenize(sentence)
     if not words:
-        raise ValueError("there is no word in this text: type a sentence, for example: a crane is flying")
-    tokens, _ = get_tokens_and_segments(words)
-    token_ids = torch.tensor([vocab[tokens]])
-    generator = torch.Generator().manual_seed(seed)
-    masked, positions, weights, _ = mask_tokens(token_ids, len(vocab), generator, mask_rate)
-    chosen = set(positions[weights.bool()].tolist())
-    result = []
-    for place, (number, before) in enumerate(zip(masked[0].tolist(), token_ids[0].tolist(), strict=True)):
-        fate = (
-            "" if place not in chosen else "masked" if number == MASK_ID else "kept" if number == before else "random"
+        raise ValueError(
+            "there is no word in this text: type a sentence, for example: a crane is flying"
         )
-        result.append((vocab.to_tokens(number), vocab.to_tokens(before), fate))
-    return result
+    cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
+    tokens, _ = get_tokens_and_segments(words, cls=cls, sep=sep)
+    token_ids = torch.tensor([vocab[tokens]])
+    masked = mask_tokens(vocab, token_ids, torch.Generator().manual_seed(seed), mask_rate)
+    chosen = set(masked.pred_positions[masked.mlm_weights.bool()].tolist())
+    found = []
+    ids = zip(masked.token_ids[0].tolist(), token_ids[0].tolist(), strict=True)
+    for place, (now, before) in enumerate(ids):
+        fate = "masked" if now == vocab.mask_id else "kept" if now == before else "random"
+        fate = fate if place in chosen else ""
+        found.append(MaskedToken(vocab.to_tokens(now), vocab.to_tokens(before), fate))
+    return found
 
 
 class MaskExplorer(Panel):
@@ -49,24 +67,33 @@ class MaskExplorer(Panel):
 
     Args:
         vocab: The vocabulary that the text is read with.
-        text: What stands in the box at first.
+        sentence: What stands in the box at first.
     """
 
     fallback = "Mask explorer (open this notebook in JupyterLab to use it)"
 
-    def __init__(self, vocab: Vocab, text: str = "the crane spread its wings and the whole flock left the wet field"):
+    def __init__(self, vocab: Vocab, sentence: str = EXAMPLE):
         self.vocab, self.seed = vocab, 0
-        self.text = ipw.Text(text, description="Sentence", continuous_update=False, layout=WIDE)
-        self.rate = ipw.IntSlider(15, min=5, max=95, step=5, description="Mask rate, %", continuous_update=False)
+        self.text = ipw.Text(sentence, description="Sentence", continuous_update=False, layout=WIDE)
+        self.rate = ipw.IntSlider(
+            15, min=5, max=95, step=5, description="Mask rate, %", continuous_update=False
+        )
         self.again = ipw.Button(description="Draw again")
         self.picture, self.status = ipw.HTML(), ipw.HTML()
-        super().__init__([self.text, ipw.HBox([slider_with_number(self.rate), self.again]), self.picture, self.status])
+        super().__init__(
+            [
+                self.text,
+                ipw.HBox([slider_with_number(self.rate), self.again]),
+                self.picture,
+                self.status,
+            ]
+        )
         self.text.observe(lambda _: self.redraw(), names="value")
         self.rate.observe(lambda _: self.redraw(), names="value")
         self.again.on_click(self._draw_again)
         self.redraw()
 
-    def _draw_again(self, _) -> None:
+    def _draw_again(self, _: ipw.Button) -> None:
         self.seed += 1
         self.redraw()
 
@@ -78,13 +105,15 @@ class MaskExplorer(Panel):
             say(self.status, str(error), is_error=True)
             return
         spans = []
-        for token, before, fate in tokens:
-            note = f" <small>({html.escape(fate)}: {html.escape(before)})</small>" if fate else ""
-            spans.append(f"<span style='padding:2px 4px;{STYLES[fate]}'>{html.escape(token)}{note}</span>")
+        for token, original, fate in tokens:
+            note = f" <small>({html.escape(fate)}: {html.escape(original)})</small>" if fate else ""
+            style = f"padding:2px 4px;{STYLES[fate]}"
+            spans.append(f"<span style='{style}'>{html.escape(token)}{note}</span>")
         self.picture.value = f"<div style='line-height:2.2'>{' '.join(spans)}</div>"
         fates = [fate for _, _, fate in tokens]
         say(
             self.status,
-            f"{len(fates)} tokens, {sum(map(bool, fates))} to be predicted: {fates.count('masked')} masked, "
-            f"{fates.count('random')} replaced by a random word, {fates.count('kept')} kept as they are.",
+            f"{len(fates)} tokens, {sum(map(bool, fates))} to be predicted: "
+            f"{fates.count('masked')} masked, {fates.count('random')} replaced by a random word, "
+            f"{fates.count('kept')} kept as they are.",
         )

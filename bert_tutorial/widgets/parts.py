@@ -1,6 +1,7 @@
 """Parts that the widgets share."""
 
 import html
+from typing import Any
 
 import ipywidgets as ipw
 
@@ -8,11 +9,11 @@ WIDE = ipw.Layout(width="34rem")
 
 
 class Panel(ipw.VBox):
-    """A column of widgets with a text that stands in for it where widgets cannot be shown (and in saved notebooks)."""
+    """A column of widgets, with a text in its place where widgets cannot be shown."""
 
     fallback = "Widget (open this notebook in JupyterLab to use it)"
 
-    def _repr_mimebundle_(self, **kwargs):
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict | None:
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle:
             bundle["text/plain"] = self.fallback
@@ -20,7 +21,7 @@ class Panel(ipw.VBox):
 
 
 def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
-    """A slider and a number field that follow each other: a slider has no name for screen readers, the field has."""
+    """A slider and a number field that follow each other; the field has the name."""
     slider.readout = False
     number = ipw.BoundedIntText(
         value=slider.value,
@@ -38,4 +39,5 @@ def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
 
 def say(line: ipw.HTML, text: str, is_error: bool = False) -> None:
     """Show a sentence in a status line, whatever characters it holds."""
-    line.value = f"<span role='status'>{'<b>Not possible:</b> ' if is_error else ''}{html.escape(text)}</span>"
+    lead = "<b>Not possible:</b> " if is_error else ""
+    line.value = f"<span role='status'>{lead}{html.escape(text)}</span>"

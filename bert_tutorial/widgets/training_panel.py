@@ -1,22 +1,23 @@
-"""Sliders for steps and heads, a Start and a Stop button, and the losses while the network trains."""
+"""Sliders for steps and heads, Start and Stop, and the losses while the network trains."""
 
 import threading
+from typing import Any
 
 import ipywidgets as ipw
 
-from ..examples import PretrainingExamples
-from ..live import REDRAW_EVERY, progress
-from ..model import BERTModel
-from ..plots import LossPlot
-from ..training import Recipe, TrainingRun
+from ..network.model import BERTModel
+from ..pretraining.live import PlotView, watch
+from ..pretraining.runs import TrainingRun
+from ..pretraining.training import Recipe
+from ..text.examples import PretrainingExamples
 from .parts import Panel, say, slider_with_number
 
 
 class TrainingPanel(Panel):
     """Train a small BERT with the numbers of steps and heads that the sliders say.
 
-    No cell is busy while it trains, so the buttons answer at once. The last trained network is `panel.net`, the run with its
-    losses `panel.run`.
+    No cell is busy while it trains, so the buttons answer at once. The last trained network is
+    `panel.net`, the run with its losses `panel.run`.
 
     Args:
         train_iter: Training examples.
@@ -26,23 +27,30 @@ class TrainingPanel(Panel):
 
     fallback = "Training panel (open this notebook in JupyterLab to use it)"
 
-    def __init__(self, train_iter: PretrainingExamples, num_steps: int = 50, num_heads: int = 2, **sizes):
+    def __init__(
+        self, train_iter: PretrainingExamples, num_steps: int = 50, num_heads: int = 2, **sizes: Any
+    ):
         self.train_iter, self.sizes = train_iter, sizes
         self.net: BERTModel | None = None
         self.run: TrainingRun | None = None
         self._lock = threading.Lock()
-        self.steps = ipw.IntSlider(num_steps, min=5, max=500, step=5, description="Steps", continuous_update=False)
+        self.steps = ipw.IntSlider(
+            num_steps, min=5, max=500, step=5, description="Steps", continuous_update=False
+        )
         self.heads = ipw.SelectionSlider(
             options=[1, 2, 4, 8], value=num_heads, description="Heads", continuous_update=False
         )
         self.start = ipw.Button(description="Start", button_style="primary")
         self.stop = ipw.Button(description="Stop", disabled=True)
         self.picture = ipw.Image(
-            format="png", layout=ipw.Layout(display="none", max_width="100%", align_self="flex-start")
+            format="png",
+            layout=ipw.Layout(display="none", max_width="100%", align_self="flex-start"),
         )
         self.status = ipw.HTML()
         buttons = ipw.HBox([self.start, self.stop])
-        super().__init__([slider_with_number(self.steps), self.heads, buttons, self.status, self.picture])
+        super().__init__(
+            [slider_with_number(self.steps), self.heads, buttons, self.status, self.picture]
+        )
         self.start.on_click(lambda _: self.begin())
         self.stop.on_click(lambda _: self.end())
         say(self.status, "Choose, then press Start.")
@@ -52,30 +60,32 @@ class TrainingPanel(Panel):
         with self._lock:  # callbacks may come on several threads
             if self.run is not None and self.run.state in ("running", "paused"):
                 return
-            self.net = BERTModel(len(self.train_iter.vocab), num_heads=self.heads.value, **self.sizes)
+            self.net = BERTModel(
+                len(self.train_iter.vocab), num_heads=self.heads.value, **self.sizes
+            )
             self.run = TrainingRun(self.net, self.train_iter, Recipe(num_steps=self.steps.value))
             self.start.disabled, self.stop.disabled = True, False
             self.run.start()
-            threading.Thread(target=self._watch, args=(self.run,), name="drawing", daemon=True).start()
+            threading.Thread(
+                target=self._watch, args=(self.run,), name="drawing", daemon=True
+            ).start()
 
     def end(self) -> None:
-        """What Stop does: the run ends after the step under way, the network keeps what it has learned."""
+        """What Stop does: end after the step under way; the network keeps what it has learned."""
         if self.run is not None:
             self.run.stop()
 
     def _watch(self, run: TrainingRun) -> None:
-        plot = LossPlot(run.recipe.num_steps, run.yardsticks)
-        ended = False
-        while not ended:
-            ended = run.wait(REDRAW_EVERY)
-            self.picture.value = plot.png(run.history, run.held_out)
-            self.picture.layout.display = None
-            say(self.status, progress(run))
+        watch(run, PlotView(run, self._show))
         heads = f"{self.net.config.num_heads} heads"
         if run.error is not None:
             say(self.status, str(run.error), is_error=True)
         else:
-            say(
-                self.status, f"{run.state} after {len(run.history)} steps with {heads}; held-out: {run.held_out[-1][1]}"
-            )
+            done = f"{run.state} after {len(run.history)} steps with {heads}"
+            say(self.status, f"{done}; held-out: {run.held_out[-1][1]}")
         self.start.disabled, self.stop.disabled = False, True
+
+    def _show(self, png: bytes, title: str) -> None:
+        self.picture.value = png
+        self.picture.layout.display = None
+        say(self.status, title)

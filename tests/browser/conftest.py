@@ -31,18 +31,20 @@ BROWSER_OPTIONS = [
 ]
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    # Every cell is in the page, not only the visible ones, and there is no empty space below the last.
+    # Every cell is in the page, not only the visible ones, and there is no empty space below the
+    # last.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "scrollPastEnd": False},
 }
 # What the browser or JupyterLab itself reports and no code of ours causes.
 NOT_OURS = ("favicon",)
 
-# The open notebook, in the page's JavaScript: `panel`, `cells` (its code cells with code in them) and `kernel`.
+# The open notebook, in the page's JavaScript: `panel`, `cells` (its code cells with code in them)
+# and `kernel`.
 NOTEBOOK_JS = """
-const panel = window.jupyterapp.shell.currentWidget;
-const cells = [...panel.content.model.cells].filter(c => c.type === "code" && c.sharedModel.source.trim());
-const kernel = panel.sessionContext.session?.kernel;
-const failed = cell => cell.outputs.toJSON().some(output => output.output_type === "error")
+const panel = window.jupyterapp.shell.currentWidget; const cells =
+[...panel.content.model.cells].filter(c => c.type === "code" && c.sharedModel.source.trim()); const
+kernel = panel.sessionContext.session?.kernel; const failed = cell =>
+cell.outputs.toJSON().some(output => output.output_type === "error")
     && !(cell.getMetadata("tags") ?? []).includes("raises-exception");
 """
 
@@ -51,9 +53,7 @@ const failed = cell => cell.outputs.toJSON().some(output => output.output_type =
 def browser_type_launch_args(browser_type_launch_args):
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        reason = (
-            "there is no Chromium here; install it, or name a browser of its kind in the environment variable CHROMIUM"
-        )
+        reason = "there is no Chromium here; install it, or name a browser of its kind in the environment variable CHROMIUM"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -70,7 +70,11 @@ class Server:
     """
 
     def __init__(self, folder: Path):
-        self.root, self.log, self.token = folder / "notebooks", folder / "server.log", secrets.token_hex()
+        self.root, self.log, self.token = (
+            folder / "notebooks",
+            folder / "server.log",
+            secrets.token_hex(),
+        )
         shutil.copytree(NOTEBOOKS, self.root, ignore=shutil.ignore_patterns(".*"))
         settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
@@ -82,7 +86,9 @@ class Server:
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "IPYTHONDIR": str(folder / "ipython"),
             "JUPYTER_PREFER_ENV_PATH": "1",
-            "BERT_TUTORIAL_CACHE": str(folder / "cache"),  # what was trained elsewhere does not count
+            "BERT_TUTORIAL_CACHE": str(
+                folder / "cache"
+            ),  # what was trained elsewhere does not count
             "JUPYTER_TOKEN": self.token,
         }
         options = {
@@ -94,13 +100,24 @@ class Server:
             "LabApp.expose_app_in_browser": True,
             "LabApp.extension_manager": "readonly",
         }
-        command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            *(f"--{name}={value}" for name, value in options.items()),
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         try:
-            self.url = self._wait_until_it_answers(folder / "runtime" / f"jpserver-{self.process.pid}.json")
+            self.url = self._wait_until_it_answers(
+                folder / "runtime" / f"jpserver-{self.process.pid}.json"
+            )
         except BaseException:
             self.stop()
             raise
@@ -139,16 +156,21 @@ class Lab:
         self.page, self.server = page, server
         self._reports: list[str] = []
         page.set_default_timeout(PATIENCE * 1000)
-        page.on("console", lambda m: m.type == "error" and self._report(f"{m.text} ({m.location.get('url', '')})"))
+        page.on(
+            "console",
+            lambda m: m.type == "error" and self._report(f"{m.text} ({m.location.get('url', '')})"),
+        )
         page.on("pageerror", lambda error: self._report(str(error)))
 
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, and wait until its kernel is ready."""
-        name = (
-            f"{Path(notebook).stem}-{secrets.token_hex(4)}"  # a window arrangement of its own, with nothing else open
+        name = f"{Path(notebook).stem}-{secrets.token_hex(4)}"  # a window arrangement of its own, with nothing else open
+        self.page.goto(
+            f"{self.server.url}lab/workspaces/{name}/tree/{notebook}?token={self.server.token}"
         )
-        self.page.goto(f"{self.server.url}lab/workspaces/{name}/tree/{notebook}?token={self.server.token}")
-        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.content?.model?.cells?.length")
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell?.currentWidget?.content?.model?.cells?.length"
+        )
         self.page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.ready")
         self.page.wait_for_function(f"() => {{ {NOTEBOOK_JS} return kernel?.status === 'idle' }}")
 
@@ -157,7 +179,8 @@ class Lab:
         self.page.evaluate(
             """async () => {
                 await window.jupyterapp.commands.execute("notebook:clear-all-cell-outputs");
-                window.jupyterapp.commands.execute("notebook:run-all-cells").catch(() => {});  // errors() will tell
+                window.jupyterapp.commands.execute("notebook:run-all-cells").catch(() => {});  //
+                errors() will tell
             }"""
         )
 
@@ -183,13 +206,17 @@ class Lab:
             }}"""
         )
         widgets = (
-            self.page.locator(".jp-Notebook .jp-OutputArea").get_by_text("Error displaying widget").all_inner_texts()
+            self.page.locator(".jp-Notebook .jp-OutputArea")
+            .get_by_text("Error displaying widget")
+            .all_inner_texts()
         )
         return cells + widgets + self._reports
 
     def texts(self) -> list[str]:
         """What each code cell shows under it, as text."""
-        return self.page.locator(".jp-Notebook .jp-CodeCell .jp-Cell-outputWrapper").all_inner_texts()
+        return self.page.locator(
+            ".jp-Notebook .jp-CodeCell .jp-Cell-outputWrapper"
+        ).all_inner_texts()
 
     def screenshot(self, path: str | os.PathLike) -> list[Path]:
         """Take a picture of the whole notebook, as long as it is; several, if it is very long.
@@ -200,7 +227,9 @@ class Lab:
         path, size = Path(path), self.page.viewport_size
         panel = self.page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-        length, visible = panel.evaluate("(element) => [element.scrollHeight, element.clientHeight]")
+        length, visible = panel.evaluate(
+            "(element) => [element.scrollHeight, element.clientHeight]"
+        )
         rest = size["height"] - visible  # menus, tool bar, status bar
         height = min(MAX_PICTURE_HEIGHT, length + rest)
         self.page.set_viewport_size({**size, "height": height})
@@ -209,9 +238,15 @@ class Lab:
             "([element, step]) => element.clientHeight === step", arg=[panel.element_handle(), step]
         )
         starts = range(0, panel.evaluate("(element) => element.scrollHeight"), step)
-        files = [path] if len(starts) == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(starts) + 1)]
+        files = (
+            [path]
+            if len(starts) == 1
+            else [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(starts) + 1)]
+        )
         for start, file in zip(starts, files, strict=True):
-            panel.evaluate("(element, start) => element.scrollTo({top: start, behavior: 'instant'})", start)
+            panel.evaluate(
+                "(element, start) => element.scrollTo({top: start, behavior: 'instant'})", start
+            )
             self.page.screenshot(path=file)
         panel.evaluate("(element) => element.scrollTo({top: 0, behavior: 'instant'})")
         self.page.set_viewport_size(size)
@@ -245,6 +280,8 @@ def lab(page, lab_server):
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
     """Folder for pictures: the one that BERT_TUTORIAL_SCREENSHOTS names, or one that nobody will miss."""
-    folder = Path(os.environ.get("BERT_TUTORIAL_SCREENSHOTS") or tmp_path_factory.mktemp("pictures"))
+    folder = Path(
+        os.environ.get("BERT_TUTORIAL_SCREENSHOTS") or tmp_path_factory.mktemp("pictures")
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -23,7 +23,12 @@ def write_notebook(folder: Path, name: str, *sources: str) -> str:
         for i, source in enumerate(sources)
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
     return name
 

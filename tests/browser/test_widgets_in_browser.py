@@ -19,11 +19,23 @@ HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 def open_with(lab, name: str, *sources: str) -> None:
     """A notebook of these cells, run."""
     cells = [
-        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
+        {
+            "cell_type": "code",
+            "id": f"c{i}",
+            "metadata": {},
+            "source": source,
+            "execution_count": None,
+            "outputs": [],
+        }
         for i, source in enumerate((PREPARE, *sources))
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     (lab.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
     lab.open(name)
     lab.run_all()
@@ -36,7 +48,8 @@ def picture(lab) -> str:
 
 def wait_for_another_picture(lab, before: str) -> None:
     lab.page.wait_for_function(
-        "before => document.querySelector('.jp-OutputArea img.widget-image').src !== before", arg=before
+        "before => document.querySelector('.jp-OutputArea img.widget-image').src !== before",
+        arg=before,
     )
 
 
@@ -61,7 +74,9 @@ def test_mask_explorer(lab, pictures):
     page.get_by_label("Sentence").press("Enter")
     page.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
     lab.screenshot(pictures / "mask_explorer.png")
-    assert page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    assert (
+        page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    )
     assert lab.errors() == []
 
 
@@ -84,7 +99,9 @@ def test_sentence_lab(lab, pictures):
     page.get_by_label("Sentence 1").fill(HOSTILE)
     page.get_by_label("Sentence 1").press("Enter")
     page.get_by_text("read as <unk>").wait_for()
-    assert page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    assert (
+        page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
+    )
     assert lab.errors() == []
 
 

@@ -1,3 +1,5 @@
+"""WikiText-2, from real servers on this machine that do what servers do."""
+
 import errno
 import gc
 import io
@@ -6,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -14,15 +15,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from messages import assert_one_sentence
 
-from bert_tutorial import corpus
-from bert_tutorial.corpus import Text, cache_dir, paragraphs, read_own_text, read_text, read_wikitext2
+from bert_tutorial.text import wikitext2
+from bert_tutorial.text.corpora import read_text
+from bert_tutorial.text.wikitext2 import read_wikitext2
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
+ROOT = Path(__file__).resolve().parents[1]
 URL = "BERT_TUTORIAL_WIKITEXT2_URL"
 CACHE = "BERT_TUTORIAL_CACHE"
-FOUR = "A dog ran. It barked.\nA cat sat. It slept.\nA cow ate. It stood.\nA hen sang. It flew.\n"
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv(URL, raising=False)
-    monkeypatch.setattr(corpus, "WIKITEXT2_SOURCES", ())
+    monkeypatch.setattr(wikitext2, "WIKITEXT2_SOURCES", ())
 
 
 @pytest.fixture
@@ -67,193 +69,9 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock"}
 
 
-def assert_one_sentence(message: str) -> None:
-    assert "\n" not in message and "[Errno" not in message and len(message) < 700
-
-
-# The reader
-
-
-def test_paragraphs_are_sentences_of_lower_cased_tokens():
-    text = " = Cranes = \n \n Cranes dance . They fly 3 @.@ 5 km . \n \n One sentence only . \n"
-    assert paragraphs(text) == [
-        [["cranes", "dance"], ["they", "fly", "3", "@.@", "5", "km"]],
-        [["one", "sentence", "only"]],
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "\n", " = A heading = \n", " No end \n", "an end . ", " . \n", "a .\n"])
-def test_lines_without_a_sentence_are_skipped(text):
-    assert paragraphs(text) == ([[["an", "end"]]] if text == "an end . " else [])
-
-
-def test_empty_sentences_are_dropped_and_an_end_without_a_full_stop_is_kept():
-    assert paragraphs(" a b .  .  c\n") == [[["a", "b"], ["c"]]]
-
-
-def test_only_line_feeds_end_a_paragraph():
-    assert paragraphs(" a\x85b\u2028c . d . \n") == [[["a", "b", "c"], ["d"]]]
-
-
-# The bundled corpus and the choice
-
-
-def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(corpus, "BUNDLED", tmp_path)
-    (tmp_path / "train.tokens").write_text(" Ä b . c . \n", encoding="utf-8")
-    (tmp_path / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")
-    assert read_text() == read_text("bundled") == Text("bundled", " Ä b . c . \n", " d . e . \n")
-
-
-def test_unknown_name_lists_the_choices():
-    for name in ("wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b"):
-        with pytest.raises(FileNotFoundError, match='"bundled", "wikitext-2" or a text file') as caught:
-            read_text(name)
-        assert_one_sentence(str(caught.value))
-
-
-def test_a_folder_is_refused(tmp_path):
-    for path in (tmp_path, str(tmp_path)):
-        with pytest.raises(IsADirectoryError, match="is a folder") as caught:
-            read_text(path)
-        assert_one_sentence(str(caught.value))
-
-
-def test_cache_dir(monkeypatch, tmp_path):
-    assert cache_dir() == tmp_path / "cache"
-    for unset in ("", None):
-        monkeypatch.setenv(CACHE, unset) if unset is not None else monkeypatch.delenv(CACHE)
-        assert cache_dir().is_absolute() and "bert_tutorial" in cache_dir().parts
-    assert not (tmp_path / "cache").exists()
-
-
-# Your own file
-
-
-def own(tmp_path, content: str | bytes) -> Text:
-    path = tmp_path / "own.txt"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_text(path)
-
-
-def test_own_file_is_rendered_in_wikitexts_format(tmp_path):
-    text = own(tmp_path, FOUR)
-    assert text.name == "own.txt"
-    assert text.train == " a dog ran . it barked . \n a cat sat . it slept . \n"
-    assert text.valid == " a cow ate . it stood . \n a hen sang . it flew . \n"
-    assert read_text(str(tmp_path / "own.txt")) == text
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\xef\xbb\xbf" + FOUR.encode(),
-        FOUR.replace("\n", "\r\n").encode(),
-        FOUR.replace("\n", "\r").encode(),
-        FOUR.replace("\n", "\n\n").encode(),
-        FOUR.replace("\n", "\r\n \t\r\n\r\n").encode(),
-        FOUR.replace("\n", "\n\n").replace(" ", "\n").encode(),
-        ("\n\n" + FOUR + "\n\n").encode(),
-        FOUR.replace(". ", "! ").replace(".\n", "?\n").encode(),
-        FOUR.replace("A dog", "A heading\nA dog").encode(),
-        FOUR.replace(". ", "。").encode(),
-    ],
-    ids=["bom", "crlf", "cr", "blank-lines", "blank-crlf", "wrapped", "blank-ends", "marks", "heading", "chinese"],
-)
-def test_own_file_in_other_clothes_is_the_same_text(tmp_path, content):
-    assert own(tmp_path, content) == own(tmp_path, FOUR)
-
-
-def test_sentences_of_an_own_file(tmp_path):
-    first = 'He said "Go." Then 3.5 km... really?! See example.com for more'
-    assert paragraphs(own(tmp_path, f"{first}\n{FOUR}").train)[0] == [
-        ["he", "said", '"', "go", '"'],
-        ["then", "3", "@.@", "5", "km"],
-        ["really"],
-        ["see", "example", "com", "for", "more"],
-    ]
-
-
-def test_every_tenth_paragraph_of_two_sentences_is_held_out(tmp_path):
-    lines = [f"First p{i}. Second." for i in range(25)]
-    lines[3:3] = ["Only one sentence p99."]
-    text = own(tmp_path, "\n".join(lines))
-    assert [sentences[0][1] for sentences in paragraphs(text.valid)] == ["p9", "p19"]
-    assert len(paragraphs(text.train)) == 24 and "only one sentence p99" in text.train
-
-
-@pytest.mark.parametrize("content", [b"", b" \n\r\n\t", b"\xef\xbb\xbf\n"])
-def test_an_empty_own_file_is_refused(tmp_path, content):
-    with pytest.raises(ValueError, match=r"own\.txt is empty") as caught:
-        own(tmp_path, content)
-    assert_one_sentence(str(caught.value))
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ("Only one sentence.", "0 of its 1"),
-        ("no sentence end at all", "0 of its 0"),
-        ("One. Two. Three. Four.", "1 of its 1"),
-        ("A b. C d.\nE f. G h.\nOne.\n", "2 of its 3"),
-    ],
-)
-def test_an_own_file_of_too_little_text_is_refused(tmp_path, content, found):
-    with pytest.raises(ValueError, match=f"at least four paragraphs .* {found}") as caught:
-        own(tmp_path, content)
-    assert_one_sentence(str(caught.value))
-
-
-def test_an_own_file_in_another_encoding_is_refused(tmp_path):
-    for content, offset in ((b"Caf\xe9. Bar.\n", 3), ("\ufeffA b.".encode("utf-16-le"), 0), (b"\xef\xbb\xbfab\xff", 5)):
-        with pytest.raises(ValueError, match=rf"own\.txt must be UTF-8 .*offset {offset} ") as caught:
-            own(tmp_path, content)
-        assert_one_sentence(str(caught.value))
-
-
-CHARACTERS = st.characters(codec="utf-8") | st.sampled_from("aB1 .!?。\"'=-")
-
-
-def read_bytes(content: str) -> Text:
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "own.txt"
-        path.write_bytes(content.encode())
-        return read_own_text(path)
-
-
-def assert_clean(text: Text) -> None:
-    for sentences in paragraphs(text.train) + paragraphs(text.valid):
-        assert sentences and all(token.split() == [token] for sentence in sentences for token in sentence)
-
-
-@given(st.lists(st.text(CHARACTERS), min_size=4, max_size=30), st.booleans())
-def test_each_paragraph_of_an_own_text_is_in_one_part(pieces, blank_lines):
-    numbered = [f"paragraph{i} {' '.join(piece.split())} word. More." for i, piece in enumerate(pieces)]
-    text = read_bytes(("\n\n" if blank_lines else "\n").join(numbered))
-    assert_clean(text)
-    train, valid = paragraphs(text.train), paragraphs(text.valid)
-    assert sorted(int(s[0][0].removeprefix("paragraph")) for s in train + valid) == list(range(len(pieces)))
-    assert len(valid) == max(2, len(pieces) // 10)
-
-
-@given(
-    st.lists(st.sampled_from(["A b", ". ", ".\n", "! ", "。", "\n", "\n\n", "\r\n"]) | st.text(CHARACTERS, max_size=3))
-)
-def test_any_own_text_is_clean_or_refused(pieces):
-    try:
-        text = read_bytes("".join(pieces))
-    except ValueError as error:
-        assert "own.txt" in str(error)
-        return
-    assert_clean(text)
-    assert sum(len(sentences) >= 2 for sentences in paragraphs(text.train)) >= 2
-    assert all(len(sentences) >= 2 for sentences in paragraphs(text.valid)) and text.valid
-
-
-# WikiText-2 that arrives
-
-
-def test_wikitext2_is_downloaded_once(monkeypatch, wikitext2_server, wikitext2_members, folder, capsys):
+def test_wikitext2_is_downloaded_once(
+    monkeypatch, wikitext2_server, wikitext2_members, folder, capsys
+):
     monkeypatch.setenv(URL, wikitext2_server.url)
     text = read_text("wikitext-2")
     assert text.name == "wikitext-2"
@@ -266,7 +84,12 @@ def test_wikitext2_is_downloaded_once(monkeypatch, wikitext2_server, wikitext2_m
     path, user_agent = wikitext2_server.requests[0]
     assert path == "/wikitext-2-v1.zip" and user_agent.startswith("bert_tutorial/")
 
-    frequencies = Counter(token for sentences in paragraphs(text.train) for sentence in sentences for token in sentence)
+    frequencies = Counter(
+        token
+        for sentences in paragraphs(text.train)
+        for sentence in sentences
+        for token in sentence
+    )
     assert sum(n >= 5 and token != "<unk>" for token, n in frequencies.items()) == 20_251
 
 
@@ -281,15 +104,19 @@ def test_a_read_only_cache_with_the_good_files_works(monkeypatch, filled_cache):
 
     for writing in ("mkdir", "replace", "unlink"):
         monkeypatch.setattr(os, writing, refuse)
-    monkeypatch.setattr(corpus, "FileLock", refuse)
+    monkeypatch.setattr(wikitext2, "FileLock", refuse)
     filled_cache.chmod(stat.S_IRUSR | stat.S_IXUSR)
     text = read_text("wikitext-2")
     filled_cache.chmod(stat.S_IRWXU)
     assert text.name == "wikitext-2"
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"\0" + content[1:], lambda _: b""])
-def test_a_damaged_cache_is_fetched_again(monkeypatch, wikitext2_server, filled_cache, wikitext2_members, damage):
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: b"\0" + content[1:], lambda _: b""]
+)
+def test_a_damaged_cache_is_fetched_again(
+    monkeypatch, wikitext2_server, filled_cache, wikitext2_members, damage
+):
     monkeypatch.setenv(URL, wikitext2_server.url)
     path = filled_cache / "wiki.valid.tokens"
     good = path.read_bytes()
@@ -301,8 +128,10 @@ def test_a_damaged_cache_is_fetched_again(monkeypatch, wikitext2_server, filled_
 def test_the_plain_files_are_a_source_too(monkeypatch, serve, wikitext2_members, folder):
     train, valid = wikitext2_members.values()
     server = serve(lambda handler: handler.send(train if handler.path == "/train.txt" else valid))
-    monkeypatch.setattr(corpus, "WIKITEXT2_SOURCES", ((f"{server.root}/train.txt", f"{server.root}/valid.txt"),))
-    assert read_text("wikitext-2") == Text("wikitext-2", train.decode(), valid.decode())
+    monkeypatch.setattr(
+        wikitext2, "WIKITEXT2_SOURCES", ((f"{server.root}/train.txt", f"{server.root}/valid.txt"),)
+    )
+    assert read_text("wikitext-2") == Corpus("wikitext-2", train.decode(), valid.decode())
     assert files_in(folder) == {"wiki.train.tokens", "wiki.valid.tokens"}
 
 
@@ -314,12 +143,19 @@ def test_two_processes_at_once_download_once(monkeypatch, serve, wikitext2_zip, 
     server = serve(slowly)
     monkeypatch.setenv(URL, server.url)
     code = (
-        "from bert_tutorial import corpus; corpus.WIKITEXT2_SOURCES = (); print('ready', flush=True); input(); "
-        "print(len(corpus.read_text('wikitext-2').train))"
+        "from bert_tutorial.text import wikitext2; wikitext2.WIKITEXT2_SOURCES = (); print('ready', flush=True); input(); "
+        "print(len(wikitext2.read_wikitext2().train))"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    root = Path(corpus.__file__).parents[1]
-    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=root, **pipes) for _ in range(2)]
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    root = ROOT
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=root, **pipes) for _ in range(2)
+    ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
@@ -388,7 +224,7 @@ def test_a_lasting_server_error_is_given_up(monkeypatch, serve, folder):
     server = serve(lambda handler: handler.send(b"oh", 500))
     monkeypatch.setenv(URL, server.url)
     assert_refused(folder, "HTTP status 500")
-    assert server.request_count == corpus.ATTEMPTS
+    assert server.request_count == wikitext2.ATTEMPTS
 
 
 def test_truncated_body(monkeypatch, serve, wikitext2_zip, folder):
@@ -396,7 +232,7 @@ def test_truncated_body(monkeypatch, serve, wikitext2_zip, folder):
     server = serve(lambda handler: handler.send(body[:-1000], claimed_size=len(body)))
     monkeypatch.setenv(URL, server.url)
     assert_refused(folder, "the download broke off")
-    assert server.request_count == corpus.ATTEMPTS
+    assert server.request_count == wikitext2.ATTEMPTS
 
 
 @pytest.mark.parametrize("sent", [b"", b"PK\3\4" * 30_000])
@@ -423,7 +259,10 @@ TRAIN, VALID = "wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens"
     [
         (b"<html>Please log in to this hotel's network.</html>", "not a zip"),
         (b"", "not a zip"),
-        (zip_of({TRAIN: b"x" * 10_797_148, VALID: b"y" * 1_121_681}), "other bytes than WikiText-2's"),
+        (
+            zip_of({TRAIN: b"x" * 10_797_148, VALID: b"y" * 1_121_681}),
+            "other bytes than WikiText-2's",
+        ),
         (zip_of({TRAIN: b"other text", VALID: b"text"}), "other bytes than WikiText-2's"),
         (zip_of({"wiki.train.tokens": b"x", "wiki.valid.tokens": b"y"}), "not a zip of WikiText-2"),
         (zip_of({TRAIN: b"x" * 10_797_148, VALID: b"y"})[:5_000], "not a zip"),
@@ -458,14 +297,21 @@ def test_a_damaged_zip_is_never_used(monkeypatch, serve, wikitext2_zip, folder):
 def test_after_a_bad_source_the_next_one_is_tried(monkeypatch, serve, wikitext2_server, folder):
     bad = serve(lambda handler: handler.send(zip_of({TRAIN: b"other", VALID: b"text"})))
     monkeypatch.setenv(URL, bad.url)
-    monkeypatch.setattr(corpus, "WIKITEXT2_SOURCES", ((closed_port(),), (wikitext2_server.url,)))
+    monkeypatch.setattr(wikitext2, "WIKITEXT2_SOURCES", ((closed_port(),), (wikitext2_server.url,)))
     assert read_wikitext2(pause=0.0).name == "wikitext-2"
     assert bad.request_count == wikitext2_server.request_count == 1
     assert files_in(folder) == {"wiki.train.tokens", "wiki.valid.tokens"}
 
 
-def test_entries_that_point_outside_do_nothing(monkeypatch, serve, wikitext2_members, folder, tmp_path):
-    entries = {"../evil": b"!", "wikitext-2/../../../evil": b"!", f"{tmp_path}/evil": b"!", "wikitext-2/extra": b"!"}
+def test_entries_that_point_outside_do_nothing(
+    monkeypatch, serve, wikitext2_members, folder, tmp_path
+):
+    entries = {
+        "../evil": b"!",
+        "wikitext-2/../../../evil": b"!",
+        f"{tmp_path}/evil": b"!",
+        "wikitext-2/extra": b"!",
+    }
     body = zip_of({**entries, **wikitext2_members})
     monkeypatch.setenv(URL, serve(lambda handler: handler.send(body)).url)
     read_text("wikitext-2")
@@ -516,7 +362,9 @@ def test_disk_full_when_the_files_are_moved(monkeypatch, wikitext2_server, folde
     assert files_in(folder) == set()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pooch leaves its connection open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # pooch leaves its connection open
 @pytest.mark.parametrize("limit", [1_000_000, 8_000_000])
 def test_disk_full_in_the_middle_of_a_write(monkeypatch, wikitext2_server, folder, limit):
     """A real failed write: the system lets no file grow beyond `limit`, first the zip (4 MB), then the text (11 MB)."""

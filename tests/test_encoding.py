@@ -6,19 +6,20 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from bert_tutorial.examples import PretrainingExamples, TokenizedText
-from bert_tutorial.model import BERTModel
-from bert_tutorial.representation import (
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.pretraining.training import Recipe, train_steps
+from bert_tutorial.representation.encoding import (
     compare_tokens,
     cosine_similarity,
     dropout_vectors,
-    fill_mask,
     get_bert_encoding,
     get_layers,
     word_vector,
 )
-from bert_tutorial.training import Recipe, train_steps
-from bert_tutorial.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
+from bert_tutorial.representation.fill_mask import fill_mask
+from bert_tutorial.text.examples import PretrainingExamples
+from bert_tutorial.text.tokenized import TokenizedText
+from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
 
 CRANE = ["a", "crane", "is", "flying"]
 DRIVER = ["a", "crane", "driver", "came"]
@@ -27,18 +28,16 @@ VOCAB = Vocab([*CRANE, *DRIVER, *LEFT])
 D = 24
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks as small as these are several times as fast on one thread, above all on a machine that is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def small_net(**changes):
     torch.manual_seed(0)
-    sizes = {"num_hiddens": D, "ffn_num_hiddens": 48, "num_layers": 3, "num_heads": 4, "max_len": 16, **changes}
+    sizes = {
+        "num_hiddens": D,
+        "ffn_num_hiddens": 48,
+        "num_layers": 3,
+        "num_heads": 4,
+        "max_len": 16,
+        **changes,
+    }
     return BERTModel(len(VOCAB), **sizes)
 
 
@@ -46,7 +45,7 @@ def assert_identical(one, two):
     assert_close(one, two, rtol=0, atol=0)
 
 
-def test_the_documents_two_examples_have_its_shapes():
+def test_d2ls_two_examples_have_its_shapes():
     net = small_net()
     assert get_bert_encoding(net, VOCAB, CRANE).shape == (1, 6, D)
     assert get_bert_encoding(net, VOCAB, DRIVER, LEFT).shape == (1, 10, D)
@@ -80,7 +79,9 @@ def test_the_mode_is_restored_after_an_error_too():
 
 def test_vectors_depend_on_the_context_and_the_segment():
     net = small_net()
-    assert (word_vector(net, VOCAB, CRANE, "crane") - word_vector(net, VOCAB, DRIVER, "crane")).norm() > 0.001
+    assert (
+        word_vector(net, VOCAB, CRANE, "crane") - word_vector(net, VOCAB, DRIVER, "crane")
+    ).norm() > 0.001
     one_text, a_pair = (
         get_bert_encoding(net, VOCAB, [*CRANE, "<sep>", *LEFT]),
         get_bert_encoding(net, VOCAB, CRANE, LEFT),
@@ -92,7 +93,8 @@ def test_vectors_depend_on_the_context_and_the_segment():
 @pytest.mark.parametrize("read", [get_bert_encoding, get_layers])
 def test_a_string_is_refused_in_one_sentence(texts, read):
     with pytest.raises(
-        TypeError, match=r"^tokens must be a list such as \['.*\], but got the string .*: use tokenize$"
+        TypeError,
+        match=r"^tokens must be a list such as \['.*\], but got the string .*: use tokenize$",
     ):
         read(small_net(), VOCAB, *texts)
 
@@ -119,7 +121,9 @@ def test_all_layers_of_a_pair():
 def test_cosines_by_hand():
     rows = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
     columns = torch.tensor([[4.0, 3.0], [-1.0, 0.0], [0.0, 9.0]])
-    assert_close(cosine_similarity(rows, columns), torch.tensor([[0.96, -0.6, 0.8], [0.6, 0.0, 1.0]]))
+    assert_close(
+        cosine_similarity(rows, columns), torch.tensor([[0.96, -0.6, 0.8], [0.6, 0.0, 1.0]])
+    )
 
 
 @pytest.mark.parametrize("layer", [0, 1, -1])
@@ -136,7 +140,9 @@ def test_comparing_two_texts(layer):
     assert same.fill_diagonal_(0).max() < 0.9999
 
 
-@pytest.mark.parametrize(("texts", "named"), [(("", "a"), "first"), (("a", " \n "), "second"), (("", ""), "first")])
+@pytest.mark.parametrize(
+    ("texts", "named"), [(("", "a"), "first"), (("a", " \n "), "second"), (("", ""), "first")]
+)
 def test_an_empty_text_is_named(texts, named):
     with pytest.raises(ValueError, match=f"^the {named} text has no word in it"):
         compare_tokens(small_net(), VOCAB, *texts)
@@ -144,7 +150,15 @@ def test_an_empty_text_is_named(texts, named):
 
 @pytest.mark.parametrize(
     "text",
-    ["<script>alert(1)</script>", "$x_{", "{0} %s \\", "\x00\u202e\ud7ff", "鶴 🐦", "<cls> <sep> <pad>", "<mask>"],
+    [
+        "<script>alert(1)</script>",
+        "$x_{",
+        "{0} %s \\",
+        "\x00\u202e\ud7ff",
+        "鶴 🐦",
+        "<cls> <sep> <pad>",
+        "<mask>",
+    ],
 )
 def test_any_text_can_be_compared(text):
     net = small_net(max_len=64)
@@ -173,7 +187,9 @@ def test_dropout_alone_moves_a_vector_the_more_the_more_is_dropped():
     less = dropout_vectors(small_net(dropout=0.05), VOCAB, CRANE, "crane", repeats=7)
     assert less.std(0).mean() < vectors.std(0).mean()
     without = dropout_vectors(small_net(dropout=0.0), VOCAB, CRANE, "crane", LEFT, repeats=7)
-    assert_close(without, word_vector(net, VOCAB, CRANE, "crane", LEFT).expand(7, -1), rtol=1e-4, atol=1e-5)
+    assert_close(
+        without, word_vector(net, VOCAB, CRANE, "crane", LEFT).expand(7, -1), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -196,7 +212,9 @@ def test_encoding_with_dropout_leaves_no_trace_on_a_gpu():
 def test_guesses_are_words_the_likeliest_first():
     net = small_net()
     with torch.no_grad():
-        net.mlm.bias[: len(SPECIAL_TOKENS)] = 50.0  # the network would say nothing but special tokens
+        net.mlm.bias[: len(SPECIAL_TOKENS)] = (
+            50.0  # the network would say nothing but special tokens
+        )
     guesses = fill_mask(net, VOCAB, "a <mask> driver <MASK>.", num_guesses=6)
     assert [len(row) for row in guesses] == [6, 6]
     for row in guesses:
@@ -225,10 +243,11 @@ def test_after_training_the_guess_is_right():
     draw = random.Random(0)
     facts = {"crane": "lake", "ship": "sea", "actor": "stage"}
     text = [
-        [f"the {who} is at the {facts[who]}".split(), ["nothing", "else"]] for who in draw.choices(list(facts), k=60)
+        [f"the {who} is at the {facts[who]}".split(), ["nothing", "else"]]
+        for who in draw.choices(list(facts), k=60)
     ]
     vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
-    examples = PretrainingExamples(TokenizedText.from_paragraphs(text, vocab), vocab, 30, 24)
+    examples = PretrainingExamples(vocab, TokenizedText.from_paragraphs(vocab, text), 30, 24)
     torch.manual_seed(0)
     net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=64, dropout=0.0, max_len=24)
     for _ in train_steps(net, examples, Recipe(num_steps=600)):
@@ -237,6 +256,9 @@ def test_after_training_the_guess_is_right():
         sentence = f"the {who} is at the {where}"
         masked = f"{sentence} <sep> the {who} is at the <mask>"
         assert tokenize(masked)[-1] == "<mask>"
-        for hidden, right in ((sentence.replace(where, "<mask>"), where), (sentence.replace(who, "<mask>"), who)):
+        for hidden, right in (
+            (sentence.replace(where, "<mask>"), where),
+            (sentence.replace(who, "<mask>"), who),
+        ):
             ((best, *_),) = fill_mask(net, vocab, hidden)
             assert best.token == right and best.probability > 0.5, hidden

@@ -6,16 +6,24 @@ import re
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from bert_tutorial import evaluate, load_data_wiki, pretrained
-from bert_tutorial.corpus import read_text
-from bert_tutorial.model import BERTModel
-from bert_tutorial.pretrained import SHIPPED, load_checkpoint, load_pretrained, save_checkpoint
-from bert_tutorial.representation import get_bert_encoding
-from bert_tutorial.senses import mean_accuracy, sense_scores
-from bert_tutorial.vocabulary import Vocab
+from bert_tutorial import cache, evaluate, load_data_wiki
+from bert_tutorial.network import checkpoints
+from bert_tutorial.network.checkpoints import (
+    SHIPPED,
+    load_checkpoint,
+    load_pretrained,
+    save_checkpoint,
+    trained_path,
+)
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.encoding import get_bert_encoding
+from bert_tutorial.representation.senses import mean_accuracy, sense_scores
+from bert_tutorial.text.corpora import read_text
+from bert_tutorial.text.vocabulary import Vocab
 
 VOCAB = Vocab("a crane is flying , a crane driver came — <unk> 鶴 \" '".split())
 TOKENS = ["a", "crane", "driver"]
@@ -23,7 +31,14 @@ TOKENS = ["a", "crane", "driver"]
 
 def small_net(seed=0, **changes):
     torch.manual_seed(seed)
-    sizes = {"num_hiddens": 32, "ffn_num_hiddens": 48, "num_heads": 4, "num_layers": 3, "dropout": 0.1, "max_len": 20}
+    sizes = {
+        "num_hiddens": 32,
+        "ffn_num_hiddens": 48,
+        "num_heads": 4,
+        "num_layers": 3,
+        "dropout": 0.1,
+        "max_len": 20,
+    }
     net = BERTModel(len(VOCAB), **sizes | changes)
     with torch.no_grad():
         for parameter in net.parameters():  # biases and scales too must be told apart
@@ -41,7 +56,7 @@ def outputs(net):
 def test_what_is_read_is_what_was_written(tmp_path):
     net = small_net()
     path = tmp_path / "a" / "new" / "folder" / "net.safetensors"
-    save_checkpoint(path, net, VOCAB)
+    save_checkpoint(net, VOCAB, path)
     assert net.training  # saving changes nothing
     again, vocab = load_checkpoint(str(path))
     assert not any(module.training for module in again.modules())
@@ -50,18 +65,25 @@ def test_what_is_read_is_what_was_written(tmp_path):
         assert_close(got, wanted, rtol=0, atol=0)
     assert (vocab.itos, vocab.counts) == (VOCAB.itos, VOCAB.counts)
     assert vocab[["crane", "鶴", "boat"]] == VOCAB[["crane", "鶴", "boat"]]
-    assert again.mlm.weight is again.encoder.embeddings.token.weight  # still one table, so it can be trained further
-    assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in again.parameters())
+    assert (
+        again.mlm.weight is again.encoder.embeddings.token.weight
+    )  # still one table, so it can be trained further
+    assert all(
+        parameter.requires_grad and parameter.dtype == torch.float32
+        for parameter in again.parameters()
+    )
 
 
 def test_half_precision_takes_half_the_space(tmp_path):
     net = small_net(num_hiddens=64, ffn_num_hiddens=256).eval()
     paths = [tmp_path / "full.safetensors", tmp_path / "half.safetensors"]
-    save_checkpoint(paths[0], net, VOCAB)
-    save_checkpoint(paths[1], net, VOCAB, torch.float16)
+    save_checkpoint(net, VOCAB, paths[0])
+    save_checkpoint(net, VOCAB, paths[1], torch.float16)
     full, half = (path.stat().st_size for path in paths)
     assert 0.45 * full < half < 0.55 * full
-    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())  # the shared table is written once
+    assert full < 4.2 * sum(
+        parameter.numel() for parameter in net.parameters()
+    )  # the shared table is written once
     again, _ = load_checkpoint(paths[1])
     for got, wanted in zip(outputs(again), outputs(net), strict=True):
         assert got.dtype == torch.float32
@@ -69,15 +91,15 @@ def test_half_precision_takes_half_the_space(tmp_path):
 
 
 def test_the_card_is_written_beside_the_weights(tmp_path):
-    save_checkpoint(tmp_path / "net.safetensors", small_net(), VOCAB, corpus="bundled", steps="200")
-    with pretrained.safe_open(tmp_path / "net.safetensors", "pt") as file:
+    save_checkpoint(small_net(), VOCAB, tmp_path / "net.safetensors", corpus="bundled", steps="200")
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
         assert json.loads(file.metadata()["card"]) == {"corpus": "bundled", "steps": "200"}
 
 
 @pytest.mark.parametrize("failing", ["save_file", "os.replace"])
 def test_a_writing_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, failing):
     path = tmp_path / "net.safetensors"
-    save_checkpoint(path, small_net(), VOCAB)
+    save_checkpoint(small_net(), VOCAB, path)
     before = path.read_bytes()
 
     def full_disk(tensors, part, metadata):
@@ -89,20 +111,20 @@ def test_a_writing_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, f
         raise PermissionError(13, "Permission denied")
 
     if failing == "save_file":
-        monkeypatch.setattr(pretrained, "save_file", full_disk)
+        monkeypatch.setattr(cache, "save_file", full_disk)
     else:
         monkeypatch.setattr(os, "replace", no_rename)
     with pytest.raises(OSError):
-        save_checkpoint(path, small_net(seed=1), VOCAB)
+        save_checkpoint(small_net(seed=1), VOCAB, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_new_file_replaces_the_old_one(tmp_path):
     path = tmp_path / "net.safetensors"
-    save_checkpoint(path, small_net(), VOCAB)
+    save_checkpoint(small_net(), VOCAB, path)
     other = small_net(seed=1).eval()
-    save_checkpoint(path, other, VOCAB)
+    save_checkpoint(other, VOCAB, path)
     assert_close(outputs(load_checkpoint(path)[0])[0], outputs(other)[0], rtol=0, atol=0)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -123,7 +145,7 @@ def test_a_missing_file(tmp_path):
 @pytest.mark.parametrize("damage", ["empty", "cut off", "text", "header"])
 def test_a_damaged_file(tmp_path, damage):
     path = tmp_path / "net.safetensors"
-    save_checkpoint(path, small_net(), VOCAB)
+    save_checkpoint(small_net(), VOCAB, path)
     whole = path.read_bytes()
     damaged = {
         "empty": b"",
@@ -140,8 +162,16 @@ def test_a_damaged_file(tmp_path, damage):
 def file_of(tmp_path, config=None, itos=None, counts=None, without=None):
     """A checkpoint with something wrong in it."""
     net = small_net()
-    about = {"config": config or vars(net.config), "itos": itos or VOCAB.itos, "counts": counts or VOCAB.counts}
-    tensors = {name: value for name, value in net.state_dict().items() if name not in ("mlm.weight", without)}
+    about = {
+        "config": config or vars(net.config),
+        "itos": itos or VOCAB.itos,
+        "counts": counts or VOCAB.counts,
+    }
+    tensors = {
+        name: value
+        for name, value in net.state_dict().items()
+        if name not in ("mlm.weight", without)
+    }
     path = tmp_path / "net.safetensors"
     save_file(tensors, path, metadata={name: json.dumps(value) for name, value in about.items()})
     return path
@@ -171,7 +201,8 @@ def test_a_good_file_of_the_same_making(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "metadata", [None, {"format": "pt"}, {"config": "{}", "itos": "[]", "counts": "[]"}, {"config": "5"}]
+    "metadata",
+    [None, {"format": "pt"}, {"config": "{}", "itos": "[]", "counts": "[]"}, {"config": "5"}],
 )
 def test_a_safetensors_file_of_another_kind(tmp_path, metadata):
     path = tmp_path / "model.safetensors"
@@ -184,7 +215,7 @@ def test_a_safetensors_file_of_another_kind(tmp_path, metadata):
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Where shipped and fresh networks are looked for, both empty."""
-    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "shipped", tmp_path / "cache"
 
@@ -192,23 +223,29 @@ def folders(tmp_path, monkeypatch):
 def test_the_fresh_network_is_preferred_and_named(folders):
     shipped, cache = folders
     old, new = small_net().eval(), small_net(seed=1).eval()
-    with pytest.raises(FileNotFoundError, match="no trained network for the corpus 'bundled' yet: run notebook 02"):
+    with pytest.raises(
+        FileNotFoundError, match="no trained network for the corpus 'bundled' yet: run notebook 02"
+    ):
         load_pretrained()
-    save_checkpoint(shipped / "bundled.safetensors", old, VOCAB)
+    save_checkpoint(old, VOCAB, shipped / "bundled.safetensors")
     net, vocab, which = load_pretrained()
     assert "comes with the package" in which and "bundled" in which and vocab.itos == VOCAB.itos
-    assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(old, VOCAB, TOKENS), rtol=0, atol=0)
-    save_checkpoint(pretrained.fresh_path("bundled"), new, VOCAB)
-    assert cache in pretrained.fresh_path("bundled").parents
+    assert_close(
+        get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(old, VOCAB, TOKENS), rtol=0, atol=0
+    )
+    save_checkpoint(new, VOCAB, trained_path("bundled"))
+    assert cache in trained_path("bundled").parents
     net, vocab, which = load_pretrained()
     assert "notebook 02" in which and "package" not in which and "bundled" in which
-    assert_close(get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0)
+    assert_close(
+        get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0
+    )
 
 
 def test_every_corpus_has_a_network_of_its_own(folders):
     corpora = ("bundled", "wikitext-2", "some/text.txt")
     for seed, corpus in enumerate(corpora):
-        save_checkpoint(pretrained.fresh_path(corpus), small_net(seed), VOCAB)
+        save_checkpoint(small_net(seed), VOCAB, trained_path(corpus))
     for seed, corpus in enumerate(corpora):
         net, vocab, which = load_pretrained(corpus)
         wanted = get_bert_encoding(small_net(seed), VOCAB, TOKENS)
@@ -217,10 +254,14 @@ def test_every_corpus_has_a_network_of_its_own(folders):
 
 
 @pytest.mark.parametrize("corpus", ["bundled", "wikitext-2"])
-def test_the_shipped_networks_are_small_and_do_what_their_cards_say(corpus, request, tmp_path, monkeypatch):
+def test_the_shipped_networks_are_small_and_do_what_their_cards_say(
+    corpus, request, tmp_path, monkeypatch
+):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
     if corpus == "wikitext-2":
-        monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", request.getfixturevalue("wikitext2_server").url)
+        monkeypatch.setenv(
+            "BERT_TUTORIAL_WIKITEXT2_URL", request.getfixturevalue("wikitext2_server").url
+        )
     net, vocab, which = load_pretrained(corpus)
     assert "comes with the package" in which
     assert (SHIPPED / f"{corpus}.safetensors").stat().st_size < 8_000_000

@@ -1,0 +1,109 @@
+"""Code pasted from d2l: what is written differently here is answered with the line to write.
+
+The README has the same side by side.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+SIZES = (
+    "vocab_size", "num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout", "max_len",
+)  # fmt: skip
+# The order in d2l's editions that have norm_shape.
+OLD_SIZES = (
+    "vocab_size", "num_hiddens", "norm_shape", "ffn_num_input", "ffn_num_hiddens", "num_heads",
+    "num_layers", "dropout", "max_len", "key_size", "query_size", "value_size", "hid_in_features",
+    "mlm_in_features", "nsp_in_features",
+)  # fmt: skip
+# Names of d2l that stand for something else, or for nothing, here.
+ELSEWHERE = {
+    "Timer": "each step of run.history has its seconds, and run.pairs_per_second is the speed",
+    "Accumulator": "run.history has the losses of every step",
+    "Animator": "train_bert draws while it trains, and plots.LossPlot draws any run",
+    "_get_batch_loss_bert": "write pretraining_losses(net, batch), of bert_tutorial.network.losses",
+    "_read_wiki": "write read_text('wikitext-2')",
+}
+
+
+def answer_with(check: Callable[..., None]) -> Callable[[Callable], Callable]:
+    """A decorator: `check` sees the arguments first, and raises if they are d2l's."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            check(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def find_name(name: str) -> NoReturn:
+    """Say where to find what d2l has under a name, for the package's `__getattr__`.
+
+    Raises:
+        ImportError: d2l has such a name. `from ... import` would drop an AttributeError's words.
+        AttributeError: It has not.
+    """
+    if name in ELSEWHERE:
+        raise ImportError(f"bert_tutorial has no {name}: {ELSEWHERE[name]}")
+    raise AttributeError(f"module 'bert_tutorial' has no attribute {name!r}")
+
+
+def check_sizes(net: Any, *args: Any, **kwargs: Any) -> None:
+    """Check the arguments of `BERTModel`.
+
+    Raises:
+        TypeError: It has sizes that ours does not have.
+    """
+    is_old = len(args) > 2 and isinstance(args[2], list | tuple)
+    given = dict(zip(OLD_SIZES if is_old else SIZES, args, strict=False)) | kwargs
+    unknown = [name for name in given if name not in SIZES]
+    if not unknown:
+        return
+    if "num_blks" in given:
+        given["num_layers"] = given["num_blks"]
+    line = ", ".join(f"{name}={given[name]}" for name in SIZES if name in given)
+    raise TypeError(
+        f"BERTModel takes no {', '.join(unknown)} (d2l's further sizes follow from num_hiddens): "
+        f"write BERTModel({line.removeprefix('vocab_size=')})"
+    )
+
+
+def check_training(*args: Any, **kwargs: Any) -> None:
+    """Check the arguments of `train_bert`.
+
+    Raises:
+        TypeError: They are d2l's, or in another order.
+    """
+    given = dict(zip(("train_iter", "net"), args, strict=False)) | kwargs
+    if hasattr(given.get("train_iter"), "parameters"):
+        raise TypeError("the examples come first: write train_bert(train_iter, net, num_steps=50)")
+    rest = args[2:]
+    if len(rest) > 1 or any(map(callable, rest)) or {"loss", "vocab_size", "devices"} & set(kwargs):
+        steps = kwargs.get("num_steps", next((n for n in rest[::-1] if isinstance(n, int)), 50))
+        raise TypeError(
+            "train_bert takes no loss, vocab_size or devices, it finds them itself: write "
+            f"train_bert(train_iter, net, num_steps={steps})"
+        )
+    if "lr" in kwargs:
+        raise TypeError(
+            "train_bert takes no lr: write "
+            f"train_bert(train_iter, net, num_steps=..., learning_rate={kwargs['lr']})"
+        )
+
+
+def check_encoding(net: Any, *args: Any, **kwargs: Any) -> None:
+    """Check the arguments of `get_bert_encoding` and its like.
+
+    Raises:
+        TypeError: The vocabulary is missing; d2l takes it from a global name.
+    """
+    given = dict(zip(("vocab", "tokens_a", "tokens_b"), args, strict=False)) | kwargs
+    if "vocab" in given and not isinstance(given["vocab"], list | tuple | str):
+        return
+    tokens = [value for value in given.values() if isinstance(value, list | tuple)]
+    line = ", ".join(["net", "vocab", *(str(list(part)) for part in tokens)])
+    raise TypeError(f"the vocabulary is missing: write get_bert_encoding({line})")

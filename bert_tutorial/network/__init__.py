@@ -1,0 +1,5 @@
+"""Lesson 2, the network: its sizes, its layers, its losses, and its weights on disk.
+
+`config`, `model`, `mode` (training or evaluation), `losses`, `fast` (two parts written for speed,
+each beside its plain twin), `checkpoints` (our own files), `hub` (weights of published BERTs).
+"""

@@ -1,0 +1,110 @@
+"""Trained networks on disk: our own format, and where each is kept."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+
+from ..cache import cache_dir, read_safetensors, write_safetensors
+from ..text.corpora import CORPORA
+from ..text.vocabulary import Vocab
+from .config import BERTConfig
+from .model import BERTModel
+
+SHIPPED = Path(__file__).parents[1] / "data" / "checkpoints"
+TIED = "mlm.weight"  # the same tensor as the token embedding; written once
+
+
+def save_checkpoint(
+    net: BERTModel,
+    vocab: Vocab,
+    path: str | Path,
+    dtype: torch.dtype = torch.float32,
+    **card: str,
+) -> None:
+    """Write a network and its vocabulary to one safetensors file.
+
+    An interrupted write leaves the old file whole.
+
+    Args:
+        net, vocab: What to save.
+        path: Where to.
+        dtype: torch.float16 for half the size.
+        **card: Anything else worth knowing.
+    """
+    state = {name: value for name, value in net.state_dict().items() if name != TIED}
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}
+    about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
+    write_safetensors(path, tensors, about)
+
+
+def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
+    """Read what `save_checkpoint` wrote.
+
+    Returns:
+        The network (in evaluation mode, float32, on the CPU) and its vocabulary.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        tensors, about = read_safetensors(path)
+        tensors = {name: value.float() for name, value in tensors.items()}
+        net = BERTModel.from_config(BERTConfig(**about["config"]))
+        net.load_state_dict(tensors | {TIED: tensors["encoder.embeddings.token.weight"]})
+        return net.eval(), Vocab.from_counts(about["itos"], about["counts"])
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of bert_tutorial, at least not of this version "
+            f"({str(error).splitlines()[0]}): train that network again, or choose another file"
+        ) from error
+
+
+def trained_path(corpus: str | Path) -> Path:
+    """Where notebook 02 keeps the network it has trained on a corpus, for notebook 03."""
+    name = str(corpus)
+    if name not in CORPORA:  # a file: its name, and enough of its path to tell it from namesakes
+        path = Path(name).expanduser().resolve()
+        name = f"{path.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return cache_dir() / "trained" / f"{name}.safetensors"
+
+
+class Pretrained(NamedTuple):
+    """A trained network and what it needs."""
+
+    net: BERTModel  # in evaluation mode, on the CPU
+    vocab: Vocab
+    description: str  # says which network it is
+
+
+def load_pretrained(corpus: str | Path = "bundled") -> Pretrained:
+    """The network for a corpus: the one trained last in notebook 02, else the one in the package.
+
+    Args:
+        corpus: A name in `CORPORA`, or the path of the text file that notebook 02 was run on.
+
+    Returns:
+        Network, vocabulary, and which it is.
+
+    Raises:
+        FileNotFoundError: There is none for this corpus.
+        ValueError: The file is damaged.
+    """
+    trained, shipped = trained_path(corpus), SHIPPED / f"{corpus}.safetensors"
+    for path, where in (
+        (trained, "trained in notebook 02"),
+        (shipped, "that comes with the package"),
+    ):
+        if path.is_file():
+            return Pretrained(*load_checkpoint(path), f"network {where}, corpus {corpus}")
+    raise FileNotFoundError(
+        f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it "
+        "first"
+    )

@@ -1,0 +1,62 @@
+"""The sizes of a BERT."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class BERTConfig:
+    """Sizes of a BERT. `small()` is d2l's, `base()` and `large()` are the published ones.
+
+    Raises:
+        ValueError: A size that cannot be; the message names it, and what could be.
+    """
+
+    vocab_size: int
+    num_hiddens: int = 128
+    ffn_num_hiddens: int = 256
+    num_heads: int = 2
+    num_layers: int = 2
+    dropout: float = 0.2
+    max_len: int = 512
+
+    def __post_init__(self):
+        for name in (
+            "vocab_size", "num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "max_len",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
+        if self.num_hiddens % self.num_heads:
+            divisors = [
+                n for n in range(1, min(self.num_hiddens, 16) + 1) if self.num_hiddens % n == 0
+            ]
+            raise ValueError(
+                f"num_heads is {self.num_heads}, but must divide num_hiddens ({self.num_hiddens}), "
+                f"as {', '.join(map(str, divisors))} do"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"dropout is {self.dropout!r}, but must be at least 0 and below 1, for example 0.1"
+            )
+
+    @classmethod
+    def small(cls, vocab_size: int, **changes: Any) -> "BERTConfig":
+        """d2l's demonstration: 2 layers, 128 hidden units, 2 heads."""
+        return cls(vocab_size=vocab_size, **changes)
+
+    @classmethod
+    def base(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
+        """BERT base: 110 million parameters with its vocabulary of 30,522 WordPieces."""
+        sizes = dict(
+            num_hiddens=768, ffn_num_hiddens=3072, num_heads=12, num_layers=12, dropout=0.1
+        )
+        return cls(vocab_size=vocab_size, **(sizes | changes))
+
+    @classmethod
+    def large(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
+        """BERT large: 340 million parameters with its vocabulary of 30,522 WordPieces."""
+        sizes = dict(
+            num_hiddens=1024, ffn_num_hiddens=4096, num_heads=16, num_layers=24, dropout=0.1
+        )
+        return cls(vocab_size=vocab_size, **(sizes | changes))

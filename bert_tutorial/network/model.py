@@ -1,0 +1,149 @@
+"""BERT: the encoder, and the two heads it is pretrained with.
+
+Shapes: B sentence pairs, L positions, P prediction slots, D = num_hiddens, V = vocab_size.
+
+Source: Devlin et al. 2019. The interface is d2l's ("Bidirectional Encoder Representations from
+Transformers"). Given the same weights the outputs are those of `transformers.BertForPreTraining`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..from_d2l import answer_with, check_sizes
+from .config import BERTConfig
+from .encoder import LAYER_NORM_EPS, BERTEncoder
+
+INIT_STD = 0.02  # BERT's; d2l draws embeddings from N(0, 1), which does not train well
+# Of position embeddings. With 0.02, attention takes half as long again to find neighbours.
+POSITION_INIT_STD = 0.06
+
+
+class MaskLM(nn.Module):
+    """Masked-language-model head: a transformed vector is compared with every token's embedding."""
+
+    def __init__(self, config: BERTConfig, token_embedding: nn.Embedding):
+        super().__init__()
+        self.transform = nn.Linear(config.num_hiddens, config.num_hiddens)
+        self.norm = nn.LayerNorm(config.num_hiddens, eps=LAYER_NORM_EPS)
+        self.weight = token_embedding.weight  # tied, as in BERT; d2l learns a second table as large
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def features(self, encoded: Tensor) -> Tensor:
+        """(..., D) -> (..., D), ready to be compared with the embeddings."""
+        return self.norm(F.gelu(self.transform(encoded)))
+
+    def forward(self, encoded: Tensor, pred_positions: Tensor) -> Tensor:
+        """Encoded rows (B, L, D) and positions (B, P) -> logits (B, P, V)."""
+        rows = torch.arange(len(encoded), device=encoded.device)[:, None]
+        return F.linear(self.features(encoded[rows, pred_positions]), self.weight, self.bias)
+
+
+class NextSentencePred(nn.Module):
+    """Next-sentence head: reads the vector of `<cls>`."""
+
+    def __init__(self, config: BERTConfig):
+        super().__init__()
+        self.hidden = nn.Linear(config.num_hiddens, config.num_hiddens)
+        self.output = nn.Linear(config.num_hiddens, 2)
+
+    def forward(self, encoded_cls: Tensor) -> Tensor:
+        """(B, D) -> logits (B, 2): 0 for "from elsewhere", 1 for "is next", as in d2l."""
+        return self.output(torch.tanh(self.hidden(encoded_cls)))
+
+
+class BERTOutput(NamedTuple):
+    """What `BERTModel` gives, in d2l's order."""
+
+    encoded: Tensor  # (B, L, D), the last layer's vectors
+    mlm_logits: Tensor | None  # (B, P, V), a score for every word at each position to predict
+    nsp_logits: Tensor  # (B, 2), scores of "from elsewhere" and "is next"
+
+
+class BERTModel(nn.Module):
+    """BERT with its two pretraining heads.
+
+    Args:
+        vocab_size: V, entries of the vocabulary.
+        num_hiddens: D, length of a token's vector.
+        ffn_num_hiddens: Width inside the feed-forward networks.
+        num_heads: H, must divide num_hiddens.
+        num_layers: Encoder blocks.
+        dropout: How many of the values are zeroed in training, from 0 to below 1.
+        max_len: The most positions a row can have.
+
+    Raises:
+        ValueError: A size that cannot be; the message names it.
+        TypeError: A size that only d2l has; the message has the line to write.
+    """
+
+    @answer_with(check_sizes)
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int = 128,
+        ffn_num_hiddens: int = 256,
+        num_heads: int = 2,
+        num_layers: int = 2,
+        dropout: float = 0.2,
+        max_len: int = 512,
+    ):
+        super().__init__()
+        self.config = BERTConfig(
+            vocab_size=vocab_size,
+            num_hiddens=num_hiddens,
+            ffn_num_hiddens=ffn_num_hiddens,
+            num_heads=num_heads,
+            num_layers=num_layers,
+            dropout=dropout,
+            max_len=max_len,
+        )
+        self.encoder = BERTEncoder(self.config)
+        self.mlm = MaskLM(self.config, self.encoder.embeddings.token)
+        self.nsp = NextSentencePred(self.config)
+        self.reset()
+
+    @classmethod
+    def from_config(cls, config: BERTConfig) -> "BERTModel":
+        """A network of the sizes in `config`."""
+        return cls(**vars(config))
+
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights anew: N(0, 0.02), positions N(0, 0.06), biases 0, scales 1.
+
+        Args:
+            generator: Source of randomness; PyTorch's own if None.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=INIT_STD, generator=generator)
+            if isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        position = self.encoder.embeddings.position.weight
+        nn.init.normal_(position, std=POSITION_INIT_STD, generator=generator)
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        segments: Tensor,
+        valid_lens: Tensor | None = None,
+        pred_positions: Tensor | None = None,
+    ) -> BERTOutput:
+        """Encode rows of tokens, and predict.
+
+        Args:
+            token_ids: (B, L), integers.
+            segments: (B, L), 0 or 1.
+            valid_lens: (B,), real positions of each row; None if there is no padding.
+            pred_positions: (B, P), positions whose token to predict; None for none.
+
+        Returns:
+            Vectors and logits.
+        """
+        encoded = self.encoder(token_ids, segments, valid_lens)
+        mlm_logits = None if pred_positions is None else self.mlm(encoded, pred_positions)
+        return BERTOutput(encoded, mlm_logits, self.nsp(encoded[:, 0]))

@@ -1,0 +1,103 @@
+"""How well held-out text is predicted, and the baselines to read the losses by.
+
+Losses are in nats; accuracies go from 0 to 1.
+"""
+
+import math
+from itertools import chain
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from ..network.losses import MICRO_BATCH, read_out
+from ..network.mode import in_mode
+from ..network.model import BERTModel
+from ..text.examples import PretrainingExamples
+from ..text.vocabulary import Vocab
+
+
+class Evaluation(NamedTuple):
+    """Held-out losses in nats, accuracies from 0 to 1."""
+
+    mlm_loss: float
+    mlm_accuracy: float
+    nsp_loss: float
+    nsp_accuracy: float
+
+    def __str__(self):
+        return (
+            f"MLM loss {self.mlm_loss:.3f} ({self.mlm_accuracy:.1%} of masked words right), "
+            f"NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
+        )
+
+
+@torch.no_grad()
+def evaluate(
+    net: BERTModel, examples: PretrainingExamples, num_batches: int | None = None
+) -> Evaluation:
+    """Losses and accuracies on held-out examples, dropout off, in full precision.
+
+    Args:
+        net: The network; its mode is restored.
+        examples: Held-out examples, `train_iter.valid`.
+        num_batches: How many batches to look at; None for all.
+
+    Returns:
+        Means over the masked tokens and over the pairs.
+    """
+    device = next(net.parameters()).device
+    totals = torch.zeros(4, dtype=torch.float64)
+    num_tokens = num_pairs = 0
+    with in_mode(net, training=False):
+        some = range(min(num_batches or len(examples), len(examples)))
+        batches = (examples.batch(0, i).trim().to(device).split(MICRO_BATCH) for i in some)
+        for batch in chain.from_iterable(batches):
+            features, nsp_logits, labels = read_out(net, batch)
+            logits = F.linear(features, net.mlm.weight, net.mlm.bias)
+            totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
+            totals[1] += (logits.argmax(1) == labels).sum().item()
+            totals[2] += F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="sum").item()
+            totals[3] += (nsp_logits.argmax(1) == batch.nsp_labels).sum().item()
+            num_tokens += len(labels)
+            num_pairs += len(batch.nsp_labels)
+    mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
+    return Evaluation(*mlm.tolist(), *nsp.tolist())
+
+
+class Baselines(NamedTuple):
+    """What predictors without context reach. A network below has learned from context."""
+
+    uniform: float  # nats: every token of the vocabulary equally likely
+    unigram: float  # nats: every token as likely as it is frequent in the training text
+    unigram_accuracy: float  # always the most frequent token
+    nsp: float  # nats: a coin, ln 2
+
+    def __str__(self):
+        return (
+            f"uniform {self.uniform:.3f}, word frequencies {self.unigram:.3f} "
+            f"({self.unigram_accuracy:.1%} right), NSP {self.nsp:.3f}"
+        )
+
+
+def baselines(vocab: Vocab, examples: PretrainingExamples) -> Baselines:
+    """Measure the baselines on the masked tokens that `evaluate` sees.
+
+    Args:
+        vocab: With the counts of the training text.
+        examples: Held-out examples, `train_iter.valid`.
+
+    Returns:
+        Their losses and accuracy.
+    """
+    # One more each, so that no token is impossible.
+    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
+    log_probability = counts.log() - counts.sum().log()
+    batches = [examples.batch(0, i) for i in range(len(examples))]
+    labels = torch.cat([batch.mlm_labels[batch.mlm_weights.bool()] for batch in batches])
+    return Baselines(
+        uniform=math.log(len(vocab)),
+        unigram=-log_probability[labels].mean().item(),
+        unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
+        nsp=math.log(2),
+    )

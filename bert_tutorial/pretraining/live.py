@@ -1,0 +1,178 @@
+"""A run that is watched: `train_bert` in a cell or a terminal, and the loop of the panel."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from ..devices import try_all_gpus
+from ..from_d2l import answer_with, check_training
+from ..network.model import BERTModel
+from ..notebook import PngDisplay, in_notebook
+from ..text.examples import PretrainingExamples
+from .runs import TrainingRun
+from .training import Recipe
+
+LOOK_EVERY = 0.1  # seconds between two looks at a run
+REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
+PICTURE = "Training and held-out losses by step, with their baselines"
+
+
+class View(Protocol):
+    """What shows a run."""
+
+    def update(self) -> None:
+        """Show where the run stands."""
+
+    def close(self) -> None:
+        """Show how it ended."""
+
+
+def watch(run: TrainingRun, view: View) -> None:
+    """Show a run until it has ended; the one drawing loop of cell, terminal and panel."""
+    while not run.wait(LOOK_EVERY):
+        view.update()
+    view.close()
+
+
+@answer_with(check_training)
+def train_bert(
+    train_iter: PretrainingExamples, net: BERTModel, num_steps: int = 50, **recipe: Any
+) -> TrainingRun:
+    """d2l's function: pretrain `net`, show the losses live, and print how it went.
+
+    The training itself runs in a thread; this function waits and draws. Interrupting it (the
+    notebook's stop button, Ctrl-C) ends the run after the step under way, and the network keeps
+    what it has learned.
+
+    Args:
+        train_iter: Training examples from `load_data_wiki`.
+        net: The network; moved to the first GPU if there is one, and changed in place.
+        num_steps: Training steps (not epochs), as in d2l.
+        **recipe: Anything else of `Recipe`: learning_rate, warmup, precision, ...
+
+    Returns:
+        The run, with the losses of all steps (`history`) and on the held-out text (`held_out`).
+
+    Raises:
+        TypeError: d2l's arguments; the message has the line to write.
+        ValueError: A setting that cannot be.
+        FloatingPointError: Training diverged.
+    """
+    devices = try_all_gpus()
+    run = TrainingRun(net.to(devices[0]), train_iter, Recipe(num_steps=num_steps, **recipe))
+    view = notebook_view(run) if in_notebook() else TerminalView(run)
+    run.start()
+    try:
+        watch(run, view)
+    except KeyboardInterrupt:
+        run.stop()
+        run.wait()
+        view.close()
+        done = len(run.history)
+        print(
+            f"Stopped after step {done} of {num_steps}: the network keeps what it has learned so "
+            "far."
+        )
+    except BaseException:
+        run.stop()
+        raise
+    if run.error is not None:
+        raise run.error
+    if run.history:
+        print(summary(run, devices))
+    return run
+
+
+def summary(run: TrainingRun, devices: list[torch.device]) -> str:
+    """d2l's two lines, and a third: the held-out losses beside their baselines."""
+    # Of the last tenth of the steps; d2l averages over all, the first ones included.
+    last = run.history[-max(1, len(run.history) // 10) :]
+    mlm, nsp = (
+        sum(getattr(s, name) for s in last) / len(last) for name in ("mlm_loss", "nsp_loss")
+    )
+    lines = [
+        f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
+        f"{run.pairs_per_second:.1f} sentence pairs/sec on {devices}",
+    ]
+    if run.held_out:
+        known = run.baselines
+        lines.append(
+            f"held-out: {run.held_out[-1][1]}; baselines: uniform {known.uniform:.2f}, "
+            f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
+            f"a coin {known.nsp:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def progress(run: TrainingRun) -> str:
+    """One line on where a run is: step, loss, speed, time left."""
+    done, total = len(run.history), run.recipe.num_steps
+    if done == 0:
+        return f"step 0 of {total}: the first step is on its way"
+    left = (total - done) * sum(step.seconds for step in run.history) / done
+    speed = f"{run.pairs_per_second:,.0f} pairs/s, about {left:.0f} s left"
+    return f"step {done} of {total}, MLM loss {run.history[-1].mlm_loss:.2f}, {speed}"
+
+
+class PlotView:
+    """The loss plot, redrawn while the run goes on.
+
+    Args:
+        run: What to show.
+        show: Shows a PNG, and a line about where the run is, in place of the last ones.
+    """
+
+    def __init__(self, run: TrainingRun, show: Callable[[bytes, str], None]):
+        from ..plots import LossPlot  # here, so that importing bert_tutorial draws in no matplotlib
+
+        self.run, self.show = run, show
+        self.plot = LossPlot(run.recipe.num_steps, run.baselines)
+        self.next_drawing = 0.0
+
+    def update(self) -> None:
+        """Draw again, unless the last drawing was a moment ago."""
+        began = time.monotonic()
+        if began < self.next_drawing:
+            return
+        self.draw(progress(self.run))
+        drawing = time.monotonic() - began
+        self.next_drawing = began + max(REDRAW_EVERY, 20 * drawing)  # at most 5 % of the time
+
+    def close(self) -> None:
+        """Draw the whole run."""
+        done = len(self.run.history)
+        self.draw(f"{done} steps, {self.run.pairs_per_second:,.0f} sentence pairs/s")
+
+    def draw(self, title: str) -> None:
+        """Draw the run as it is now."""
+        self.show(self.plot.png(self.run.history, self.run.held_out, title), title)
+
+
+def notebook_view(run: TrainingRun) -> PlotView:
+    """The loss plot under the cell; the line about the run stands in it."""
+    display = PngDisplay(PICTURE)
+    return PlotView(run, lambda png, title: display.show(png))
+
+
+class TerminalView:
+    """A progress line."""
+
+    def __init__(self, run: TrainingRun):
+        self.run = run
+        self.bar = tqdm(total=run.recipe.num_steps, unit="step", file=sys.stderr)
+
+    def update(self) -> None:
+        """Move the line to where the run is."""
+        done = len(self.run.history)
+        if done:
+            self.bar.set_postfix_str(f"MLM loss {self.run.history[-1].mlm_loss:.2f}", refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """Leave the line at the end of the run."""
+        self.update()
+        self.bar.close()

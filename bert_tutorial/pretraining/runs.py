@@ -1,0 +1,118 @@
+"""A training run in a background thread, which can be watched, paused, resumed and stopped."""
+
+import threading
+
+from ..devices import keep_memory
+from ..network.model import BERTModel
+from ..text.examples import PretrainingExamples
+from .evaluation import Baselines, Evaluation, baselines, evaluate
+from .training import Recipe, Step, train_steps
+
+A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
+
+
+class TrainingRun:
+    """A run in a background thread: start it, look at it, pause, resume, stop.
+
+    The thread does nothing but train and evaluate; whoever watches reads `history` and `held_out`.
+    All methods may be called from any thread.
+
+    Args:
+        net: The network, changed in place.
+        train_iter: Training examples, and in `valid` the held-out ones.
+        recipe: How to train.
+        num_evaluations: How often to look at the held-out text before the end.
+
+    Attributes: history: A `Step` for every step done. baselines: What predictors without context
+        reach on the held-out text. held_out: `(step, Evaluation)` on the held-out text, before the
+        first step, on the way, and after
+            the last.
+        error: The exception that ended the run, or None.
+    """
+
+    def __init__(
+        self,
+        net: BERTModel,
+        train_iter: PretrainingExamples,
+        recipe: Recipe,
+        num_evaluations: int = 5,
+    ):
+        self.net, self.train_iter, self.recipe = net, train_iter, recipe
+        self.history: list[Step] = []
+        self.held_out: list[tuple[int, Evaluation]] = []
+        self.error: BaseException | None = None
+        self.baselines: Baselines = baselines(train_iter.vocab, train_iter.valid or train_iter)
+        last = recipe.num_steps
+        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} - {
+            last
+        }
+        self._stop, self._go_on = threading.Event(), threading.Event()
+        self._go_on.set()
+        # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
+
+    def start(self) -> "TrainingRun":
+        """Begin; returns at once."""
+        keep_memory()  # before the thread exists, so that it gets no arena of its own
+        self._thread.start()
+        return self
+
+    def pause(self) -> None:
+        """Wait after the step under way, until `resume`."""
+        self._go_on.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`, as if there had been none."""
+        self._go_on.set()
+
+    def stop(self) -> None:
+        """End after the step under way; the network keeps what it has learned."""
+        self._stop.set()
+        self._go_on.set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end, at most so many seconds; True once it has ended."""
+        return self._ended.wait(seconds)
+
+    @property
+    def state(self) -> str:
+        """Where the run stands: waiting, running, paused, stopped, failed or finished."""
+        if self._thread.ident is None:
+            return "waiting"
+        if not self._ended.is_set():
+            return "running" if self._go_on.is_set() else "paused"
+        if self.error is not None:
+            return "failed"
+        return "finished" if len(self.history) == self.recipe.num_steps else "stopped"
+
+    def __repr__(self):
+        return f"TrainingRun({self.state}, {len(self.history)} of {self.recipe.num_steps} steps)"
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Sentence pairs trained on per second of training, evaluation not counted."""
+        num_pairs = sum(step.num_pairs for step in self.history)
+        return num_pairs / max(1e-9, sum(step.seconds for step in self.history))
+
+    def _work(self) -> None:
+        try:
+            self._evaluate(0, A_FEW_BATCHES)
+            for step in train_steps(self.net, self.train_iter, self.recipe):
+                self.history.append(step)
+                if step.step in self._evaluate_at:
+                    self._evaluate(step.step, A_FEW_BATCHES)
+                while not self._stop.is_set() and not self._go_on.wait(0.1):
+                    pass
+                if self._stop.is_set():
+                    break
+            self._evaluate(len(self.history), A_FEW_BATCHES if self._stop.is_set() else None)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._ended.set()
+
+    def _evaluate(self, step: int, num_batches: int | None = None) -> None:
+        if self.train_iter.valid is not None:
+            found = evaluate(self.net, self.train_iter.valid, num_batches)
+            self.held_out.append((step, found))

@@ -1,0 +1,248 @@
+"""From a text to batches of pretraining examples.
+
+The steps are d2l's ("The Dataset for Pretraining BERT"); where they differ, a comment says why. All
+are a few tensor operations on whole batches. Every batch of every epoch follows from the seed
+alone, so that a run can be repeated, resumed in the middle, or shared between processes.
+
+Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predictions.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .masking import mask_tokens
+from .pairs import Pairs, assemble, draw_pairs, segment_lengths
+from .tokenized import TokenizedText, tokenize_corpus
+from .vocabulary import Vocab
+from .wikitext_format import Corpus
+
+HELD_OUT_BATCH_SIZE = 128
+LENGTH_MULTIPLE = 8  # the lengths of trimmed batches are multiples of it
+
+
+class Batch(NamedTuple):
+    """Pretraining examples, in d2l's order; all integers are int64."""
+
+    token_ids: Tensor  # (B, L), masked
+    segments: Tensor  # (B, L), 0 up to the first <sep>, 1 up to the second, 0 in the padding
+    valid_lens: Tensor  # (B,), positions that are not padding
+    pred_positions: Tensor  # (B, P), positions to predict, ascending; 0 in unused slots
+    mlm_weights: Tensor  # (B, P), float32, 1 for a real slot and 0 for an unused one
+    mlm_labels: Tensor  # (B, P), the tokens that stood there
+    nsp_labels: Tensor  # (B,), 1 where the second sentence follows the first in the text
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        return Batch(*(field.to(device) for field in self))
+
+    def split(self, size: int) -> list["Batch"]:
+        """The same examples in batches of at most `size`."""
+        parts = zip(*(field.split(size) for field in self), strict=True)
+        return [Batch(*part) for part in parts]
+
+    def trim(self) -> "Batch":
+        """The same batch without what is padding or unused in every row.
+
+        The length is rounded up to a multiple of 8. PyTorch prepares every new size of matrix
+        product on a CPU and keeps what it has prepared; fewer lengths take less time and memory.
+        """
+        length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        slots = max(1, int(self.mlm_weights.sum(1).max()))
+        return self._replace(
+            token_ids=self.token_ids[:, :length],
+            segments=self.segments[:, :length],
+            pred_positions=self.pred_positions[:, :slots],
+            mlm_weights=self.mlm_weights[:, :slots],
+            mlm_labels=self.mlm_labels[:, :slots],
+        )
+
+
+class PretrainingExamples:
+    """Batches of a text, drawn anew every epoch: pairs, order and masks.
+
+    Iterating gives one epoch of batches; iterating again gives the next. `batch_at(step)` gives the
+    batch of any training step.
+
+    Args: vocab: The vocabulary. text: The text as token ids. batch_size: B. A text with fewer pairs
+        gives one smaller batch an epoch; otherwise all are full. max_len: L, at least 5. mask_rate:
+        Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
+            `max_len * mask_rate`.
+        sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits.
+        next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
+            is nothing to tell apart, and training leaves the next-sentence loss out.
+        seed: What all randomness comes from.
+        fixed: True for the same batches every epoch, as evaluation wants.
+        valid: Held-out examples that belong to these, if any.
+
+    Raises:
+        ValueError: A setting that cannot be, or a text too short to draw pairs from.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        text: TokenizedText,
+        batch_size: int,
+        max_len: int,
+        *,
+        mask_rate: float = 0.15,
+        sentences_per_segment: int = 1,
+        next_sentence_rate: float = 0.5,
+        seed: int = 0,
+        fixed: bool = False,
+        valid: "PretrainingExamples | None" = None,
+    ):
+        check_settings(batch_size, max_len, mask_rate, sentences_per_segment, next_sentence_rate)
+        self.vocab, self.text, self.valid = vocab, text, valid
+        self.max_len, self.mask_rate = max_len, mask_rate
+        self.sentences_per_segment = sentences_per_segment
+        self.next_sentence_rate = next_sentence_rate
+        self.seed, self.fixed = seed, fixed
+        self.num_slots = max(1, round(max_len * mask_rate))
+        sentences_of = text.paragraph_starts.diff()
+        self.num_pairs = int((sentences_of - sentences_per_segment).clamp(min=0).sum())
+        if self.num_pairs == 0 or len(sentences_of) < 2:
+            raise ValueError(
+                "a text needs at least two paragraphs, one of them with "
+                f"{sentences_per_segment + 1} sentences, to draw pairs from"
+            )
+        self.batch_size = min(batch_size, self.num_pairs)
+        self.epoch = 0
+        self._pairs: tuple[int | None, Pairs | None] = (None, None)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.num_pairs // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.epoch
+        self.epoch += 1
+        for index in range(len(self)):
+            yield self.batch(epoch, index)
+
+    def generator(self, *place: object) -> torch.Generator:
+        """A generator for one place in the run: an epoch, or an epoch and a batch."""
+        # PyTorch's CPU generator looks at 32 bits of a seed only, so the place is hashed into them.
+        bits = random.Random(f"{self.seed} {place}").getrandbits(32)
+        return torch.Generator().manual_seed(bits)
+
+    def pairs(self, epoch: int) -> Pairs:
+        """All pairs of an epoch, in the order of its batches."""
+        if self._pairs[0] != epoch:
+            generator, count = self.generator(epoch), self.sentences_per_segment
+            pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
+            # Pairs of similar length stand together, so that a batch holds little padding
+            # (`Batch.trim`). Which pairs of one length meet, and the order of the batches, is
+            # random.
+            order = torch.randperm(len(pairs.first), generator=generator)
+            lengths = sum(segment_lengths(self.text, s, count) for s in (pairs.first, pairs.second))
+            lengths = lengths.clamp(max=self.max_len - 3)
+            kept = order[: len(self) * self.batch_size]
+            kept = kept[lengths[kept].argsort(stable=True)].view(len(self), self.batch_size)
+            order = kept[torch.randperm(len(kept), generator=generator)].flatten()
+            self._pairs = (epoch, Pairs(*(column[order] for column in pairs)))
+        return self._pairs[1]
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """Batch `index` of an epoch; it follows from the text, the settings and the seed alone."""
+        epoch = 0 if self.fixed else epoch
+        place = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        first, second, is_next = (column[place] for column in self.pairs(epoch))
+        rows = assemble(
+            self.vocab, self.text, first, second, self.max_len, self.sentences_per_segment
+        )
+        masked = mask_tokens(
+            self.vocab, rows.token_ids, self.generator(epoch, index), self.mask_rate, self.num_slots
+        )
+        return Batch(masked.token_ids, rows.segments, rows.valid_lens, *masked[1:], is_next)
+
+    def batch_at(self, step: int) -> Batch:
+        """The batch of a training step, counted from 0 over all epochs."""
+        return self.batch(*divmod(step, len(self)))
+
+
+def check_settings(
+    batch_size: int,
+    max_len: int,
+    mask_rate: float,
+    sentences_per_segment: int,
+    next_sentence_rate: float,
+) -> None:
+    """Check the settings of `PretrainingExamples`.
+
+    Raises:
+        ValueError: One that cannot be; the message says what would be right.
+    """
+    wholes = dict(batch_size=(batch_size, 1), max_len=(max_len, 5))
+    wholes["sentences_per_segment"] = (sentences_per_segment, 1)
+    for name, (value, low) in wholes.items():
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
+    if not 0 < mask_rate < 1:
+        raise ValueError(
+            f"mask_rate is {mask_rate!r}, but must lie between 0 and 1, for example 0.15"
+        )
+    if not 0 <= next_sentence_rate <= 1:
+        raise ValueError(
+            f"next_sentence_rate is {next_sentence_rate!r}, but must be from 0 to 1; BERT's is 0.5"
+        )
+
+
+def load_data_wiki(
+    batch_size: int = 512,
+    max_len: int = 64,
+    corpus: str | Path | Corpus = "bundled",
+    *,
+    mask_rate: float = 0.15,
+    sentences_per_segment: int = 1,
+    next_sentence_rate: float = 0.5,
+    min_freq: int | None = None,
+    seed: int = 0,
+) -> tuple[PretrainingExamples, Vocab]:
+    """d2l's function: batches of pretraining examples, and the vocabulary.
+
+    The held-out examples do not depend on these settings, so that trainings can be compared: they
+    always hold single sentences, 15 % of the tokens to predict, and half of the pairs follow each
+    other.
+
+    Args:
+        batch_size: B, sentence pairs in a batch.
+        max_len: L, positions in a row, special tokens included.
+        corpus: "bundled", "wikitext-2", the path of a UTF-8 text file, or a `Corpus`.
+        mask_rate: Part of the tokens to predict in training.
+        sentences_per_segment: Sentences in a segment in training.
+        next_sentence_rate: How often the second segment is the next one in training; with 1 the
+            next-sentence game is left out.
+        min_freq: Rarer tokens become `<unk>`; None for the corpus's own number (d2l's 5 on
+            WikiText-2).
+        seed: What pairs, order and masks follow from.
+
+    Returns:
+        `train_iter` (its `valid` holds the held-out examples) and `vocab`.
+
+    Raises:
+        ValueError: A setting or a text that cannot be used.
+        FileNotFoundError: No such corpus or file.
+        ConnectionError: WikiText-2 is neither in the cache nor to be had.
+    """
+    train, valid, vocab = tokenize_corpus(corpus, min_freq)
+    held_out = PretrainingExamples(
+        vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True
+    )
+    train_iter = PretrainingExamples(
+        vocab,
+        train,
+        batch_size,
+        max_len,
+        mask_rate=mask_rate,
+        sentences_per_segment=sentences_per_segment,
+        next_sentence_rate=next_sentence_rate,
+        seed=seed,
+        valid=held_out,
+    )
+    return train_iter, vocab

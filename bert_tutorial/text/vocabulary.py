@@ -1,0 +1,128 @@
+"""From text to tokens, and from tokens to ids.
+
+A token is a lower-cased word or a punctuation mark, cut the way WikiText-2 is cut, so that a
+sentence someone types meets the same tokens that the network was trained on.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+import torch
+from torch import Tensor
+
+UNK, PAD, MASK, CLS, SEP = "<unk>", "<pad>", "<mask>", "<cls>", "<sep>"
+SPECIAL_TOKENS = (UNK, PAD, MASK, CLS, SEP)
+
+_JOINER = re.compile(r"(?<=\d)[.,](?=\d)|(?<=\w)-(?=\w)")
+_TOKEN = re.compile(
+    r"<unk>|<mask>"  # the two special tokens that may stand in a text
+    r"|@[-.,]@"  # WikiText's joiners: "long-legged" is long @-@ legged, "3.5" is 3 @.@ 5
+    r"|(?:[^\W\d_]\.){2,}"  # u.s.
+    r"|'(?:s|t|m|d|re|ve|ll)\b"  # crane 's, don 't
+    r"|\w+|[^\w\s]"
+)
+
+
+def tokenize(text: str) -> list[str]:
+    """Cut a text into lower-cased word and punctuation tokens, as WikiText-2 is cut.
+
+    >>> tokenize("The crane's 3.5-metre wings")
+    ['the', 'crane', "'s", '3', '@.@', '5', '@-@', 'metre', 'wings']
+
+    Args: text: Any string. `<unk>` and `<mask>` are kept whole; every other bracketed word is cut
+        like
+            ordinary text.
+
+    Returns:
+        The tokens, in order; an empty list for a text without any.
+    """
+    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", text.lower()))
+
+
+class Vocab:
+    """A two-way table of tokens and their ids, and the tokenizer that goes with it.
+
+    Nothing else in the package knows which ids are special, or how a text is cut. So a vocabulary
+    of another kind can stand in its place if it has the same attributes and methods.
+
+    Here the five special tokens come first (`<unk>` is 0), then the words from the most to the
+    least frequent, words of equal frequency in alphabetical order.
+
+    >>> vocab = Vocab("a crane lifts a crane over a wall".split(), min_freq=2)
+    >>> vocab.itos
+    ['<unk>', '<pad>', '<mask>', '<cls>', '<sep>', 'a', 'crane']
+    >>> vocab[vocab.tokenize("A crane lifts")]
+    [5, 6, 0]
+
+    Args:
+        tokens: The training text, token by token.
+        min_freq: Rarer tokens have no entry of their own; they are read as `<unk>`.
+
+    Attributes: itos: Token of each id, `itos[0] == "<unk>"`. counts: How often each entry occurs in
+        the training text, in the order of `itos`; `<unk>` counts
+            the rare words too.
+        unk_id, pad_id, mask_id, cls_id, sep_id: Ids of the special tokens.
+        special_ids: All five.
+        word_ids: Tensor of the ids that are left: what may be drawn as a random word, or guessed.
+    """
+
+    def __init__(self, tokens: Iterable[str], min_freq: int = 1):
+        frequencies = Counter(tokens)
+        words = sorted(
+            (w for w, n in frequencies.items() if n >= min_freq and w not in SPECIAL_TOKENS),
+            key=lambda word: (-frequencies[word], word),
+        )
+        unknown = frequencies.total() - sum(frequencies[word] for word in words)
+        counts = [unknown, 0, 0, 0, 0, *(frequencies[word] for word in words)]
+        self._set([*SPECIAL_TOKENS, *words], counts)
+
+    @classmethod
+    def from_counts(cls, itos: Sequence[str], counts: Sequence[int]) -> "Vocab":
+        """Rebuild a vocabulary from its saved `itos` and `counts`.
+
+        Raises:
+            ValueError: It does not begin with the special tokens.
+        """
+        if tuple(itos[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise ValueError(
+                f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}, but this one with "
+                f"{', '.join(itos[:5])}"
+            )
+        vocab = cls.__new__(cls)
+        vocab._set(list(itos), list(counts))
+        return vocab
+
+    def _set(self, itos: list[str], counts: list[int]) -> None:
+        self.itos, self.counts = itos, counts
+        self._stoi = {token: number for number, token in enumerate(itos)}
+        self.special_ids = tuple(self._stoi[token] for token in SPECIAL_TOKENS)
+        self.unk_id, self.pad_id, self.mask_id, self.cls_id, self.sep_id = self.special_ids
+        self.word_ids = torch.arange(len(SPECIAL_TOKENS), len(itos))
+
+    def __len__(self) -> int:
+        return len(self.itos)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._stoi
+
+    @overload
+    def __getitem__(self, tokens: str) -> int: ...
+    @overload
+    def __getitem__(self, tokens: Iterable[str]) -> list[int]: ...
+    def __getitem__(self, tokens: str | Iterable[str]) -> int | list[int]:
+        """Id of a token, or list of ids of several; that of `<unk>` for one that has no entry."""
+        if isinstance(tokens, str):
+            return self._stoi.get(tokens, self.unk_id)
+        return [self._stoi.get(token, self.unk_id) for token in tokens]
+
+    def to_tokens(self, ids: int | Sequence[int] | Tensor) -> str | list[str]:
+        """Token of an id, or list of tokens of a list (or one-dimensional tensor) of ids."""
+        if isinstance(ids, Tensor):
+            ids = ids.tolist()
+        return self.itos[ids] if isinstance(ids, int) else [self.itos[number] for number in ids]
+
+    def tokenize(self, text: str) -> list[str]:
+        """Cut a text into the tokens that this vocabulary is made of; see `tokenize`."""
+        return tokenize(text)

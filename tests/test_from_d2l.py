@@ -1,0 +1,102 @@
+"""Code pasted from d2l runs, or is answered with the line to write; and that line runs."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+import bert_tutorial
+from bert_tutorial import BERTModel, Vocab, get_bert_encoding, get_layers, train_bert
+from bert_tutorial.from_d2l import ELSEWHERE
+
+VOCAB = Vocab("a crane is flying driver came he just left".split())
+SIZES = dict(num_hiddens=16, ffn_num_hiddens=32, num_heads=2, num_layers=1, dropout=0.2)
+CRANE, LEFT = ["a", "crane"], ["he", "left"]
+
+
+def line_of(error) -> str:
+    """The line that a message says to write."""
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 400
+    return re.search(r"write (\w+\(.*\))$", message)[1]
+
+
+@pytest.mark.parametrize(
+    ("positional", "named"),
+    [
+        ((20,), SIZES | dict(norm_shape=[16], ffn_num_input=16, key_size=16, query_size=16)),
+        ((20,), SIZES | dict(value_size=16, hid_in_features=16, mlm_in_features=16)),
+        ((20, 16, 32, 2), dict(num_blks=1, dropout=0.2)),
+        ((20, 16, [16], 16, 32, 2, 1, 0.2), dict(key_size=16, nsp_in_features=16)),
+    ],
+)
+def test_sizes_of_d2l(positional, named):
+    with pytest.raises(TypeError, match="^BERTModel takes no ") as error:
+        BERTModel(*positional, **named)
+    extra = (set(named) | ({"norm_shape"} if len(positional) > 6 else set())) - set(SIZES)
+    assert all(name in str(error.value) for name in extra)
+    config = eval(line_of(error)).config
+    assert config == BERTModel(20, **SIZES).config
+
+
+def test_other_wrong_sizes_are_named_too():
+    with pytest.raises(TypeError, match="^BERTModel takes no hidden_size "):
+        BERTModel(20, hidden_size=16)
+
+
+def train_iter_for_d2l():
+    return SimpleNamespace(batch_at=None)
+
+
+@pytest.mark.parametrize(
+    ("positional", "named", "line"),
+    [
+        ((nn.CrossEntropyLoss(), 20, ["cpu"], 30), {}, "num_steps=30)"),
+        (
+            (nn.CrossEntropyLoss(),),
+            dict(vocab_size=20, devices=["cpu"], num_steps=30),
+            "num_steps=30)",
+        ),
+        ((), dict(loss=nn.CrossEntropyLoss(), num_steps=7), "num_steps=7)"),
+        ((50,), dict(lr=0.01), "num_steps=..., learning_rate=0.01)"),
+    ],
+)
+def test_training_of_d2l(positional, named, line):
+    with pytest.raises(TypeError, match="^train_bert takes no ") as error:
+        train_bert(train_iter_for_d2l(), BERTModel(20, **SIZES), *positional, **named)
+    assert line_of(error) == f"train_bert(train_iter, net, {line}"
+
+
+def test_training_with_the_network_first():
+    with pytest.raises(TypeError, match="^the examples come first: write train_bert"):
+        train_bert(BERTModel(20, **SIZES), train_iter_for_d2l(), 50)
+
+
+@pytest.mark.parametrize("read", [get_bert_encoding, get_layers])
+@pytest.mark.parametrize("tokens", [(CRANE,), (CRANE, LEFT), (CRANE, None)])
+def test_encoding_of_d2l(read, tokens):
+    net, vocab = BERTModel(len(VOCAB), **SIZES), VOCAB
+    with pytest.raises(TypeError, match="^the vocabulary is missing") as error:
+        read(net, *tokens)
+    found = eval(
+        line_of(error), {"get_bert_encoding": get_bert_encoding, "net": net, "vocab": vocab}
+    )
+    tokens = [part for part in tokens if part]
+    assert torch.equal(found, get_bert_encoding(net, vocab, *tokens))
+    by_name = get_bert_encoding(net, vocab=vocab, tokens_a=tokens[0])
+    assert torch.equal(by_name, get_bert_encoding(net, vocab, tokens[0]))
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_names_of_d2l_say_where_to_look(name):
+    with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: ") as error:
+        exec(f"from bert_tutorial import {name}")
+    with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: "):
+        getattr(bert_tutorial, name)
+    assert "\n" not in str(error.value)
+
+
+def test_other_names_are_no_attributes():
+    assert not hasattr(bert_tutorial, "no_such_name")

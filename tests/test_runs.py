@@ -1,0 +1,217 @@
+"""Runs in the background that are watched, paused, stopped and resumed."""
+
+import copy
+import math
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from small import (
+    PATIENCE,
+    assert_identical,
+    break_net,
+    losses,
+    small_net,
+    some_examples,
+    until,
+)
+from torch.testing import assert_close
+
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.runs import TrainingRun
+from bert_tutorial.pretraining.training import (
+    Recipe,
+    train_steps,
+)
+from bert_tutorial.representation.encoding import dropout_vectors, get_bert_encoding
+
+
+def run_of(num_steps, examples=None, net=None, **settings):
+    examples = examples or some_examples()
+    return TrainingRun(
+        net or small_net(examples), examples, Recipe(num_steps=num_steps), **settings
+    )
+
+
+def test_a_run_from_waiting_to_finished():
+    run = run_of(30)
+    assert run.state == "waiting" and "waiting, 0 of 30" in repr(run)
+    assert run.start() is run
+    assert run.wait(PATIENCE)
+    assert run.state == "finished" and run.error is None and "finished, 30 of 30" in repr(run)
+    assert [step.step for step in run.history] == list(range(1, 31))
+    examples = some_examples()
+    assert_identical(
+        losses(run.history), losses(train_steps(small_net(examples), examples, run.recipe))
+    )
+    assert [step for step, _ in run.held_out] == [0, 6, 12, 18, 24, 30]
+    assert_close(torch.tensor(run.held_out[-1][1]), torch.tensor(evaluate(run.net, examples.valid)))
+    assert_close(
+        torch.tensor(run.baselines), torch.tensor(baselines(examples.vocab, examples.valid))
+    )
+    assert run.pairs_per_second > 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_run_leaves_the_mode_as_it_was(training):
+    examples = some_examples()
+    run = run_of(2, examples, small_net(examples).train(training)).start()
+    assert run.wait(PATIENCE)
+    assert run.net.training == training
+
+
+def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_other():
+    examples = some_examples()
+    net = small_net(examples, dropout=0.5)
+    recipe = Recipe(
+        num_steps=200, learning_rate=1e-12, weight_decay=0.0
+    )  # so that the weights stay what they are
+    alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
+    tokens = examples.vocab.to_tokens([5, 6, 7])
+    before, noise = (
+        get_bert_encoding(net, examples.vocab, tokens),
+        dropout_vectors(net, examples.vocab, tokens, tokens[0]),
+    )
+    run = TrainingRun(net, examples, recipe, num_evaluations=1).start()
+    meanwhile = set()
+    while not run.wait(0):
+        meanwhile.add(len(run.history))
+        assert_close(get_bert_encoding(net, examples.vocab, tokens), before)
+        assert_close(dropout_vectors(net, examples.vocab, tokens, tokens[0]), noise)
+    assert len(meanwhile) > 20  # encoding waits for a step, not for the run
+    assert run.error is None
+    assert_identical(losses(run.history), alone)
+
+
+def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been():
+    run = run_of(100).start()
+    until(lambda: run.history)
+    run.pause()
+    done = len(run.history)
+    assert run.state == "paused"
+    time.sleep(0.1)
+    paused_at = len(run.history)
+    assert paused_at <= done + 1  # the step under way
+    time.sleep(0.5)  # time enough for the whole run
+    assert len(run.history) == paused_at < 100
+    assert not run.wait(0)
+    run.resume()
+    assert run.state in ("running", "finished")
+    assert run.wait(PATIENCE)
+    assert run.state == "finished"
+    examples = some_examples()
+    assert_identical(
+        losses(run.history), losses(train_steps(small_net(examples), examples, run.recipe))
+    )
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_that_is_stopped_from_another_thread_ends_soon(paused):
+    run = run_of(100_000).start()
+    assert run.state == "running"
+    until(lambda: len(run.history) >= 3)
+    if paused:
+        run.pause()
+    done = len(run.history)
+    stopper = threading.Thread(target=run.stop)
+    stopper.start()
+    stopper.join(PATIENCE)
+    assert run.wait(PATIENCE)
+    assert run.state == "stopped" and run.error is None
+    assert (
+        done <= len(run.history) <= done + 50
+    )  # steps that were done until the other thread had its turn
+    assert run.held_out[-1][0] == len(run.history)
+    result = evaluate(run.net, run.train_iter.valid, num_batches=2)
+    assert math.isfinite(result.mlm_loss)
+    assert_close(torch.tensor(result), torch.tensor(run.held_out[-1][1]))
+
+
+def test_the_kept_steps_of_a_stopped_run_are_those_of_a_whole_one():
+    run = run_of(100_000).start()
+    until(lambda: len(run.history) >= 3)
+    run.stop()
+    assert run.wait(PATIENCE)
+    examples = some_examples()
+    net = small_net(examples)
+    for kept, step in zip(run.history, train_steps(net, examples, run.recipe), strict=False):
+        assert_identical(losses([kept]), losses([step]))
+        if step.step == len(run.history):
+            break
+    for name, value in run.net.state_dict().items():
+        assert_identical(value, net.state_dict()[name])
+
+
+def test_a_pause_after_a_stop_does_not_hold_the_run():
+    examples = some_examples()
+    run = run_of(100_000, examples)
+    run.stop()
+    run.pause()
+    try:
+        assert run.start().wait(2)
+    finally:
+        run.resume()
+        run.wait(PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pthread_kill")
+def test_an_interrupted_wait_does_not_take_the_run_for_ended():
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    examples = some_examples()
+    begun, go_on, original = threading.Event(), threading.Event(), examples.batch
+    examples.batch = lambda *place: (begun.set(), go_on.wait(PATIENCE), original(*place))[2]
+    ended = threading.Event()
+    run = run_of(100_000, examples)
+    work = run._work
+    run._thread._target = lambda: (work(), ended.set())
+    run.start()
+    try:
+        assert begun.wait(PATIENCE)
+        threading.Timer(
+            0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
+        ).start()
+        with pytest.raises(KeyboardInterrupt):
+            run.wait(PATIENCE)
+        thought_to_run = not run.wait(0) and run.state == "running"
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        run.stop()
+        go_on.set()
+        assert ended.wait(PATIENCE)
+    assert thought_to_run
+    assert run.wait(PATIENCE) and run.state == "stopped" and len(run.history) == 1
+
+
+def test_an_error_in_the_thread_is_kept():
+    examples = some_examples()
+    net = small_net(examples)
+    run = run_of(50, examples, net)
+    break_net(net)
+    before = copy.deepcopy(net.encoder.state_dict())
+    assert run.start().wait(PATIENCE)
+    assert run.state == "failed" and run.history == []
+    assert isinstance(run.error, FloatingPointError)
+    for name, value in net.encoder.state_dict().items():
+        assert_identical(value, before[name])
+
+
+def test_a_run_without_held_out_text():
+    examples = some_examples(valid=None)
+    run = run_of(3, examples).start()
+    assert run.wait(PATIENCE)
+    assert run.state == "finished" and run.held_out == []
+    assert_close(run.baselines.uniform, math.log(len(examples.vocab)))
+
+
+@pytest.mark.parametrize(
+    "num_steps",
+    [1, 2, 3, 7],
+)
+def test_no_step_is_evaluated_twice(num_steps):
+    run = run_of(num_steps).start()
+    assert run.wait(PATIENCE)
+    steps = [step for step, _ in run.held_out]
+    assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == num_steps
