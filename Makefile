@@ -1,5 +1,6 @@
-# What a person or a continuous-integration service types. Needs GNU make and Python 3.11 or newer; installs and registers
-# nothing outside this folder. `make PYTHON=python3.12 setup` chooses the Python; `make lab ARGS="--port 9000"` passes options on.
+# What a person or a continuous-integration service types. Needs GNU make and Python 3.11 or newer;
+# installs and registers nothing outside this folder. `make PYTHON=python3.12 setup` chooses the Python;
+# `make lab ARGS="--port 9000"` passes options on.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,14 +17,15 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/.jupyter/runtime
 export IPYTHONDIR := $(CURDIR)/.jupyter/ipython
 export JUPYTER_PREFER_ENV_PATH := 1
 
-# Tests and stored outputs must not depend on what somebody trained before: these verbs begin with an empty cache.
+# Tests and stored outputs must not depend on what was trained before: these verbs begin with an empty
+# cache.
 notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 
-# So that JupyterLab neither asks other hosts for news, newer versions or extensions, nor asks whether it may.
+# So that JupyterLab neither asks other hosts for news, newer versions or extensions, nor whether it may.
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser format execute bench levers growth pretrain clean
+.PHONY: help setup lab test lint unit notebooks browser format execute bench ablations scaling pretrain clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -56,13 +58,16 @@ lab: $(READY) ## open JupyterLab at the first notebook, on this machine only
 
 test: lint unit notebooks browser ## everything below that checks; with CI=true nothing may be skipped for want of a tool
 
-lint: $(READY) ## layout and style of the code, and that the notebooks are normalised
+lint: $(READY) ## layout, style and spelling, and that the notebooks are normalised
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	@$(NBSTRIPOUT) --verify notebooks/*.ipynb || { echo 'These notebooks are not normalised: run "make execute"'; exit 1; }
 
-unit: $(READY) ## tests of the package and the project
-	$(PYTEST) tests -m "not browser" $(ARGS)
+# One thread a test, so two tests at a time.
+unit: export OMP_NUM_THREADS := 1
+unit: $(READY) ## tests of the package and the project, doctests included
+	$(PYTEST) tests bert_tutorial -m "not browser" --numprocesses 2 --dist worksteal $(ARGS)
 
 notebooks: $(READY) ## run every notebook and compare its outputs with the stored ones
 	@rm -rf .jupyter/cache
@@ -84,8 +89,8 @@ execute: $(READY) ## run every notebook and store its outputs; look at them befo
 	$(BIN)/python -m nbconvert --log-level WARN --coalesce-streams --inplace notebooks/*.ipynb && \
 		$(NBSTRIPOUT) notebooks/*.ipynb && exit $$status
 
-# The peers that `bench` compares with live in an environment of their own. d2l pins old versions of its dependencies, so it is
-# installed without them.
+# The peers that `bench` compares with live in an environment of their own. d2l pins old versions of its
+# dependencies, so it is installed without them.
 PEERS := benchmarks/.venv/.ready
 $(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv --clear benchmarks/.venv
@@ -97,11 +102,11 @@ $(PEERS): pyproject.toml constraints.txt benchmarks/requirements.txt
 bench: $(PEERS) ## compare speed and memory with d2l and transformers on WikiText-2; writes benchmarks/README.md
 	benchmarks/.venv/bin/python benchmarks/bench.py $(ARGS)
 
-levers: $(PEERS) ## measure what each way of saving time gives
-	benchmarks/.venv/bin/python benchmarks/levers.py $(ARGS)
+ablations: $(PEERS) ## measure what each way of saving time gives
+	benchmarks/.venv/bin/python benchmarks/ablations.py $(ARGS)
 
-growth: $(PEERS) ## measure how cost grows with each size
-	benchmarks/.venv/bin/python benchmarks/growth.py $(ARGS)
+scaling: $(PEERS) ## measure how cost grows with each size
+	benchmarks/.venv/bin/python benchmarks/scaling.py $(ARGS)
 
 # Interrupted, it goes on from the last checkpoint.
 pretrain: $(READY) ## make the networks that come with the package again, from nothing

@@ -1,4 +1,7 @@
-"""For tests and for notebooks run by nbval; it stands here, because pytest sees tests/conftest.py only from tests/."""
+"""For tests and for notebooks run by nbval.
+
+It stands here because pytest sees tests/conftest.py only from tests/.
+"""
 
 import os
 import shutil
@@ -6,7 +9,7 @@ import tempfile
 
 
 def pytest_configure(config):
-    """Downloads and freshly trained networks of a test run go into a folder of its own, not into yours."""
+    """Downloads and trained networks of a test run go into a folder of its own, not yours."""
     config.own_cache = (
         tempfile.mkdtemp(prefix="bert_tutorial-")
         if "BERT_TUTORIAL_CACHE" not in os.environ

@@ -1,10 +1,12 @@
-"""One training program per function: ours and two that people use, all with the document's network on WikiText-2.
+"""One training program per function: ours and two that people use, with d2l's sizes on WikiText-2.
 
-`python benchmarks/programs.py NAME` runs one of them in a process of its own and prints what it measured as JSON.
+`python benchmarks/programs.py NAME SECONDS` runs one of them in a process of its own and prints
+what it measured as JSON.
 """
 
 import json
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,23 +17,36 @@ from pathlib import Path
 import torch
 
 from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
-from bert_tutorial.corpus import read_text
+from bert_tutorial.text.corpora import read_text
 
-BATCH_SIZE, MAX_LEN, SLOTS = 512, 64, 10
+BATCH_SIZE, MAX_LEN = 512, 64
 SIZES = dict(num_hiddens=128, ffn_num_hiddens=256, num_heads=2, num_layers=2, dropout=0.2)
 WARM_UP = 3  # steps that are not counted
 
 
-def ours(batch_size=BATCH_SIZE, max_len=MAX_LEN, span=1, min_freq=5, precision="auto", **sizes):
+def ours(
+    batch_size=BATCH_SIZE,
+    max_len=MAX_LEN,
+    sentences_per_segment=1,
+    min_freq=None,
+    precision="auto",
+    **sizes,
+):
     """Our `train_steps`, as `train_bert` runs it."""
-    train_iter, vocab = load_data_wiki(batch_size, max_len, corpus="wikitext-2", span=span, min_freq=min_freq)
+    train_iter, vocab = load_data_wiki(
+        batch_size,
+        max_len,
+        "wikitext-2",
+        sentences_per_segment=sentences_per_segment,
+        min_freq=min_freq,
+    )
     net = BERTModel(len(vocab), max_len=max_len, **(SIZES | sizes))
     for step in train_steps(net, train_iter, Recipe(num_steps=10_000, precision=precision)):
         yield step.num_pairs
 
 
 def import_d2l():
-    """d2l's PyTorch module. It imports torchvision for its chapters on images, which BERT does not need."""
+    """d2l's PyTorch module, without torchvision, which only its chapters on images need."""
     for name in ("torchvision", "torchvision.transforms"):
         sys.modules[name] = types.ModuleType(name)
     sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
@@ -41,10 +56,12 @@ def import_d2l():
 
 
 def d2l():
-    """The published package's data set, network and loss, with the document's optimizer and settings."""
+    """d2l as published: its data set, network and loss, with its optimizer and settings."""
     library = import_d2l()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "wiki.train.tokens").write_text(read_text("wikitext-2").train, encoding="utf-8")
+        (Path(folder) / "wiki.train.tokens").write_text(
+            read_text("wikitext-2").train, encoding="utf-8"
+        )
         data = library._WikiTextDataset(library._read_wiki(folder), MAX_LEN)
     vocab_size = len(data.vocab)
     sizes = {name: value for name, value in SIZES.items() if name != "num_layers"}
@@ -53,14 +70,12 @@ def d2l():
     loss = torch.nn.CrossEntropyLoss()
     loader = torch.utils.data.DataLoader(data, BATCH_SIZE, shuffle=True)
     while True:
-        for ids, segments, valid_lens, positions, weights, labels, is_next in loader:
+        for batch in loader:
             optimizer.zero_grad()
-            *_, total = library._get_batch_loss_bert(
-                net, loss, vocab_size, ids, segments, valid_lens, positions, weights, labels, is_next
-            )
+            *_, total = library._get_batch_loss_bert(net, loss, vocab_size, *batch)
             total.backward()
             optimizer.step()
-            yield len(ids)
+            yield len(batch[0])
 
 
 def transformers():
@@ -82,8 +97,9 @@ def transformers():
     while True:
         for batch in train_iter:
             real = batch.mlm_weights.bool()
-            labels = torch.full_like(batch.token_ids, -100)  # positions that are not to be predicted
-            labels[real.nonzero(as_tuple=True)[0], batch.pred_positions[real]] = batch.mlm_labels[real]
+            row = real.nonzero(as_tuple=True)[0]
+            labels = torch.full_like(batch.token_ids, -100)  # -100: not to be predicted
+            labels[row, batch.pred_positions[real]] = batch.mlm_labels[real]
             optimizer.zero_grad()
             net(
                 input_ids=batch.token_ids,
@@ -96,9 +112,9 @@ def transformers():
             yield len(batch.nsp_labels)
 
 
-def matrix_rate(dtype=torch.bfloat16, seconds=2.0) -> float:
-    """Floating-point operations a second of this machine's matrix products: the best of several large ones."""
-    a, b = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+def matrix_rate(seconds: float = 2.0) -> float:
+    """Floating-point operations a second of large bf16 matrix products: the best of several."""
+    a, b = torch.randn(2, 2048, 2048).bfloat16()
     best, end = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         began = time.perf_counter()
@@ -107,8 +123,16 @@ def matrix_rate(dtype=torch.bfloat16, seconds=2.0) -> float:
     return best
 
 
+def peak_memory() -> int:
+    """Of this process, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def measure(steps, seconds: float) -> dict:
-    """Run training steps for so long, and at least three: sentence pairs a second without the first ones, and peak memory."""
+    """Run training steps for so long, at least three: pairs a second, and peak memory.
+
+    The first steps, `WARM_UP` many, do not count.
+    """
     for _ in islice(steps, WARM_UP):
         pass
     num_pairs = num_steps = taken = 0
@@ -117,15 +141,30 @@ def measure(steps, seconds: float) -> dict:
         num_pairs += next(steps)
         num_steps += 1
         taken = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"pairs_per_second": num_pairs / taken, "peak_memory": peak, "steps": num_steps}
+    speed = num_pairs / taken
+    return {"pairs_per_second": speed, "peak_memory": peak_memory(), "steps": num_steps}
 
 
-if __name__ == "__main__":
-    name, seconds, changes = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3] if len(sys.argv) > 3 else "{}")
+def run(name: str, seconds: float, **changes) -> dict:
+    """One program in a process of its own."""
+    command = [sys.executable, __file__, name, str(seconds), json.dumps(changes)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(name: str, seconds: str, changes: str = "{}") -> None:
+    changes = json.loads(changes)
     if threads := changes.pop("threads", None):
         torch.set_num_threads(threads)
     if name == "matrix_rate":
-        print(json.dumps({name: matrix_rate(), "fp32": matrix_rate(torch.float32)}))
+        found = {name: matrix_rate()}
     else:
-        print(json.dumps(measure(globals()[name](**changes), seconds)))
+        program = {"ours": ours, "d2l": d2l, "transformers": transformers}[name]
+        found = measure(program(**changes), float(seconds))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

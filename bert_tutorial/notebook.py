@@ -5,6 +5,7 @@ import inspect
 import os
 import platform
 import textwrap
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,6 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
     Raises:
         FileNotFoundError, IsADirectoryError: See `find_corpus`.
     """
-    from . import __version__
-
     corpus = os.environ.get("BERT_TUTORIAL_CORPUS") or corpus
     find_corpus(corpus)
     device = try_all_gpus()[0]
@@ -51,7 +50,7 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
         f"device: {device.type}, {torch.get_num_threads()} threads, matrix products in {precision}"
     )
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    print(f"versions: bert_tutorial {__version__}, {versions}")
+    print(f"versions: bert_tutorial {metadata.version('bert_tutorial')}, {versions}")
     return corpus
 
 

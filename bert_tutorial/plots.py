@@ -34,9 +34,8 @@ def new_figure(width: float, height: float) -> Figure:
 def to_png(figure: Figure) -> bytes:
     """Draw a figure."""
     with _drawing, warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph"
-        )  # a character that the font lacks is drawn as a box
+        # A character that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph")
         png = io.BytesIO()
         figure.canvas.print_png(png)
         return png.getvalue()
@@ -93,10 +92,8 @@ class LossPlot:
         Returns:
             A PNG of 800 x 300 pixels.
         """
-        history, held_out = (
-            list(history),
-            list(held_out),
-        )  # as they are now: a run goes on while it is drawn
+        # As they are now: a run goes on while it is drawn.
+        history, held_out = list(history), list(held_out)
         steps = [step.step for step in history]
         for axes, field in ((self.mlm, "mlm_loss"), (self.nsp, "nsp_loss")):
             train, evaluated = self.lines[axes]
@@ -164,9 +161,12 @@ def bars(
 ) -> bytes:
     """Bars side by side.
 
-    Args: groups: Heights by label for each group: `{"untrained": {"crane": 0.5}, "trained":
-        {"crane": 0.9}}`. ylabel: What the height means. title: What the figure shows. baseline:
-        Where to draw a dashed line, if anywhere.
+    Args:
+        groups: Heights by label for each group: `{"untrained": {"crane": 0.5}, "trained": {"crane":
+            0.9}}`.
+        ylabel: What the height means.
+        title: What the figure shows.
+        baseline: Where to draw a dashed line, if anywhere.
 
     Returns:
         A PNG.

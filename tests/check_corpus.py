@@ -1,4 +1,6 @@
-"""Measures the bundled corpus, and lists what is wrong with it. Run it: `python tests/check_corpus.py`."""
+"""Measures the bundled corpus, and lists what is wrong with it. Run it: `python
+tests/check_corpus.py`.
+"""
 
 import re
 import sys
@@ -18,9 +20,8 @@ class Paragraph(NamedTuple):
 
     split: str  # "train" or "valid"
     title: str  # of its article
-    word: (
-        str | None
-    )  # of a heading such as "Crane ( bird ) : Wings"; None for an article without a sense
+    # Of a heading such as "Crane ( bird ) : Wings"; None for an article without a sense.
+    word: str | None
     sense: str | None
     sentences: list[list[str]]  # lower-cased words, punctuation left out
 
@@ -53,7 +54,9 @@ def five_grams(sentence: list[str]):
 
 
 def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[str]]:
-    """Figures of the whole, a Counter for each (word, sense), and everything that is wrong, a sentence each."""
+    """Figures of the whole, a Counter for each (word, sense), and everything that is wrong, a
+    sentence each.
+    """
     problems: list[str] = []
     paragraphs = read(corpus, problems)
     senses: dict[tuple[str, str], Counter] = defaultdict(Counter)
@@ -69,7 +72,8 @@ def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[
             lengths[len(sentence)] += 1
             if not 5 <= len(sentence) <= 30:
                 problems.append(
-                    f"{p.title}: a sentence of {len(sentence)} words (5 to 30 are right): {' '.join(sentence)[:60]}"
+                    f"{p.title}: a sentence of {len(sentence)} words (5 to 30 are right): "
+                    f"{' '.join(sentence)[:60]}"
                 )
             if tuple(sentence) in seen:
                 problems.append(

@@ -12,8 +12,14 @@ import torch
 WIKITEXT2_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "wikitext-2"
 
 
+def pytest_collection_modifyitems(items):
+    """What takes minutes begins first, beside all the others."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 class Server:
-    """A web server on 127.0.0.1 that answers each GET with `answer(handler)` and remembers who asked for what.
+    """A web server on 127.0.0.1 that answers each GET with `answer(handler)` and remembers who
+    asked for what.
 
     `answer` calls `handler.send(body)`, or does worse.
 
@@ -92,7 +98,10 @@ def wikitext2_zip() -> Path:
         Path(os.environ.get("BERT_TUTORIAL_TEST_WIKITEXT2", WIKITEXT2_FOLDER)) / "wikitext-2-v1.zip"
     )
     if not path.is_file():
-        reason = f"no WikiText-2 at {path}; set BERT_TUTORIAL_TEST_WIKITEXT2 to the folder that holds the zip"
+        reason = (
+            f"no WikiText-2 at {path}; set BERT_TUTORIAL_TEST_WIKITEXT2 to the folder that holds "
+            "the zip"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

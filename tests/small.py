@@ -15,7 +15,7 @@ PATIENCE = 60  # seconds to wait for a thread before a test fails
 
 
 def topic_text(num_paragraphs, seed):
-    """Paragraphs of 2 to 4 sentences on one topic each; word `t2w5` is of topic 2, small numbers are frequent."""
+    """Paragraphs of 2 to 4 sentences on one topic each; word `t2w5` is of topic 2."""
     draw = random.Random(seed)
     return [
         [

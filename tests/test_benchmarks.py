@@ -1,26 +1,30 @@
-"""The benchmarks' own arithmetic; what they measure needs the peers and minutes, see benchmarks/README.md."""
+"""The arithmetic and the tables of benchmarks/. Nothing is measured here: that takes minutes."""
 
+import ast
 import importlib
+import inspect
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
-from bert_tutorial.corpus import Text
-from bert_tutorial.senses import Occurrence, Pseudowords, mean_accuracy, sense_scores
+from bert_tutorial.representation.pseudowords import Pseudowords
+from bert_tutorial.representation.senses import Occurrence, mean_accuracy, sense_scores
+from bert_tutorial.text.wikitext_format import Corpus
 
-ROOT = Path(__file__).resolve().parents[1]
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(FOLDER)
     yield importlib.import_module
-    for name in ("bench", "programs", "search", "levers", "learning"):
-        sys.modules.pop(name, None)
+    for path in FOLDER.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def test_speed_is_that_of_all_steps_but_the_first_ones(benchmark):
@@ -30,23 +34,33 @@ def test_speed_is_that_of_all_steps_but_the_first_ones(benchmark):
             yield 20
 
     found = benchmark("programs").measure(steps(), seconds=0.2)
-    assert 500 < found["pairs_per_second"] < 2000 and found["steps"] >= 3 and found["peak_memory"] > 10_000_000
+    assert (
+        500 < found["pairs_per_second"] < 2000
+        and found["steps"] >= 3
+        and found["peak_memory"] > 10_000_000
+    )
 
 
-def test_the_operations_are_those_of_real_tokens(benchmark, wikitext2_server, monkeypatch, tmp_path):
+def test_the_operations_are_those_of_real_tokens(
+    benchmark, wikitext2_server, monkeypatch, tmp_path
+):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
     monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
     operations = benchmark("bench").operations_per_pair(num_batches=2)
-    padded = 6 * (2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128) + 10 * 128 * (128 + 20_256) + 128 * 130)
+    padded = 6 * (
+        2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128) + 10 * 128 * (128 + 20_256) + 128 * 130
+    )
     assert 0.5 * padded < operations < 0.9 * padded
 
 
 def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
-    bench = benchmark("bench")
+    report = benchmark("report")
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- a -->\nold\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n")
-    monkeypatch.setattr(bench, "HERE", tmp_path)
-    bench.put_into_readme("a", "new")
+    readme.write_text(
+        "before\n<!-- a -->\nold\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n"
+    )
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    report.put_into_readme("a", "new")
     assert readme.read_text() == (
         "before\n<!-- a -->\nnew\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n"
     )
@@ -64,9 +78,14 @@ def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(ben
         "machine": "M",
     }
     best = search.BEST["bundled"]
-    trials = [{"recipe": best | {"span": 1}, **figures}, {"recipe": best, **figures}]
+    trials = [
+        {"recipe": best | {"sentences_per_segment": 1}, **figures},
+        {"recipe": best, **figures},
+    ]
     *_, first, second = search.table("bundled", trials).splitlines()
-    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith("| span 1 |")
+    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith(
+        "| sentences_per_segment 1 |"
+    )
 
 
 def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmark):
@@ -76,7 +95,7 @@ def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmar
             + f" we {around_song} song . song song again . \n" * n
             for n in (9, 3)
         )
-        merged = Pseudowords(Text("made up", *parts), num_pairs=1, lowest=27, highest=27)
+        merged = Pseudowords(Corpus("made up", *parts), num_pairs=1, lowest=27, highest=27)
         assert set(merged.pairs[0]) == {"river", "song"}
         return benchmark("learning").naive_bayes(merged)
 
@@ -84,19 +103,23 @@ def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmar
     assert accuracy("saw this", "saw this") == 0.5
 
 
-def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(benchmark, monkeypatch):
+def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(
+    benchmark, monkeypatch
+):
     torch.manual_seed(0)
     occurrences = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
 
     def vectors(net, vocab, text, occurrences, *_):
         drawn = torch.randn(len(occurrences), 8) * torch.tensor([1.0] * 7 + [30.0])
-        drawn[:, 0] += torch.tensor([difference if o.sense == "river" else -difference for o in occurrences])
+        drawn[:, 0] += torch.tensor(
+            [difference if o.sense == "river" else -difference for o in occurrences]
+        )
         return drawn
 
     search = benchmark("search")
     monkeypatch.setattr(search, "occurrence_vectors", vectors)
-    monkeypatch.setattr("bert_tutorial.senses.occurrence_vectors", vectors)
-    asked = None, None, Text("made up", "", ""), lambda part: {"river|song": occurrences}
+    monkeypatch.setattr("bert_tutorial.representation.senses.occurrence_vectors", vectors)
+    asked = None, None, Corpus("made up", "", ""), lambda part: {"river|song": occurrences}
     difference = 3.0
     assert search.linear_discriminant(*asked) > 0.9
     assert mean_accuracy(sense_scores(*asked[:3], labels=asked[3])) < 0.7
@@ -108,26 +131,59 @@ def test_learning_gives_a_column_to_every_recipe_that_has_both_texts(benchmark):
     learning = benchmark("learning")
     (steps, recipe, _), (other_steps, other_recipe, _) = learning.TRAININGS[:2]
     plain = {"text": "plain", "mlm_loss": 4.5, "mlm_accuracy": 0.3, "seconds": 60, "machine": "M"}
-    merged = {"text": "pseudowords", "senses": 0.9, "linear": 0.95, "machine": "M", "by_word": {"a|b": 0.9}}
+    merged = {
+        "text": "pseudowords",
+        "senses": 0.9,
+        "linear": 0.95,
+        "machine": "M",
+        "by_word": {"a|b": 0.9},
+    }
     merged |= {"untrained": 0.5, "untrained_linear": 0.51}
     first = {"steps": steps, "recipe": recipe}
     trainings = [first | plain, first | plain | {"mlm_loss": 4.7}, first | merged]
-    trainings.append({"steps": other_steps, "recipe": other_recipe} | plain)  # its other half is missing
+    trainings.append(
+        {"steps": other_steps, "recipe": other_recipe} | plain
+    )  # its other half is missing
     known = {"unigram": 6.7, "unigram_accuracy": 0.07}
-    found = learning.table({"yardsticks": known, "naive_bayes": 0.93, "trainings": trainings})
+    found = learning.table({"baselines": known, "naive_bayes": 0.93, "trainings": trainings})
     assert "| held-out MLM loss | word frequencies: 6.70 | 4.60 (4.50 to 4.70) |\n" in found
     assert "| senses right, linear discriminant | untrained: 51.0% | 95.0% |\n" in found
     assert "| seeds |  | 2, for the senses 1 |\n" in found and "a/b 90%" in found
 
 
-def test_each_lever_can_be_taken_away_and_training_still_works(benchmark):
-    levers = benchmark("levers")
-    for label, changes in levers.LEVERS.items():
+def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):
+    report, search = benchmark("report"), benchmark("search")
+    tables = {
+        name: benchmark(name).table(report.kept(name))
+        for name in ("bench", "ablations", "scaling", "learning")
+    }
+    for corpus in search.BEST:
+        trials = report.kept(f"search_{corpus}")["trials"]
+        tables[f"search {corpus}"] = search.table(corpus, trials)
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    for name, table in tables.items():
+        assert f"<!-- {name} -->\n{table}\n<!-- end of {name} -->\n" in readme, name
+
+
+def is_looked_up(name: str, module: ModuleType) -> bool:
+    """Whether the code of a module uses a global name, rather than only importing or setting it."""
+    names = (n for n in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(n, ast.Name))
+    return any(n.id == name and isinstance(n.ctx, ast.Load) for n in names)
+
+
+def test_each_ablation_is_in_force_while_it_lasts_and_training_still_works(benchmark):
+    ablations = benchmark("ablations")
+    for label, changes in ablations.ABLATIONS.items():
         before = [getattr(owner, name) for owner, name, _ in changes]
-        with levers.without(label):
+        for owner, name, _ in changes:
+            assert not isinstance(owner, ModuleType) or is_looked_up(name, owner), label
+        with ablations.without(label):
             assert all(getattr(owner, name) is value for owner, name, value in changes), label
             train_iter, vocab = load_data_wiki(32, 64)
             net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=32)
             losses = [step.mlm_loss for step in train_steps(net, train_iter, Recipe(num_steps=3))]
             assert all(0 < loss < 10 for loss in losses), label
-        assert all(getattr(owner, name) is old for (owner, name, _), old in zip(changes, before, strict=True)), label
+        assert all(
+            getattr(owner, name) is old
+            for (owner, name, _), old in zip(changes, before, strict=True)
+        ), label

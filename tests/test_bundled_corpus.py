@@ -54,7 +54,10 @@ def test_the_package_and_the_script_count_the_same_occurrences(measured):
             assert sum(o.sense == sense for o in found[word]) == count[f"{split} occurrences"]
 
 
-PARAGRAPH = " The crane stands in the reeds . It has long grey wings . Its nest is made of grass . Two eggs lie in it . "
+PARAGRAPH = (
+    " The crane stands in the reeds . It has long grey wings . Its nest is made of grass . "
+    "Two eggs lie in it . "
+)
 
 
 @pytest.mark.parametrize(

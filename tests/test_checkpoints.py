@@ -65,9 +65,8 @@ def test_what_is_read_is_what_was_written(tmp_path):
         assert_close(got, wanted, rtol=0, atol=0)
     assert (vocab.itos, vocab.counts) == (VOCAB.itos, VOCAB.counts)
     assert vocab[["crane", "鶴", "boat"]] == VOCAB[["crane", "鶴", "boat"]]
-    assert (
-        again.mlm.weight is again.encoder.embeddings.token.weight
-    )  # still one table, so it can be trained further
+    # Still one table, so it can be trained further.
+    assert again.mlm.weight is again.encoder.embeddings.token.weight
     assert all(
         parameter.requires_grad and parameter.dtype == torch.float32
         for parameter in again.parameters()
@@ -81,9 +80,8 @@ def test_half_precision_takes_half_the_space(tmp_path):
     save_checkpoint(net, VOCAB, paths[1], torch.float16)
     full, half = (path.stat().st_size for path in paths)
     assert 0.45 * full < half < 0.55 * full
-    assert full < 4.2 * sum(
-        parameter.numel() for parameter in net.parameters()
-    )  # the shared table is written once
+    # The shared table is written once.
+    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())
     again, _ = load_checkpoint(paths[1])
     for got, wanted in zip(outputs(again), outputs(net), strict=True):
         assert got.dtype == torch.float32

@@ -112,9 +112,8 @@ def test_the_held_out_examples_do_not_depend_on_the_batch_size():
     assert small.batch_size == 16 and large.batch_size == 512
     for one, other in zip(small.valid, large.valid, strict=True):
         assert all(map(torch.equal, one, other))
-    assert (
-        len(large.valid) * large.valid.batch_size > 0.9 * large.valid.num_pairs
-    )  # little is left out
+    # Little is left out.
+    assert len(large.valid) * large.valid.batch_size > 0.9 * large.valid.num_pairs
 
 
 def test_the_batch_of_a_step_is_counted_over_all_epochs(vocab_and_text):

@@ -1,4 +1,5 @@
-"""Golden losses: a change of the code that is not meant to change what is learned leaves every number here as it is.
+"""Golden losses: a change of the code that is not meant to change what is learned leaves every
+number here as it is.
 
 `golden.json` holds batches (by hash), losses, held-out losses and vectors of two short trainings.
 On the machine that recorded them they must be the same bit for bit, elsewhere to three digits:

@@ -31,7 +31,7 @@ net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=64, max_len=24)
 
 @pytest.fixture
 def own_text(tmp_path, monkeypatch):
-    """A folder with a text of its own, `own.txt`, where nothing of the user's is read or written."""
+    """A folder with a text of its own, where nothing of the user's is read or written."""
     draw = random.Random(0)
     topics = ("crane bird wing lake egg", "film actor plot role scene", "ship sea port sail crew")
     topics = [draw.choice(topics).split() for _ in range(80)]
@@ -76,7 +76,8 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     mlm, nsp = re.fullmatch(f"MLM loss {number}, NSP loss {number}", lines[0]).groups()
     assert re.fullmatch(rf"{number} sentence pairs/sec on \[device\(type='\w+'.*\)\]", lines[1])
     held_out = re.fullmatch(
-        rf"held-out: MLM loss {number} \({number}% of masked words right\), NSP loss {number} \({number}% right\); "
+        rf"held-out: MLM loss {number} \({number}% of masked words right\), "
+        rf"NSP loss {number} \({number}% right\); "
         rf"baselines: uniform {number}, word frequencies {number} \({number}%\), a coin 0.69",
         lines[2],
     )
@@ -132,11 +133,14 @@ def test_an_error_in_the_thread_reaches_the_caller(examples, capsys):
 def test_ctrl_c_ends_the_run_and_the_network_can_be_used(own_text):
     script = f"""
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that was started in the background ignores it
+# A process that was started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {LOAD}
 run = train_bert(train_iter, net, 100_000)
-ended = run.wait(0) and run.held_out[-1][0] == len(run.history)  # the thread, too, has come to its end
-print(run.state, len(run.history), ended, tuple(get_bert_encoding(net, vocab, "a crane is flying".split()).shape))
+# The thread, too, has come to its end.
+ended = run.wait(0) and run.held_out[-1][0] == len(run.history)
+encoded = get_bert_encoding(net, vocab, "a crane is flying".split())
+print(run.state, len(run.history), ended, tuple(encoded.shape))
 """
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -198,7 +202,7 @@ def kernel(own_text):
 
 
 def pictures(messages):
-    """The pictures shown and those that replaced them; every one must say in words what it shows."""
+    """The pictures shown and those that replaced them; each must say in words what it shows."""
     shown = [content for kind, content in messages if kind == "display_data"]
     replaced = [content for kind, content in messages if kind == "update_display_data"]
     for content in shown + replaced:

@@ -98,7 +98,8 @@ def transformers_twin(net, dropout=0.0):
     c = net.config
     config = BertConfig(
         vocab_size=c.vocab_size, hidden_size=c.num_hiddens, num_hidden_layers=c.num_layers,
-        num_attention_heads=c.num_heads, intermediate_size=c.ffn_num_hiddens, max_position_embeddings=c.max_len,
+        num_attention_heads=c.num_heads, intermediate_size=c.ffn_num_hiddens,
+        max_position_embeddings=c.max_len,
         hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
     )  # fmt: skip
     return BertForPreTraining(config)

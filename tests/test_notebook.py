@@ -1,8 +1,11 @@
 """What the notebooks' first cells say."""
 
+import ast
+
 import pytest
 
-from bert_tutorial.notebook import setup
+from bert_tutorial.network.encoder import EncoderBlock, SelfAttention
+from bert_tutorial.notebook import setup, show_source
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +39,10 @@ def test_a_folder_is_told_in_the_first_cell(tmp_path):
         IsADirectoryError, match="is a folder; corpus needs the path of one UTF-8 text file"
     ):
         setup(str(tmp_path))
+
+
+def test_shown_methods_stand_at_the_left_margin():
+    shown = show_source(SelfAttention.forward, EncoderBlock).data
+    assert shown.startswith("```python\ndef forward(self, queries") and shown.endswith("\n```")
+    tree = ast.parse(shown.removeprefix("```python\n").removesuffix("\n```"))
+    assert [node.name for node in tree.body] == ["forward", "EncoderBlock"]

@@ -60,9 +60,8 @@ def test_some_of_the_pairs_follow_and_the_others_are_of_another_paragraph(vocab_
         drawn |= set(second[~follows].tolist())
         followed, total = followed + int(follows.sum()), total + len(first)
     assert abs(followed - total * rate) <= 5 * math.sqrt(total * rate * (1 - rate))
-    assert rate > 0.5 or drawn == set(
-        range(len(paragraph_of))
-    )  # every sentence can be drawn, the first and the last too
+    # Every sentence can be drawn, the first and the last too.
+    assert rate > 0.5 or drawn == set(range(len(paragraph_of)))
 
 
 def test_pairs_are_laid_out_as_get_tokens_and_segments_lays_them_out(vocab_and_text):

@@ -63,7 +63,9 @@ def test_every_loss_is_inside_the_picture(loss):
 
 
 class GrowingList(list):
-    """A list to which another thread appends while it is read: one element more each time somebody walks it."""
+    """A list to which another thread appends while it is read: one element more each time somebody
+    walks it.
+    """
 
     def __init__(self, values, more):
         super().__init__(values)

@@ -1,4 +1,4 @@
-"""Long runs from the command line: killed at any moment, gone on with, and shared between processes."""
+"""Long runs from the command line: killed at any moment, resumed, shared by processes."""
 
 import json
 import os

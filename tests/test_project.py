@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import bert_tutorial
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PACKAGE = ROOT / "bert_tutorial"
 MAX_CELL_LINES = 40
+MAX_CELL_WORDS = 120
+MAX_FILE_LINES = 250
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -74,7 +78,7 @@ def first_level_headings(notebook: dict) -> list[int]:
 
 
 def defined_functions(code: str, top_level_only: bool = False) -> set[str]:
-    """Names that get a function or a class in this code: by def, by class, or by assigning a lambda."""
+    """Names that get a function or a class in this code: by def, class, or assigning a lambda."""
     tree = ast.parse(code)
     names = set()
     for node in tree.body if top_level_only else ast.walk(tree):
@@ -148,13 +152,95 @@ def tracked_files() -> list[Path]:
     ]
 
 
+# The rooms of the package, from the ground up: a room may import from those before it.
+ROOMS = (
+    "cache", "devices", "plots", "from_d2l", "text", "notebook", "network", "pretraining",
+    "representation", "exercises", "finetuning", "widgets", "pretrain", "__main__", "__init__",
+)  # fmt: skip
+
+
+def room_of(path: Path) -> str:
+    """The folder of a module of the package, or its name where it stands in none."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imports_up(path: Path, code: str) -> list[str]:
+    """Imports of a module (its path is relative to the package) that lead to a later room.
+
+    Those for type checkers only do not count: nothing is imported when the program runs.
+    """
+    found = []
+    for node in runtime_nodes(ast.parse(code)):
+        if not isinstance(node, ast.ImportFrom | ast.Import):
+            continue
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            targets = [n.split(".")[1:] for n in names if n.startswith("bert_tutorial")]
+        elif node.level:
+            folder = path.parts[:-1][: len(path.parts) - node.level]
+            inside = [*folder, *(node.module.split(".") if node.module else [])]
+            targets = [inside or [name] for name in names]
+        else:
+            is_ours = (node.module or "").startswith("bert_tutorial")
+            targets = [node.module.split(".")[1:]] if is_ours else []
+        # A name that is no room stands in the package's __init__.
+        rooms = {t[0] if t[0] in ROOMS else "__init__" for t in targets if t}
+        found += [room for room in rooms if ROOMS.index(room) > ROOMS.index(room_of(path))]
+    return found
+
+
+def runtime_nodes(tree: ast.AST):
+    """All nodes of a tree but those under `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from runtime_nodes(node)
+
+
+def long_lines(markdown: str, columns: int = 100) -> list[str]:
+    """Lines of prose that are too long; tables, code, pictures and addresses do not count."""
+    text = re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)
+    may_be_long = re.compile(r"^\s*[|<!]|https?://\S{40}")
+    return [x for x in text.splitlines() if len(x) > columns and not may_be_long.search(x)]
+
+
+def count_words(markdown: str) -> int:
+    """Words of a text cell; code does not count."""
+    return len(re.findall(r"[^\W_]+(?:['’.-]\w+)*", re.sub(r"```.*?```", "", markdown, flags=re.S)))
+
+
+def shown_objects(notebook: dict) -> set[str]:
+    """Names of what a notebook shows with `show_source`."""
+    calls = [
+        node
+        for cell in code_cells(notebook)
+        for node in ast.walk(ast.parse(TransformerManager().transform_cell(source(cell))))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "show_source"
+    ]
+    return {ast.unparse(argument) for call in calls for argument in call.args}
+
+
+def function_lengths(package: Path) -> dict[str, int]:
+    """Lines of every function and method of the package, with its docstring."""
+    found = {}
+    for path in package.rglob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            parts = [node, *getattr(node, "body", [])] if isinstance(node, ast.ClassDef) else [node]
+            for part in parts:
+                if isinstance(part, ast.FunctionDef):
+                    name = part.name if part is node else f"{node.name}.{part.name}"
+                    found[name] = part.end_lineno - part.lineno + 1
+    return found
+
+
 def broken_links(markdown: str, folder: Path) -> list[str]:
     """Relative links and pictures that lead to nothing."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.S)
     targets = re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
-    relative = [
-        target.split("#")[0] for target in targets if not re.match(r"[a-z][a-z+.-]*:|#", target)
-    ]
+    # "../../actions/" is where a code host shows the workflow's results.
+    elsewhere = re.compile(r"[a-z][a-z+.-]*:|#|\.\./\.\./actions/")
+    relative = [target.split("#")[0] for target in targets if not elsewhere.match(target)]
     return [target for target in relative if not (folder / target).exists()]
 
 
@@ -193,7 +279,7 @@ def test_no_widget_state_is_stored(notebook):
 
 @each_notebook
 def test_the_notebook_defines_nothing_that_the_package_defines(notebook):
-    assert notebook_functions(notebook) & public_functions(ROOT / "bert_tutorial") == set()
+    assert notebook_functions(notebook) & public_functions(PACKAGE) == set()
 
 
 @each_notebook
@@ -206,6 +292,51 @@ def test_code_cells_are_short(notebook):
     assert [
         source(c) for c in code_cells(notebook) if len(source(c).splitlines()) > MAX_CELL_LINES
     ] == []
+
+
+def test_text_cells_are_short_and_narrow():
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        texts = [source(cell) for cell in cells if cell["cell_type"] == "markdown"]
+        assert [text for text in texts if count_words(text) > MAX_CELL_WORDS] == [], path.stem
+        assert [line for text in texts for line in long_lines(text)] == [], path.stem
+
+
+@each_notebook
+def test_functions_that_a_notebook_shows_are_short(notebook):
+    lengths = function_lengths(PACKAGE)
+    shown = shown_objects(notebook)
+    assert shown and {name: lengths[name] for name in shown if lengths[name] > MAX_CELL_LINES} == {}
+
+
+# The package.
+
+
+def test_imports_run_one_way():
+    modules = [path for path in PACKAGE.rglob("*.py") if "data" not in path.parts]
+    found = {
+        str(path.relative_to(PACKAGE)): imports_up(
+            path.relative_to(PACKAGE), path.read_text("utf-8")
+        )
+        for path in modules
+    }
+    assert {name: rooms for name, rooms in found.items() if rooms} == {}
+
+
+def test_files_are_short():
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: number for name, number in lines.items() if number > MAX_FILE_LINES} == {}
+
+
+def test_the_package_says_what_it_offers():
+    assert all(hasattr(bert_tutorial, name) for name in bert_tutorial.__all__)
+    assert len(set(bert_tutorial.__all__)) == len(bert_tutorial.__all__)
+
+
+def test_importing_the_package_draws_in_no_matplotlib_and_no_ipython():
+    code = "import sys, bert_tutorial; print(sorted({'matplotlib', 'IPython'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 # The environment.
@@ -252,9 +383,14 @@ def test_no_tracked_file_names_a_place_on_one_machine_or_a_package_index():
     assert {name: addresses for name, addresses in found.items() if addresses} == {}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_relative_links_lead_somewhere(name):
-    assert broken_links((ROOT / name).read_text("utf-8"), ROOT) == []
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_are_narrow_and_their_links_lead_somewhere(name):
+    path = ROOT / name
+    assert long_lines(path.read_text("utf-8")) == []
+    assert broken_links(path.read_text("utf-8"), path.parent) == []
 
 
 @pytest.mark.parametrize(
@@ -300,7 +436,30 @@ def test_the_helpers_find_bad_notebooks():
     assert stored_errors(BAD_NOTEBOOK) == ["E: bad"]
     assert first_level_headings(BAD_NOTEBOOK) == [0, 2]
     assert notebook_functions(BAD_NOTEBOOK) == {"tokenize", "Vocab"}
-    assert {"tokenize", "Vocab", "train_bert"} <= public_functions(ROOT / "bert_tutorial")
+    assert {"tokenize", "Vocab", "train_bert"} <= public_functions(PACKAGE)
+
+
+def test_the_helpers_find_imports_that_lead_up():
+    text, widgets = Path("text/pairs.py"), Path("widgets/parts.py")
+    assert imports_up(text, "from .vocabulary import Vocab\nfrom ..cache import cache_dir") == []
+    assert imports_up(text, "from ..network.model import BERTModel") == ["network"]
+    assert imports_up(text, "def f():\n    from .. import plots, pretrain") == ["pretrain"]
+    assert imports_up(text, "import bert_tutorial.widgets.parts") == ["widgets"]
+    assert imports_up(text, "from bert_tutorial.network.model import BERTModel") == ["network"]
+    assert imports_up(widgets, "from ..network.model import BERTModel\nimport torch") == []
+    assert imports_up(text, "if TYPE_CHECKING:\n    from ..network.model import BERTModel") == []
+
+
+def test_the_helpers_find_heavy_prose_and_long_functions(tmp_path):
+    wide = "word " * 30
+    assert long_lines(f"{wide}\n| {wide}|\nshort\n```\n{wide}\n```\n") == [wide]
+    assert count_words("It's 3.5 long-legged `words`, **not** six.\n```python\ncode here\n```") == 6
+    (tmp_path / "a.py").write_text(
+        "def f():\n    x = 1\n    return x\nclass A:\n    def g(self): ...\n"
+    )
+    assert function_lengths(tmp_path) == {"f": 3, "A.g": 1}
+    cell = {"cell_type": "code", "metadata": {}, "source": "show_source(f, A.g)\nx = 1"}
+    assert shown_objects({"cells": [cell]}) == {"f", "A.g"}
 
 
 def test_the_helpers_find_missing_versions_broken_links_and_private_addresses(tmp_path):

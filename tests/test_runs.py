@@ -66,9 +66,8 @@ def test_a_run_leaves_the_mode_as_it_was(training):
 def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_other():
     examples = some_examples()
     net = small_net(examples, dropout=0.5)
-    recipe = Recipe(
-        num_steps=200, learning_rate=1e-12, weight_decay=0.0
-    )  # so that the weights stay what they are
+    # So that the weights stay what they are.
+    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0)
     alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
     tokens = examples.vocab.to_tokens([5, 6, 7])
     before, noise = (
@@ -121,9 +120,8 @@ def test_a_run_that_is_stopped_from_another_thread_ends_soon(paused):
     stopper.join(PATIENCE)
     assert run.wait(PATIENCE)
     assert run.state == "stopped" and run.error is None
-    assert (
-        done <= len(run.history) <= done + 50
-    )  # steps that were done until the other thread had its turn
+    # Steps that were done until the other thread had its turn.
+    assert done <= len(run.history) <= done + 50
     assert run.held_out[-1][0] == len(run.history)
     result = evaluate(run.net, run.train_iter.valid, num_batches=2)
     assert math.isfinite(result.mlm_loss)

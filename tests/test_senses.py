@@ -158,9 +158,8 @@ def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuff
     (score,) = sense_scores(net, vocab, text).values()
     assert score.accuracy == 1.0 and score.chance == 0.5 and score.num_held_out == 32
     at_the_embeddings = sense_scores(net, vocab, text, layer=0)["x"]
-    assert (
-        at_the_embeddings.accuracy < 0.75
-    )  # before attention a word knows nothing of its neighbours
+    # Before attention a word knows nothing of its neighbours.
+    assert at_the_embeddings.accuracy < 0.75
     senses, centroids = sense_centroids(
         net, vocab, text.train, labelled_occurrences(text.train)["x"]
     )

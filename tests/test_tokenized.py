@@ -17,9 +17,8 @@ def test_own_text_end_to_end(tmp_path, monkeypatch):
     cached.write_bytes(b"damaged")
     repaired, _ = load_data_wiki(8, 32, corpus=path)
     assert torch.equal(repaired.batch(1, 0).token_ids, train_iter.batch(1, 0).token_ids)
-    path.write_text(
-        path.read_text().replace("dog", "cow")
-    )  # a changed text is not mistaken for the cached one
+    # A changed text is not mistaken for the cached one.
+    path.write_text(path.read_text().replace("dog", "cow"))
     assert "cow" in load_data_wiki(8, 32, corpus=path)[1]
 
 
@@ -36,8 +35,7 @@ def test_wikitext2_has_d2ls_vocabulary(tmp_path, monkeypatch, wikitext2_server):
     monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
     train_iter, vocab = load_data_wiki(512, 64, corpus="wikitext-2")
     assert len(vocab) == 20256  # as d2l's
-    assert (
-        train_iter.num_pairs == 59135
-    )  # d2l keeps 44,225 of them, those that fit 64 positions
+    # D2l keeps 44,225 of them, those that fit 64 positions.
+    assert train_iter.num_pairs == 59135
     assert tuple(train_iter.batch(0, 0).token_ids.shape) == (512, 64)
     assert load_data_wiki(512, 64, corpus="wikitext-2")[1].itos == vocab.itos

@@ -56,7 +56,8 @@ def test_the_learning_rate_by_hand():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("num_steps", 0), ("num_steps", 2.5), ("num_steps", "50"), ("learning_rate", 0), ("learning_rate", 1.0),
+        ("num_steps", 0), ("num_steps", 2.5), ("num_steps", "50"),
+        ("learning_rate", 0), ("learning_rate", 1.0),
         ("learning_rate", float("nan")), ("warmup", -0.1), ("warmup", 1.1), ("precision", "fp16"),
     ],
 )  # fmt: skip
@@ -71,9 +72,8 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype
     examples = some_examples(num_paragraphs=300, batch_size=2 * 256 + 44)
     batch = examples.batch(0, 0)
     slots = [part.mlm_weights.sum().item() for part in batch.split(256)]
-    assert (
-        len(slots) == 3 and len(set(slots)) == 3
-    )  # so a mean over parts is not the mean over slots
+    # So a mean over parts is not the mean over slots.
+    assert len(slots) == 3 and len(set(slots)) == 3
     whole, parts = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
     wanted = pretraining_losses(whole, batch, dtype)
     sum(wanted).backward()
@@ -167,12 +167,10 @@ def test_another_seed_gives_other_dropout():
 
 
 def test_every_step_has_other_dropout():
-    examples = some_examples(
-        num_paragraphs=8, batch_size=100, fixed=True
-    )  # every batch is the same
-    recipe = Recipe(
-        num_steps=4, learning_rate=1e-30, word_frequencies=False
-    )  # and so is the network
+    # Every batch is the same.
+    examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
+    # And so is the network.
+    recipe = Recipe(num_steps=4, learning_rate=1e-30, word_frequencies=False)
     found = losses(train_steps(small_net(examples), examples, recipe))
     assert len(found[:, 0].unique()) == 4
     found = losses(train_steps(small_net(examples, dropout=0.0), examples, recipe))

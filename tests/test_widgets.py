@@ -1,4 +1,6 @@
-"""The widgets, without a browser: what they compute, what they say to wrong input, and that they escape what is typed."""
+"""The widgets, without a browser: what they compute, what they say to wrong input, and that they
+escape what is typed.
+"""
 
 import time
 

@@ -29,7 +29,9 @@ CACHE = "BERT_TUTORIAL_CACHE"
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
-    """A cache of its own for each test, and no mirror to ask but the ones that the test starts itself."""
+    """A cache of its own for each test, and no mirror to ask but the ones that the test starts
+    itself.
+    """
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -143,7 +145,8 @@ def test_two_processes_at_once_download_once(monkeypatch, serve, wikitext2_zip, 
     server = serve(slowly)
     monkeypatch.setenv(URL, server.url)
     code = (
-        "from bert_tutorial.text import wikitext2; wikitext2.WIKITEXT2_SOURCES = (); print('ready', flush=True); input(); "
+        "from bert_tutorial.text import wikitext2; wikitext2.WIKITEXT2_SOURCES = (); "
+        "print('ready', flush=True); input(); "
         "print(len(wikitext2.read_wikitext2().train))"
     )
     pipes = {
@@ -362,12 +365,13 @@ def test_disk_full_when_the_files_are_moved(monkeypatch, wikitext2_server, folde
     assert files_in(folder) == set()
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # pooch leaves its connection open
+# Pooch leaves its connection open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("limit", [1_000_000, 8_000_000])
 def test_disk_full_in_the_middle_of_a_write(monkeypatch, wikitext2_server, folder, limit):
-    """A real failed write: the system lets no file grow beyond `limit`, first the zip (4 MB), then the text (11 MB)."""
+    """A real failed write: the system lets no file grow beyond `limit`, first the zip (4 MB), then
+    the text (11 MB).
+    """
     resource = pytest.importorskip("resource", reason="limits on file sizes are a Unix matter")
     monkeypatch.setenv(URL, wikitext2_server.url)
     old = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -56,9 +56,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = config.num_heads
         self.query = nn.Linear(config.num_hiddens, config.num_hiddens)
-        self.key_value = nn.Linear(
-            config.num_hiddens, 2 * config.num_hiddens
-        )  # one product for two
+        # One product for two.
+        self.key_value = nn.Linear(config.num_hiddens, 2 * config.num_hiddens)
         self.output = nn.Linear(config.num_hiddens, config.num_hiddens)
         self.dropout = Dropout(config.dropout)
 

@@ -35,9 +35,8 @@ class Dropout(nn.Module):
         dropped = round(self.rate * 256)
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         drawn = numbers.view(torch.uint8)[: x.numel()].view(x.shape)
-        keep = torch.ge(
-            drawn, dropped, out=torch.empty_like(x)
-        )  # 0 or 1, and at once in x's format
+        # 0 or 1, and at once in x's format.
+        keep = torch.ge(drawn, dropped, out=torch.empty_like(x))
         return x * keep.mul_(256 / (256 - dropped))
 
 

@@ -35,9 +35,8 @@ def read_out(net: BERTModel, batch: Batch) -> ReadOut:
     """
     real = batch.mlm_weights.bool()
     positions = F.pad(batch.pred_positions, (1, 0), value=0)
-    encoded = net.encoder(
-        batch.token_ids, batch.segments, batch.valid_lens, positions
-    )  # (B, 1 + P, D)
+    # (B, 1 + P, D).
+    encoded = net.encoder(batch.token_ids, batch.segments, batch.valid_lens, positions)
     features = net.mlm.features(encoded[:, 1:][real])
     return ReadOut(features, net.nsp(encoded[:, 0]), batch.mlm_labels[real])
 

@@ -66,9 +66,8 @@ class Muon(torch.optim.Optimizer):
         """Change every matrix that has a gradient."""
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
-            alike = defaultdict(
-                list
-            )  # of one shape: a few large products are faster than many small ones
+            # Of one shape: a few large products are faster than many small ones.
+            alike = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     alike[p.shape].append(p)

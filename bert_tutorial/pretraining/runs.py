@@ -23,10 +23,11 @@ class TrainingRun:
         recipe: How to train.
         num_evaluations: How often to look at the held-out text before the end.
 
-    Attributes: history: A `Step` for every step done. baselines: What predictors without context
-        reach on the held-out text. held_out: `(step, Evaluation)` on the held-out text, before the
-        first step, on the way, and after
-            the last.
+    Attributes:
+        history: A `Step` for every step done.
+        baselines: What predictors without context reach on the held-out text.
+        held_out: `(step, Evaluation)` on the held-out text, before the first step, on the way, and
+            after the last.
         error: The exception that ended the run, or None.
     """
 

@@ -33,9 +33,7 @@ class Recipe:
 
     num_steps: int = 50
     learning_rate: float = 5e-3  # at its highest, after the warm-up
-    # Part of the steps in which the learning rate rises; afterwards it falls in a straight line to
-    # 0.
-    warmup: float = 0.1
+    warmup: float = 0.1  # part of the steps in which the learning rate rises; then it falls to 0
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0  # longer gradients are shortened to this length
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
@@ -62,7 +60,12 @@ class Recipe:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must {wanted}")
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0: up in a straight line, then down in one."""
+        """Learning rate of a step, counted from 0: up in a straight line, then down in one.
+
+        >>> recipe = Recipe(num_steps=5, learning_rate=0.4, warmup=0.4)
+        >>> [round(recipe.learning_rate_at(step), 2) for step in range(5)]
+        [0.2, 0.4, 0.4, 0.27, 0.13]
+        """
         rising = (step + 1) / max(1.0, self.warmup * self.num_steps)
         falling = (self.num_steps - step) / max(1.0, (1 - self.warmup) * self.num_steps)
         return self.learning_rate * min(1.0, rising, falling)
@@ -101,11 +104,12 @@ def accumulate_gradients(
     The sum is that of the whole batch; only one part's activations are stored at a time. That takes
     less memory, and on a CPU most of it stays in the cache.
 
-    Args: net, batch, dtype: As in `pretraining_losses`. with_nsp: Whether the next-sentence loss
-        counts. processes: Of several with the same batch, each takes some rows; afterwards all hold
-        the gradients
-            of the whole batch. Without dropout these are the gradients of a single process; with
-            it, other values are dropped.
+    Args:
+        net, batch, dtype: As in `pretraining_losses`.
+        with_nsp: Whether the next-sentence loss counts.
+        processes: Of several with the same batch, each takes some rows; afterwards all hold the
+            gradients of the whole batch. Without dropout these are the gradients of a single
+            process; with it, other values are dropped.
 
     Returns:
         MLM loss and NSP loss of the batch.
@@ -133,11 +137,13 @@ def train_steps(
 ) -> Iterator[Step]:
     """Train, yielding what each step gave. Stop asking, and training stops.
 
-    Args: net: The network, on its device; changed in place, and usable at every yield. train_iter:
-        Training examples. Step s takes `train_iter.batch_at(s)`. recipe: How to train, and for how
-        many steps. optimizers: From `make_optimizers`; new ones if None. first_step: Steps already
-        done. With the network's and the optimizers' state of that moment, this
-            resumes a run exactly.
+    Args:
+        net: The network, on its device; changed in place, and usable at every yield.
+        train_iter: Training examples. Step s takes `train_iter.batch_at(s)`.
+        recipe: How to train, and for how many steps.
+        optimizers: From `make_optimizers`; new ones if None.
+        first_step: Steps already done. With the network's and the optimizers' state of that moment,
+            this resumes a run exactly.
         processes: Which of how many processes of one run this is.
 
     Raises:

@@ -73,8 +73,10 @@ def get_bert_encoding(
     Returns:
         (1, L, D), where L counts `<cls>` and each `<sep>`.
 
-    Raises: TypeError: A string where a list of tokens belongs; or d2l's arguments, with the line to
-        write. ValueError: More tokens than the network has positions.
+    Raises:
+        TypeError: A string where a list of tokens belongs; or d2l's arguments, with the line to
+            write.
+        ValueError: More tokens than the network has positions.
     """
     _, token_ids, segments = network_input(net, vocab, tokens_a, tokens_b)
     with dropout_off(net):
@@ -113,7 +115,11 @@ def get_layers(
 
 
 def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
-    """Cosine of the angle between every row of (n, D) and of (m, D): (n, m), from -1 to 1."""
+    """Cosine of the angle between every row of (n, D) and of (m, D): (n, m), from -1 to 1.
+
+    >>> cosine_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    tensor([[1., 0.]])
+    """
     return F.normalize(rows, dim=-1) @ F.normalize(columns, dim=-1).T
 
 

@@ -27,8 +27,9 @@ def fill_mask(
         sentence: For example `a <mask> driver came`.
         num_guesses: How many words for each place.
 
-    Returns: A list for every `<mask>`, in order, the likeliest guess first; special tokens are
-        never guessed.
+    Returns:
+        A list for every `<mask>`, in order, the likeliest guess first; special tokens are never
+        guessed.
 
     Raises:
         ValueError: There is no `<mask>`, or the sentence is too long.

@@ -37,13 +37,17 @@ Labels = Callable[[str], dict[str, list[Occurrence]]]  # text -> occurrences of 
 
 
 def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
-    """All occurrences of the words that headings name, with their senses.
+    r"""All occurrences of the words that headings name, with their senses.
+
+    >>> labelled_occurrences(" = Crane ( bird ) = \n\n A crane dances . \n")
+    {'crane': [Occurrence(paragraph=0, sentence=0, position=1, sense='bird')]}
 
     Args:
         text: A text in WikiText's format, such as `read_text("bundled").train`.
 
-    Returns: For each word (lower case, in alphabetical order) its occurrences in the order of the
-        text; no word for a text whose headings name no senses.
+    Returns:
+        For each word (lower case, in alphabetical order) its occurrences in the order of the text;
+        no word for a text whose headings name no senses.
     """
     found: dict[str, list[Occurrence]] = {}
     word = sense = None
@@ -64,6 +68,9 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
 
 def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int, int]:
     """The whole sentences around one of a paragraph that have at most `budget` tokens together.
+
+    >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
+    (0, 3)
 
     Args:
         paragraph: Its sentences.
@@ -94,11 +101,13 @@ def occurrence_vectors(
 ) -> Tensor:
     """The vector of a word at each of its occurrences, read with the sentences around it.
 
-    Args: net, vocab: Network and vocabulary. text: The text that the occurrences are of.
-        occurrences: Where the word stands. layer: 0 for the embeddings, 1 for the first layer, ...,
-        -1 for the last. max_len: Positions that a row may have, as in pretraining. As many whole
-        sentences of the paragraph
-            are read as fit. A longer sentence is cut, but never before the word.
+    Args:
+        net, vocab: Network and vocabulary.
+        text: The text that the occurrences are of.
+        occurrences: Where the word stands.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+        max_len: Positions that a row may have, as in pretraining. As many whole sentences of the
+            paragraph are read as fit. A longer sentence is cut, but never before the word.
 
     Returns:
         (number of occurrences, D), on the CPU.
@@ -168,9 +177,12 @@ def sense_scores(
     The means are taken over the training text, the occurrences are those of the validation text: no
     occurrence is judged by a mean that it is part of.
 
-    Args: net, vocab: Network and vocabulary. corpus: Headings that name senses, from `read_text`.
-        layer: As in `occurrence_vectors`. labels: What gives the labelled occurrences of a text;
-        `Pseudowords.labels` for merged words.
+    Args:
+        net, vocab: Network and vocabulary.
+        corpus: Headings that name senses, from `read_text`.
+        layer: As in `occurrence_vectors`.
+        labels: What gives the labelled occurrences of a text; `Pseudowords.labels` for merged
+            words.
 
     Returns:
         A score for each word with at least two senses in the training text, in alphabetical order.

@@ -91,9 +91,9 @@ def find_corpus(corpus: str | Path | Corpus) -> CorpusEntry:
 def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
     """Read a text, split into training and validation.
 
-    Args: corpus: "bundled"; "wikitext-2", which is downloaded the first time; the path of a UTF-8
-        text file
-            of yours; or a `Corpus`, which is given back as it is.
+    Args:
+        corpus: "bundled"; "wikitext-2", which is downloaded the first time; the path of a UTF-8
+            text file of yours; or a `Corpus`, which is given back as it is.
 
     Returns:
         The text in WikiText's format.

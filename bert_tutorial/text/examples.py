@@ -68,9 +68,13 @@ class PretrainingExamples:
     Iterating gives one epoch of batches; iterating again gives the next. `batch_at(step)` gives the
     batch of any training step.
 
-    Args: vocab: The vocabulary. text: The text as token ids. batch_size: B. A text with fewer pairs
-        gives one smaller batch an epoch; otherwise all are full. max_len: L, at least 5. mask_rate:
-        Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
+    Args:
+        vocab: The vocabulary.
+        text: The text as token ids.
+        batch_size: B. A text with fewer pairs gives one smaller batch an epoch; otherwise all are
+            full.
+        max_len: L, at least 5.
+        mask_rate: Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
             `max_len * mask_rate`.
         sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits.
         next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
@@ -153,12 +157,10 @@ class PretrainingExamples:
         epoch = 0 if self.fixed else epoch
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
         first, second, is_next = (column[place] for column in self.pairs(epoch))
-        rows = assemble(
-            self.vocab, self.text, first, second, self.max_len, self.sentences_per_segment
-        )
-        masked = mask_tokens(
-            self.vocab, rows.token_ids, self.generator(epoch, index), self.mask_rate, self.num_slots
-        )
+        vocab, count = self.vocab, self.sentences_per_segment
+        rows = assemble(vocab, self.text, first, second, self.max_len, count)
+        generator = self.generator(epoch, index)
+        masked = mask_tokens(vocab, rows.token_ids, generator, self.mask_rate, self.num_slots)
         return Batch(masked.token_ids, rows.segments, rows.valid_lens, *masked[1:], is_next)
 
     def batch_at(self, step: int) -> Batch:
@@ -231,9 +233,8 @@ def load_data_wiki(
         ConnectionError: WikiText-2 is neither in the cache nor to be had.
     """
     train, valid, vocab = tokenize_corpus(corpus, min_freq)
-    held_out = PretrainingExamples(
-        vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True
-    )
+    settings = dict(seed=seed, fixed=True)
+    held_out = PretrainingExamples(vocab, valid, HELD_OUT_BATCH_SIZE, max_len, **settings)
     train_iter = PretrainingExamples(
         vocab,
         train,

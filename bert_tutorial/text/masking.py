@@ -31,10 +31,13 @@ def mask_tokens(
 ) -> MaskedRows:
     """Choose tokens to predict, and hide them.
 
-    Args: vocab: Knows the special ids. token_ids: (B, L), padded with `<pad>`; not changed.
-        generator: Source of randomness. mask_rate: Part of a row's real positions to predict,
-        rounded, at least one. num_slots: P, the most predictions a row can hold; None for the
-        largest number that the rate gives.
+    Args:
+        vocab: Knows the special ids.
+        token_ids: (B, L), padded with `<pad>`; not changed.
+        generator: Source of randomness.
+        mask_rate: Part of a row's real positions to predict, rounded, at least one.
+        num_slots: P, the most predictions a row can hold; None for the largest number that the rate
+            gives.
 
     Returns:
         The rows with the chosen tokens hidden, and the answers.
@@ -65,9 +68,8 @@ def choose_positions(
     score = torch.rand(token_ids.shape, generator=generator).masked_fill(~can_be_chosen, -1.0)
     positions = score.topk(num_slots, dim=1).indices
     used = torch.arange(num_slots) < wanted  # (B, P)
-    positions = (
-        positions.masked_fill(~used, token_ids.shape[1]).sort(1).values
-    )  # unused slots go last
+    # Unused slots go last.
+    positions = positions.masked_fill(~used, token_ids.shape[1]).sort(1).values
     return positions.masked_fill(~used, 0), used
 
 

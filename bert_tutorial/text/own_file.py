@@ -53,9 +53,8 @@ def read_own_text(path: Path) -> Corpus:
 
 def _split_sentences(block: str) -> list[str]:
     """Sentences of one paragraph, as tokens joined by spaces; none without a sentence end."""
-    ends_marked = _SENTENCE_END.sub(
-        r"\1\n", block.replace("\n", " ")
-    )  # \1: the closing quotation mark
+    # \1: the closing quotation mark.
+    ends_marked = _SENTENCE_END.sub(r"\1\n", block.replace("\n", " "))
     if "\n" not in ends_marked:
         return []
     # A full stop inside a word ("example.com") is left out too: in WikiText's format it ends a

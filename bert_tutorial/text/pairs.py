@@ -47,6 +47,9 @@ def get_tokens_and_segments(
 def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor, Tensor]:
     """Take tokens from the longer of two sentences until both fit the budget together.
 
+    >>> truncated_lengths(torch.tensor([50, 10]), torch.tensor([30, 80]), budget=61)
+    (tensor([31, 10]), tensor([30, 51]))
+
     d2l drops every pair that is too long, a quarter of WikiText-2; Devlin et al. shorten it, as
     here.
 
@@ -54,8 +57,9 @@ def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor
         len_a, len_b: (B,), lengths before.
         budget: How many tokens both may have together.
 
-    Returns: Both lengths after, (B,) each; pairs that fit are unchanged. Of two equally long ones
-        the second is cut first.
+    Returns:
+        Both lengths after, (B,) each; pairs that fit are unchanged. Of two equally long ones the
+        second is cut first.
     """
     keep_a = torch.maximum(budget - len_b, torch.tensor((budget + 1) // 2))
     keep_b = torch.maximum(budget - len_a, torch.tensor(budget // 2))
@@ -78,9 +82,12 @@ def draw_pairs(
 ) -> Pairs:
     """A second sentence for every first one: the next one, or one from elsewhere.
 
-    Args: text: At least two paragraphs. generator: Source of randomness. sentences_per_segment: How
-        many sentences stand in for one. The next one begins so much further. next_sentence_rate:
-        How often the second is the next one.
+    Args:
+        text: At least two paragraphs.
+        generator: Source of randomness.
+        sentences_per_segment: How many sentences stand in for one. The next one begins so much
+            further.
+        next_sentence_rate: How often the second is the next one.
 
     Returns:
         A pair for every sentence that has a next one.

@@ -31,9 +31,9 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The crane's 3.5-metre wings")
     ['the', 'crane', "'s", '3', '@.@', '5', '@-@', 'metre', 'wings']
 
-    Args: text: Any string. `<unk>` and `<mask>` are kept whole; every other bracketed word is cut
-        like
-            ordinary text.
+    Args:
+        text: Any string. `<unk>` and `<mask>` are kept whole; every other bracketed word is cut
+            like ordinary text.
 
     Returns:
         The tokens, in order; an empty list for a text without any.
@@ -60,9 +60,10 @@ class Vocab:
         tokens: The training text, token by token.
         min_freq: Rarer tokens have no entry of their own; they are read as `<unk>`.
 
-    Attributes: itos: Token of each id, `itos[0] == "<unk>"`. counts: How often each entry occurs in
-        the training text, in the order of `itos`; `<unk>` counts
-            the rare words too.
+    Attributes:
+        itos: Token of each id, `itos[0] == "<unk>"`.
+        counts: How often each entry occurs in the training text, in the order of `itos`; `<unk>`
+            counts the rare words too.
         unk_id, pad_id, mask_id, cls_id, sep_id: Ids of the special tokens.
         special_ids: All five.
         word_ids: Tensor of the ids that are left: what may be drawn as a random word, or guessed.

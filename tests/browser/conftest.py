@@ -1,4 +1,6 @@
-"""A real JupyterLab in a real browser: the fixture `lab` opens notebooks, runs them, and looks at what came of it."""
+"""A real JupyterLab in a real browser: the fixture `lab` opens notebooks, runs them, and looks at
+what came of it.
+"""
 
 import json
 import os
@@ -53,7 +55,10 @@ cell.outputs.toJSON().some(output => output.output_type === "error")
 def browser_type_launch_args(browser_type_launch_args):
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        reason = "there is no Chromium here; install it, or name a browser of its kind in the environment variable CHROMIUM"
+        reason = (
+            "there is no Chromium here; install it, or name a browser of its kind in the "
+            "environment variable CHROMIUM"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -61,7 +66,8 @@ def browser_type_launch_args(browser_type_launch_args):
 
 
 class Server:
-    """A JupyterLab on this machine only, whose settings, kernels and notebooks stand in a folder of its own.
+    """A JupyterLab on this machine only, whose settings, kernels and notebooks stand in a folder
+    of its own.
 
     Attributes:
         root: Folder of the notebooks: a copy, which tests may change, add to and spoil.
@@ -164,7 +170,8 @@ class Lab:
 
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, and wait until its kernel is ready."""
-        name = f"{Path(notebook).stem}-{secrets.token_hex(4)}"  # a window arrangement of its own, with nothing else open
+        # A window arrangement of its own, with nothing else open.
+        name = f"{Path(notebook).stem}-{secrets.token_hex(4)}"
         self.page.goto(
             f"{self.server.url}lab/workspaces/{name}/tree/{notebook}?token={self.server.token}"
         )
@@ -185,24 +192,30 @@ class Lab:
         )
 
     def wait_idle(self, seconds: float = NOTEBOOK_PATIENCE) -> None:
-        """Wait until all code cells have been run, or one has failed, and the kernel has nothing to do."""
+        """Wait until all code cells have been run, or one has failed, and the kernel has nothing to
+        do.
+        """
         self.page.wait_for_function(
             f"""() => {{
                 {NOTEBOOK_JS}
-                const done = cells.every(cell => cell.executionCount !== null && cell.executionState !== "running");
+                const done = cells.every(
+                    cell => cell.executionCount !== null && cell.executionState !== "running");
                 return kernel?.status === "idle" && (done || cells.some(failed));
             }}""",
             timeout=seconds * 1000,
         )
 
     def errors(self) -> list[str]:
-        """What went wrong so far: cells that failed, widgets that did not appear, errors in the page's console."""
+        """What went wrong so far: cells that failed, widgets that did not appear, errors in the
+        page's console.
+        """
         cells = self.page.evaluate(
             f"""() => {{
                 {NOTEBOOK_JS}
                 return cells.filter(failed).flatMap(cell => cell.outputs.toJSON()
                     .filter(output => output.output_type === "error")
-                    .map(output => `${{output.ename}}: ${{output.evalue}} in the cell "${{cell.sharedModel.source}}"`));
+                    .map(output => `${{output.ename}}: ${{output.evalue}} in the cell `
+                        + `"${{cell.sharedModel.source}}"`));
             }}"""
         )
         widgets = (
@@ -255,7 +268,9 @@ class Lab:
     def close(self) -> None:
         """Shut the kernel down, so that kernels do not add up over the tests."""
         self.page.evaluate(
-            "async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }",
+            """async () => {
+                await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown();
+            }"""
         )
 
     def _report(self, text: str) -> None:
@@ -279,7 +294,9 @@ def lab(page, lab_server):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
-    """Folder for pictures: the one that BERT_TUTORIAL_SCREENSHOTS names, or one that nobody will miss."""
+    """Folder for pictures: the one that BERT_TUTORIAL_SCREENSHOTS names, or one that nobody will
+    miss.
+    """
     folder = Path(
         os.environ.get("BERT_TUTORIAL_SCREENSHOTS") or tmp_path_factory.mktemp("pictures")
     )

@@ -64,7 +64,8 @@ slider = ipywidgets.IntSlider(3, description="Heads")
 answer = ipywidgets.Label("untouched")
 slider.observe(lambda change: setattr(answer, "value", f"{change.new} heads"), names="value")
 ipywidgets.VBox([slider, answer])"""
-    long = "from IPython.display import HTML\nHTML('<div style=\"height: 15000px; background: teal\"></div>')"
+    long = """from IPython.display import HTML
+HTML('<div style="height: 15000px; background: teal"></div>')"""
     lab.open(write_notebook(lab.server.root, "slider.ipynb", code, long))
     lab.run_all()
     lab.wait_idle()
