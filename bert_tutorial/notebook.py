@@ -2,7 +2,6 @@
 
 import base64
 import inspect
-import os
 import platform
 import textwrap
 from importlib import metadata
@@ -31,9 +30,7 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
     """Say what this notebook will use, and refuse a corpus that does not exist.
 
     Args:
-        corpus: "bundled", "wikitext-2" or the path of a text file. The environment variable
-            BERT_TUTORIAL_CORPUS, if set, wins, so that a whole notebook can be run on another text
-            without editing it.
+        corpus: "bundled", "wikitext-2" or the path of a text file.
 
     Returns:
         The corpus to use.
@@ -41,17 +38,31 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
     Raises:
         FileNotFoundError, IsADirectoryError: See `find_corpus`.
     """
-    corpus = os.environ.get("BERT_TUTORIAL_CORPUS") or corpus
     find_corpus(corpus)
     device = try_all_gpus()[0]
     precision = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
-    print(f"corpus: {corpus} (change it: setup('wikitext-2'), or setup('the/path/of/your.txt'))")
-    print(
-        f"device: {device.type}, {torch.get_num_threads()} threads, matrix products in {precision}"
-    )
+    print(f"corpus: {corpus} (another: change the cell above)")
+    print(f"device: {device.type}, {torch.get_num_threads()} threads, products in {precision}")
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
     print(f"versions: bert_tutorial {metadata.version('bert_tutorial')}, {versions}")
     return corpus
+
+
+def check(claim: str, holds: bool, required: bool = True) -> None:
+    """Print whether a claim holds.
+
+    Args:
+        claim: A sentence or a part of one.
+        holds: Whether it is true of the numbers above.
+        required: True where the text relies on it; then a claim that does not hold stops the
+            notebook. On another corpus, or after fewer steps, it may well not hold.
+
+    Raises:
+        AssertionError: It is required and does not hold.
+    """
+    print(f"{claim}: {'yes' if holds else 'no'}")
+    if required and not holds:
+        raise AssertionError(f"the text relies on this, but it does not hold: {claim}")
 
 
 def show_source(*objects: Any) -> "Markdown":

@@ -5,23 +5,16 @@ import ast
 import pytest
 
 from bert_tutorial.network.encoder import EncoderBlock, SelfAttention
-from bert_tutorial.notebook import setup, show_source
+from bert_tutorial.notebook import check, setup, show_source
 
 
-@pytest.fixture(autouse=True)
-def no_other_corpus(monkeypatch):
-    monkeypatch.delenv("BERT_TUTORIAL_CORPUS", raising=False)
-
-
-def test_the_first_cell_says_what_will_be_used(tmp_path, monkeypatch, capsys):
+def test_the_first_cell_says_what_will_be_used(tmp_path, capsys):
     own = tmp_path / "own.txt"
     own.write_text("not read here")
     for corpus in ("bundled", "wikitext-2", str(own)):  # nothing is downloaded for it
         assert setup(corpus) == corpus
         said = capsys.readouterr().out
         assert f"corpus: {corpus} " in said and "device: " in said and "PyTorch" in said
-    monkeypatch.setenv("BERT_TUTORIAL_CORPUS", str(own))
-    assert setup("bundled") == str(own)
 
 
 @pytest.mark.parametrize("wrong", ["wikitext-3", "Bundled", "no/such/file.txt", ""])
@@ -46,3 +39,11 @@ def test_shown_methods_stand_at_the_left_margin():
     assert shown.startswith("```python\ndef forward(self, queries") and shown.endswith("\n```")
     tree = ast.parse(shown.removeprefix("```python\n").removesuffix("\n```"))
     assert [node.name for node in tree.body] == ["forward", "EncoderBlock"]
+
+
+def test_a_claim_is_told_and_where_it_is_required_it_must_hold(capsys):
+    check("one is less than two", 1 < 2)
+    check("two is less than one", 2 < 1, required=False)
+    assert capsys.readouterr().out == "one is less than two: yes\ntwo is less than one: no\n"
+    with pytest.raises(AssertionError, match="does not hold: two is less than one"):
+        check("two is less than one", 2 < 1)

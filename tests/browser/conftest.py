@@ -186,8 +186,8 @@ class Lab:
         self.page.evaluate(
             """async () => {
                 await window.jupyterapp.commands.execute("notebook:clear-all-cell-outputs");
-                window.jupyterapp.commands.execute("notebook:run-all-cells").catch(() => {});  //
-                errors() will tell
+                // errors() will tell what fails.
+                window.jupyterapp.commands.execute("notebook:run-all-cells").catch(() => {});
             }"""
         )
 
@@ -294,9 +294,7 @@ def lab(page, lab_server):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
-    """Folder for pictures: the one that BERT_TUTORIAL_SCREENSHOTS names, or one that nobody will
-    miss.
-    """
+    """Folder for pictures: that named by BERT_TUTORIAL_SCREENSHOTS, or one nobody will miss."""
     folder = Path(
         os.environ.get("BERT_TUTORIAL_SCREENSHOTS") or tmp_path_factory.mktemp("pictures")
     )
