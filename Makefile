@@ -42,6 +42,8 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@rm -f $@ && touch .venv/.unfinished
 	@echo 'Installing the packages named in pyproject.toml; the first time this takes minutes (PyTorch is large)'
+	@[ "$$(uname)" != Linux ] || command -v nvidia-smi >/dev/null || [ -n "$$PIP_EXTRA_INDEX_URL" ] || \
+		echo 'There is no NVIDIA GPU here: the README says how to take the small PyTorch for processors only.'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
 		--constraint constraints.txt --editable '.[lab,test]'
@@ -71,8 +73,7 @@ unit: $(READY) ## tests of the package and the project, doctests included
 
 notebooks: $(READY) ## run every notebook and compare its outputs with the stored ones
 	@rm -rf .jupyter/cache
-	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg \
-		notebooks $(ARGS)
+	$(PYTEST) --nbval notebooks $(ARGS)
 
 browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
 	$(PYTEST) tests/browser $(ARGS)

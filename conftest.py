@@ -6,6 +6,9 @@ It stands here because pytest sees tests/conftest.py only from tests/.
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent
 
 
 def pytest_configure(config):
@@ -17,6 +20,8 @@ def pytest_configure(config):
     )
     if config.own_cache:
         os.environ["BERT_TUTORIAL_CACHE"] = config.own_cache
+    # Here and not in pyproject.toml, so that it is found from every folder.
+    config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
 
 
 def pytest_unconfigure(config):

@@ -1,7 +1,7 @@
 """The registry of corpora, and the choice among them."""
 
 import pytest
-from messages import assert_one_sentence
+from one_sentence import assert_one_sentence
 
 from bert_tutorial.text import corpora
 from bert_tutorial.text.corpora import read_text

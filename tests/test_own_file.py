@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from messages import assert_one_sentence
+from one_sentence import assert_one_sentence
 
 from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.own_file import read_own_text

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from messages import assert_one_sentence
+from one_sentence import assert_one_sentence
 
 from bert_tutorial.text import wikitext2
 from bert_tutorial.text.corpora import read_text

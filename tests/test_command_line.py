@@ -1,0 +1,87 @@
+"""What people type in a shell: pytest with nbval, python -m bert_tutorial, the built package."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bert_tutorial import __main__ as command
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def pytest_in(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_pytest_with_nbval_collects_every_notebook_and_without_it_none():
+    with_nbval = pytest_in(ROOT, "--nbval", "--collect-only", "-q")
+    without = pytest_in(ROOT, "--collect-only", "-q")
+    for path in NOTEBOOKS:
+        cell = f"\nnotebooks/{path.name}::Cell 0\n"
+        assert cell in with_nbval and cell not in without
+    assert "tests/test_vocabulary.py::" in with_nbval and "tests/test_vocabulary.py::" in without
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"),
+    [(ROOT, "notebooks/01_data_loading.ipynb"), (ROOT / "notebooks", NOTEBOOKS[0].name)],
+)
+def test_a_notebook_passes_from_whatever_folder_it_is_named(folder, path):
+    assert " passed" in pytest_in(folder, "--nbval", "-q", path)
+
+
+def test_the_notebooks_are_copied_and_what_is_there_stays(tmp_path):
+    copied = command.copy_notebooks(tmp_path / "here")
+    assert [path.name for path in copied] == [path.name for path in NOTEBOOKS]
+    assert copied[0].read_bytes() == NOTEBOOKS[0].read_bytes()
+    copied[0].write_text("mine")
+    command.copy_notebooks(tmp_path / "here")
+    assert copied[0].read_text() == "mine"
+
+
+def test_a_package_without_notebooks_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(command, "INSTALLED", tmp_path)
+    with pytest.raises(FileNotFoundError, match="install the package again"):
+        command.copy_notebooks(tmp_path / "here")
+
+
+def test_what_is_built_is_complete(tmp_path):
+    build = (
+        "import sys; folder = sys.argv[1]; from setuptools import build_meta as build; "
+        "build.build_wheel(folder); build.build_sdist(folder)"
+    )
+    copy = tmp_path / "project"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True)
+    if listed.returncode:
+        pytest.skip("this is not a git checkout, so there is no list of tracked files")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=copy, check=True, capture_output=True
+    )
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    names = zipfile.ZipFile(wheel).namelist()
+    for path in NOTEBOOKS:
+        assert any(name.endswith(f"share/bert_tutorial/notebooks/{path.name}") for name in names)
+    for part in ("py.typed", "data/corpus/train.tokens", "data/checkpoints/bundled.safetensors"):
+        assert f"bert_tutorial/{part}" in names
+    with tarfile.open(sdist) as archive:
+        packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    for part in (
+        "Makefile",
+        "constraints.txt",
+        "tests/golden.json",
+        "notebooks/01_data_loading.ipynb",
+    ):
+        assert part in packed
