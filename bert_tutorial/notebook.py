@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .devices import pick_dtype, try_all_gpus
-from .text.corpora import find_corpus
+from .text.corpora import CORPORA, find_corpus
+from .text.own_file import describe_own_text
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -37,11 +38,14 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
 
     Raises:
         FileNotFoundError, IsADirectoryError: See `find_corpus`.
+        ValueError: A text file that is empty or not UTF-8.
     """
     find_corpus(corpus)
     device = try_all_gpus()[0]
     precision = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
     print(f"corpus: {corpus} (another: change the cell above)")
+    if corpus not in CORPORA:
+        print(describe_own_text(Path(corpus).expanduser()))
     print(f"device: {device.type}, {torch.get_num_threads()} threads, products in {precision}")
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
     print(f"versions: bert_tutorial {metadata.version('bert_tutorial')}, {versions}")

@@ -108,6 +108,28 @@ class LossPlot:
         return to_png(self.figure)
 
 
+def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title: str = "") -> bytes:
+    """Lines over the same few places, each with a style and a mark of its own.
+
+    Args:
+        series: Heights by place for each line: `{"network": {"1": 0.7, "all": 0.9}, "bag": ...}`.
+        xlabel, ylabel: What place and height mean.
+        title: What the figure shows.
+
+    Returns:
+        A PNG.
+    """
+    figure = new_figure(7, 3.2)
+    axes = figure.subplots()
+    styles = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREY, ":", "^"))
+    for (name, values), (colour, line, mark) in zip(series.items(), styles, strict=False):
+        places = list(values)
+        axes.plot(places, list(values.values()), line, marker=mark, color=colour, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return to_png(figure)
+
+
 def heatmap(
     values: ArrayLike,
     row_labels: Sequence[str],
@@ -158,41 +180,36 @@ def bars(
     ylabel: str,
     title: str = "",
     baseline: float | None = None,
+    intervals: dict[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """Bars side by side.
 
     Args:
-        groups: Heights by label for each group: `{"untrained": {"crane": 0.5}, "trained": {"crane":
-            0.9}}`.
+        groups: Heights by label for each group: `{"untrained": {"a": 0.5}, "trained": {"a": 0.9}}`.
         ylabel: What the height means.
         title: What the figure shows.
         baseline: Where to draw a dashed line, if anywhere.
+        intervals: For each label from where to where the first group's height could as well be.
 
     Returns:
         A PNG.
     """
-    figure = new_figure(
-        min(11.0, max(5.0, 0.28 * len(next(iter(groups.values()))) * len(groups) + 2)), 3.2
-    )
+    labels = list(next(iter(groups.values())))
+    figure = new_figure(min(11.0, max(5.0, 0.28 * len(labels) * len(groups) + 2)), 3.2)
     axes = figure.subplots()
     width = 0.8 / len(groups)
     styles = ((BLUE, ""), (ORANGE, "//"), (GREY, ".."))
     for i, (name, values) in enumerate(groups.items()):
         colour, hatch = styles[i % len(styles)]
         x = np.arange(len(values)) + (i - (len(groups) - 1) / 2) * width
-        axes.bar(
-            x,
-            list(values.values()),
-            width,
-            label=name,
-            color=colour,
-            hatch=hatch,
-            edgecolor="white",
-        )
-    labels = list(next(iter(groups.values())))
-    axes.set_xticks(
-        range(len(labels)), labels, rotation=90 if len(labels) > 8 else 0, parse_math=False
-    )
+        heights = list(values.values())
+        axes.bar(x, heights, width, label=name, color=colour, hatch=hatch, edgecolor="white")
+        if intervals and i == 0:
+            ends = np.array([intervals[label] for label in labels]).T
+            reach = np.abs(ends - np.array(heights))
+            axes.errorbar(x, heights, yerr=reach, fmt="none", ecolor="black", elinewidth=0.8)
+    rotation = 90 if len(labels) > 8 else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, parse_math=False)
     if baseline is not None:
         axes.axhline(baseline, color="black", linestyle="--", label=f"chance {baseline:.2f}")
     axes.margins(x=0.01)

@@ -2,13 +2,26 @@
 
 import pytest
 import torch
+from small import some_examples
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from bert_tutorial import (
+    Recipe,
+    TrainingRun,
+    compare_tokens,
+    evaluate,
+    fill_mask,
+    get_bert_encoding,
+    get_layers,
+    read_text,
+    train_steps,
+)
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.network.fast import Dropout
 from bert_tutorial.network.hub import from_transformers_names
 from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.senses import labelled_occurrences, occurrence_vectors
 
 V, L = 60, 12
 
@@ -201,3 +214,24 @@ def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
     assert torch.equal(torch.get_rng_state(), state)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_network_and_the_vocabulary_of_another_are_refused_everywhere():
+    examples = some_examples()
+    vocab, other = examples.vocab, BERTModel(len(examples.vocab) + 5, 16, 16, max_len=24)
+    corpus = read_text("bundled")
+    word, *_ = vocab.to_tokens([7, 8])
+    occurrence = labelled_occurrences(corpus.valid)["crane"][:1]
+    for use in (
+        lambda: evaluate(other, examples.valid),
+        lambda: next(train_steps(other, examples, Recipe(num_steps=1))),
+        lambda: TrainingRun(other, examples, Recipe(num_steps=1)),
+        lambda: get_bert_encoding(other, vocab, [word]),
+        lambda: get_layers(other, vocab, [word]),
+        lambda: fill_mask(other, vocab, f"{word} <mask>"),
+        lambda: compare_tokens(other, vocab, word, word),
+        lambda: occurrence_vectors(other, vocab, corpus.valid, occurrence),
+    ):
+        sizes = f"the network has {len(vocab) + 5} entries, but the vocabulary {len(vocab)}: "
+        with pytest.raises(ValueError, match=sizes):
+            use()

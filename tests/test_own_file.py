@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from one_sentence import assert_one_sentence
 
 from bert_tutorial.text.corpora import read_text
-from bert_tutorial.text.own_file import read_own_text
+from bert_tutorial.text.own_file import cut_paragraphs, describe_own_text, read_own_text
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 FOUR = "A dog ran. It barked.\nA cat sat. It slept.\nA cow ate. It stood.\nA hen sang. It flew.\n"
@@ -89,7 +89,6 @@ def test_an_empty_own_file_is_refused(tmp_path, content):
     ("content", "found"),
     [
         ("Only one sentence.", "0 of its 1"),
-        ("no sentence end at all", "0 of its 0"),
         ("One. Two. Three. Four.", "1 of its 1"),
         ("A b. C d.\nE f. G h.\nOne.\n", "2 of its 3"),
     ],
@@ -159,3 +158,69 @@ def test_any_own_text_is_clean_or_refused(pieces):
     assert_clean(text)
     assert sum(len(sentences) >= 2 for sentences in paragraphs(text.train)) >= 2
     assert all(len(sentences) >= 2 for sentences in paragraphs(text.valid)) and text.valid
+
+
+PARAGRAPHS = [["it began early", "then it grew"], ["it was big", "it stayed so"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Notes\n\nIt began early. Then it grew.\nIt was big. It stayed so.",
+        "It began early. Then it grew.\n\nIt was big. It stayed so.",
+        "History\n\nIt began early. Then it grew.\nIt was big. It stayed so.\n\nNature\n",
+        "History\nIt began early. Then it grew.\n\nSize\nIt was big. It stayed so.\n",
+        "It began early.\nThen it grew.\n\nIt was big.\nIt stayed so.\n",  # BERT's own format
+        "It began\nearly. Then it\ngrew.\n\nIt was big. It\nstayed\nso.\n",  # a page's width
+        "It began early. Then it grew.\nIt was big. It stayed so.\n",
+        "\n\n\nIt began early! Then it grew?\r\n\r\n\r\nIt was big… It stayed so...\r\n",
+    ],
+)
+def test_paragraphs_are_what_a_reader_sees(text):
+    assert cut_paragraphs(text).paragraphs == PARAGRAPHS
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("„Komm!“ Dann ging er.", ['" komm "', "dann ging er"]),
+        ("«Viens !» Il partit.", ['" viens "', "il partit"]),
+        ("هل تعلم؟ نعم.", ["هل تعلم", "نعم"]),
+        ("यह है। वह था।", ["यह है", "वह था"]),
+        ("他说：「走！」然后走了。", ["他 说 ： 「 走 」", "然 后 走 了"]),
+        ("Wait… No... (Yes.) It is 3.5.", ["wait", "no", "( yes )", "it is 3 @.@ 5"]),
+    ],
+)
+def test_sentence_ends_of_many_scripts(text, sentences):
+    assert cut_paragraphs(text).paragraphs == [sentences]
+
+
+def test_a_text_without_a_sentence_end_is_told_so(tmp_path):
+    with pytest.raises(ValueError, match=r"no sentence end found \(\. ! \? …\)") as caught:
+        own(tmp_path, "no end\nin any\n\nof these lines\n")
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252"])
+def test_another_encoding_is_named(tmp_path, encoding):
+    name = "Windows-1252" if encoding == "cp1252" else "UTF-16"
+    with pytest.raises(ValueError, match=f"it may be {name}: save it as UTF-8") as caught:
+        own(tmp_path, ("Ein Café. Ein Kätzchen. " * 80).encode(encoding))
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (["<p>It is. It was.</p>", "<div class='a'>So.</div>"], "HTML"),
+        (['{"text": "It is. It was."}', '{"text": "So."}'], "JSON Lines"),
+        (["name,age,town", "Ann,3,Rome", "Bob,4,Bonn"], "a table (CSV)"),
+        (["[12:03] Ann: It is. It was.", "12:04 - Bob: So."], "a chat log"),
+    ],
+)
+def test_what_is_no_running_text_is_told(tmp_path, lines, kind):
+    path = tmp_path / "own.txt"
+    path.write_text("\n".join(lines * 5))
+    assert f"The file looks like {kind}" in describe_own_text(path)
+    path.write_text("It began early. Then it grew.\n\nIt was big, so big. It stayed so.\n")
+    assert describe_own_text(path) == "own.txt: 15 of 15 words are used (100%)"

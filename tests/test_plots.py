@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch.testing import assert_close
 
-from bert_tutorial.plots import LossPlot, bars, heatmap
+from bert_tutorial.plots import LossPlot, bars, curves, heatmap
 from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
 from bert_tutorial.pretraining.training import Step
 
@@ -148,3 +148,16 @@ def test_words_in_other_scripts_give_no_warning(word):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         size(heatmap([[1.0]], [word], [word]))
+
+
+@pytest.mark.parametrize("name", HOSTILE[:4])
+def test_curves_and_bars_with_intervals(name):
+    series = {"network": {"1": 0.7, "all": 0.9}, "bag": {"1": 0.6, "all": 0.95}}
+    one = curves(series, "labels", "right", "few labels")
+    size(one)
+    assert one != curves(series | {"bag": {"1": 0.5, "all": 0.5}}, "labels", "right", "few labels")
+    groups = {"trained": {name: 0.9, "b": 0.4}, "untrained": {name: 0.5, "b": 0.5}}
+    plain = bars(groups, "right")
+    with_intervals = bars(groups, "right", intervals={name: (0.8, 0.95), "b": (0.3, 0.6)})
+    size(with_intervals)
+    assert plain != with_intervals

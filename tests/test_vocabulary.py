@@ -21,6 +21,13 @@ from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
         ),
         ("  \n\t ", []),
         ("鹤 в небе", ["鹤", "в", "небе"]),
+        ("don’t “so” «so» ‘so’", ["don", "'t", *['"', "so", '"'] * 2, "'", "so", "'"]),
+        ("हिन्दी e\u0301tat état", ["हिन्दी", "état", "état"]),
+        ("now\u200bhere so\u00adft \ufeffa", ["nowhere", "soft", "a"]),
+        ("今天天气很好 ok", [*"今天天气很好", "ok"]),
+        ("_very_ glad", ["_", "very", "_", "glad"]),
+        ("wait... so", ["wait", "...", "so"]),
+        ("a\x1fb\x85c", ["a", "b", "c"]),
     ],
 )
 def test_tokenize(text, tokens):
@@ -54,3 +61,27 @@ def test_vocab_can_be_rebuilt_from_what_is_saved():
     assert (again.itos, again.counts, again["to"]) == (vocab.itos, vocab.counts, vocab["to"])
     with pytest.raises(ValueError, match="begins with"):
         Vocab.from_counts(["a", "b"], [1, 1])
+
+
+@pytest.mark.parametrize("end", ["", ".", "?", "!", " .", "…", "...", "。", "؟", "।"])
+def test_a_sentence_end_that_the_training_text_lacks_is_left_out(end):
+    vocab = Vocab("a crane is flying".split())
+    assert vocab.tokenize(f"A crane is flying{end}") == ["a", "crane", "is", "flying"]
+    assert "?" in Vocab(["?", "a"]).tokenize("a?")  # but one that it has stays
+    assert vocab.tokenize("no, never.") == ["no", ",", "never"]
+
+
+def test_abbreviations_that_have_an_entry_can_be_typed():
+    vocab = Vocab("mr. vs. u.s. crane left ...".split())
+    assert vocab.tokenize("Mr. Crane vs. the U.S. left...") == [
+        "mr.", "crane", "vs.", "the", "u.s.", "left", "..."
+    ]  # fmt: skip
+    assert vocab.unknown(vocab.tokenize("Mr. Heron and a heron left")) == ["heron", "and", "a"]
+
+
+@given(st.text())
+def test_what_is_typed_is_read_the_same_with_and_without_a_full_stop(text):
+    vocab = Vocab("a crane is flying".split())
+    words = vocab.tokenize(text)
+    if not words or words[-1][-1:] not in ".":
+        assert vocab.tokenize(f"{text} .") == words

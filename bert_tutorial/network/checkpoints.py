@@ -84,24 +84,27 @@ class Pretrained(NamedTuple):
     description: str  # says which network it is
 
 
-def load_pretrained(corpus: str | Path = "bundled") -> Pretrained:
-    """The network for a corpus: the one trained last in notebook 02, else the one in the package.
+def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> Pretrained:
+    """The network for a corpus: one that notebook 02 has trained, or one of the package.
 
     Args:
         corpus: A name in `CORPORA`, or the path of the text file that notebook 02 was run on.
+        prefer: Which to take where there are both: "trained" (in notebook 02) or "shipped".
 
     Returns:
         Network, vocabulary, and which it is.
 
     Raises:
         FileNotFoundError: There is none for this corpus.
-        ValueError: The file is damaged.
+        ValueError: The file is damaged, or `prefer` is something else.
     """
-    trained, shipped = trained_path(corpus), SHIPPED / f"{corpus}.safetensors"
-    for path, where in (
-        (trained, "trained in notebook 02"),
-        (shipped, "that comes with the package"),
-    ):
+    places = {
+        "trained": (trained_path(corpus), "trained in notebook 02"),
+        "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
+    }
+    if prefer not in places:
+        raise ValueError(f"prefer is {prefer!r}, but must be 'trained' or 'shipped'")
+    for path, where in (places.pop(prefer), *places.values()):
         if path.is_file():
             return Pretrained(*load_checkpoint(path), f"network {where}, corpus {corpus}")
     raise FileNotFoundError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..from_d2l import answer_with, check_sizes
+from ..text.vocabulary import Vocab
 from .config import BERTConfig
 from .encoder import LAYER_NORM_EPS, BERTEncoder
 
@@ -52,6 +53,19 @@ class NextSentencePred(nn.Module):
     def forward(self, encoded_cls: Tensor) -> Tensor:
         """(B, D) -> logits (B, 2): 0 for "from elsewhere", 1 for "is next", as in d2l."""
         return self.output(torch.tanh(self.hidden(encoded_cls)))
+
+
+def check_vocab(net: "BERTModel", vocab: Vocab) -> None:
+    """Check that a network and a vocabulary belong together, by their sizes.
+
+    Raises:
+        ValueError: They do not; the message has both sizes.
+    """
+    if net.config.vocab_size != len(vocab):
+        raise ValueError(
+            f"the network has {net.config.vocab_size:,} entries, but the vocabulary {len(vocab):,}"
+            ": take the vocabulary that the network was trained with"
+        )
 
 
 class BERTOutput(NamedTuple):

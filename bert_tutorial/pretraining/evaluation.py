@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..network.losses import MICRO_BATCH, read_out
 from ..network.mode import in_mode
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
 from ..text.vocabulary import Vocab
 
@@ -45,7 +45,11 @@ def evaluate(
 
     Returns:
         Means over the masked tokens and over the pairs.
+
+    Raises:
+        ValueError: The examples have another vocabulary than the network.
     """
+    check_vocab(net, examples.vocab)
     device = next(net.parameters()).device
     totals = torch.zeros(4, dtype=torch.float64)
     num_tokens = num_pairs = 0

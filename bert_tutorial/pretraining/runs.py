@@ -3,7 +3,7 @@
 import threading
 
 from ..devices import keep_memory
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
 from .evaluation import Baselines, Evaluation, baselines, evaluate
 from .training import Recipe, Step, train_steps
@@ -38,6 +38,7 @@ class TrainingRun:
         recipe: Recipe,
         num_evaluations: int = 5,
     ):
+        check_vocab(net, train_iter.vocab)
         self.net, self.train_iter, self.recipe = net, train_iter, recipe
         self.history: list[Step] = []
         self.held_out: list[tuple[int, Evaluation]] = []

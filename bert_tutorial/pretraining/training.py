@@ -16,7 +16,7 @@ from torch import nn
 from ..devices import keep_memory, pick_dtype
 from ..network.losses import MICRO_BATCH, pretraining_losses
 from ..network.mode import in_mode
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .optimizers import make_optimizers
@@ -148,7 +148,9 @@ def train_steps(
 
     Raises:
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
+        ValueError: The examples have another vocabulary than the network.
     """
+    check_vocab(net, train_iter.vocab)
     keep_memory()
     device = next(net.parameters()).device
     optimizers = optimizers or make_optimizers(net, recipe.learning_rate, recipe.weight_decay)

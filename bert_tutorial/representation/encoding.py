@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..from_d2l import answer_with, check_encoding
 from ..network.mode import dropout_off, in_mode
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 
@@ -38,7 +38,9 @@ def network_input(
 
     Raises:
         TypeError: A string where a list of tokens belongs.
+        ValueError: Network and vocabulary do not belong together.
     """
+    check_vocab(net, vocab)
     for tokens in (tokens_a, tokens_b):
         if isinstance(tokens, str):
             raise TypeError(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..network.mode import dropout_off
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
@@ -91,6 +91,36 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
     return begin, end
 
 
+class Window(NamedTuple):
+    """What is read of a text at one occurrence."""
+
+    tokens: list[str]  # without special ones
+    place: int  # of the word among them
+
+
+def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list[Window]:
+    """The words around each occurrence, as a network reads them.
+
+    Args:
+        text: The text that the occurrences are of.
+        occurrences: Where the word stands.
+        max_len: Positions that a row may have, as in pretraining, `<cls>` and `<sep>` included. As
+            many whole sentences of the paragraph are read as fit. A longer sentence is cut, but
+            never before the word.
+
+    Returns:
+        One window for each occurrence.
+    """
+    read, found = paragraphs(text), []
+    for number, sentence, position, _ in occurrences:
+        paragraph = read[number]
+        begin, end = window(paragraph, sentence, max_len - 2)
+        tokens = list(chain.from_iterable(paragraph[begin:end]))
+        place = sum(map(len, paragraph[begin:sentence])) + position
+        found.append(Window(tokens[: max(max_len - 1, place + 1)], place))
+    return found
+
+
 def occurrence_vectors(
     net: BERTModel,
     vocab: Vocab,
@@ -103,26 +133,22 @@ def occurrence_vectors(
 
     Args:
         net, vocab: Network and vocabulary.
-        text: The text that the occurrences are of.
-        occurrences: Where the word stands.
+        text, occurrences, max_len: As in `windows`.
         layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-        max_len: Positions that a row may have, as in pretraining. As many whole sentences of the
-            paragraph are read as fit. A longer sentence is cut, but never before the word.
 
     Returns:
         (number of occurrences, D), on the CPU.
     """
-    read, max_len = paragraphs(text), min(max_len, net.config.max_len)
+    check_vocab(net, vocab)
+    max_len = min(max_len, net.config.max_len)
+    read = windows(text, occurrences, max_len)
     cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
-    rows, places = [], []
-    for number, sentence, position, _ in occurrences:
-        paragraph = read[number]
-        begin, end = window(paragraph, sentence, max_len - 2)
-        words = list(chain.from_iterable(paragraph[begin:end]))
-        tokens, _ = get_tokens_and_segments(words, cls=cls, sep=sep)
-        place = 1 + sum(map(len, paragraph[begin:sentence])) + position
-        rows.append(torch.tensor(vocab[tokens[: max(max_len, place + 1)]]))
-        places.append(place)
+    rows = [get_tokens_and_segments(tokens, cls=cls, sep=sep)[0] for tokens, _ in read]
+    rows = [
+        torch.tensor(vocab[row[: max(max_len, place + 2)]])
+        for row, (_, place) in zip(rows, read, strict=True)
+    ]
+    places = [1 + place for _, place in read]
     device = next(net.parameters()).device
     found = []
     with dropout_off(net):
@@ -163,6 +189,21 @@ class SenseScore(NamedTuple):
     accuracy: float  # of held-out occurrences, those nearest to the mean vector of their own sense
     chance: float  # of held-out occurrences, those of the more frequent sense
     num_held_out: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the accuracy could as well lie: 95 % interval for so many occurrences.
+
+        >>> SenseScore(accuracy=0.9, chance=0.5, num_held_out=50).interval
+        (0.786, 0.957)
+
+        Source: Wilson 1927.
+        """
+        n, z2 = self.num_held_out, 1.96**2
+        middle = (self.accuracy + z2 / (2 * n)) / (1 + z2 / n)
+        variance = self.accuracy * (1 - self.accuracy) / n + z2 / (4 * n * n)
+        half = 1.96 * variance**0.5 / (1 + z2 / n)
+        return round(middle - half, 3), round(middle + half, 3)
 
 
 def sense_scores(

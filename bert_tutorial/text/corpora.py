@@ -85,7 +85,10 @@ def find_corpus(corpus: str | Path | Corpus) -> CorpusEntry:
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder; corpus needs the path of one UTF-8 text file")
     names = ", ".join(f'"{name}"' for name in CORPORA)
-    raise FileNotFoundError(f"corpus must be {names} or a text file, but {path[:200]!r} is no file")
+    raise FileNotFoundError(
+        f"corpus must be {names} or a text file, but {path[:200]!r} is no file"
+        f" (looked at {os.path.abspath(path)[:300]!r})"
+    )
 
 
 def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:

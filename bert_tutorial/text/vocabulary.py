@@ -4,24 +4,37 @@ A token is a lower-cased word or a punctuation mark, cut the way WikiText-2 is c
 sentence someone types meets the same tokens that the network was trained on.
 """
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import overload
 
+import regex
 import torch
 from torch import Tensor
 
 UNK, PAD, MASK, CLS, SEP = "<unk>", "<pad>", "<mask>", "<cls>", "<sep>"
 SPECIAL_TOKENS = (UNK, PAD, MASK, CLS, SEP)
 
-_JOINER = re.compile(r"(?<=\d)[.,](?=\d)|(?<=\w)-(?=\w)")
-_TOKEN = re.compile(
+# Training texts do not hold all of these.
+SENTENCE_ENDS = (".", "!", "?", "…", "...", "。", "！", "？", "؟", "।")
+
+# One way to write what has several: typographic quotation marks and apostrophes become plain ones.
+_PLAIN = str.maketrans(dict.fromkeys("‘’‚‛ʼ＇", "'") | dict.fromkeys("“”„‟«»＂", '"'))
+_INVISIBLE = regex.compile(r"\p{Cf}")  # soft hyphens, marks of direction, zero-width spaces
+_CONTROL = regex.compile(r"\p{Cc}")  # line ends, tabs and what else no one sees
+_JOINER = regex.compile(r"(?<=\d)[.,](?=\d)|(?<=\p{L}|\p{M}|\d)-(?=\p{L}|\d)")
+# Scripts without spaces: as in BERT, each of these characters is a token.
+_CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_TOKEN = regex.compile(
     r"<unk>|<mask>"  # the two special tokens that may stand in a text
     r"|@[-.,]@"  # WikiText's joiners: "long-legged" is long @-@ legged, "3.5" is 3 @.@ 5
-    r"|(?:[^\W\d_]\.){2,}"  # u.s.
+    r"|(?:\p{L}\.){2,}"  # u.s.
     r"|'(?:s|t|m|d|re|ve|ll)\b"  # crane 's, don 't
-    r"|\w+|[^\w\s]"
+    rf"|[{_CJK}]"
+    rf"|(?:[^\W_{_CJK}]\p{{M}}*)+"  # a word: letters and digits, each with its marks
+    r"|\.{2,}"  # an ellipsis
+    r"|\S"
 )
 
 
@@ -33,12 +46,15 @@ def tokenize(text: str) -> list[str]:
 
     Args:
         text: Any string. `<unk>` and `<mask>` are kept whole; every other bracketed word is cut
-            like ordinary text.
+            like ordinary text. Accents may be written in one character or in two; typographic
+            quotation marks are read as plain ones; invisible format characters are left out.
 
     Returns:
         The tokens, in order; an empty list for a text without any.
     """
-    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", text.lower()))
+    visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text))
+    plain = unicodedata.normalize("NFC", visible.lower()).translate(_PLAIN)
+    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", plain))
 
 
 class Vocab:
@@ -124,6 +140,29 @@ class Vocab:
             ids = ids.tolist()
         return self.itos[ids] if isinstance(ids, int) else [self.itos[number] for number in ids]
 
-    def tokenize(self, text: str) -> list[str]:
-        """Cut a text into the tokens that this vocabulary is made of; see `tokenize`."""
-        return tokenize(text)
+    def tokenize(self, sentence: str) -> list[str]:
+        """Cut what somebody typed into the tokens that this vocabulary is made of.
+
+        Training texts hold no full stop between sentences; so a mark that ends a sentence, and that
+        has no entry, is left out. An abbreviation that has an entry keeps its full stop.
+
+        >>> Vocab("mr. crane left".split()).tokenize("Mr. Crane left.")
+        ['mr.', 'crane', 'left']
+
+        Args:
+            sentence: Any string, as in `tokenize`.
+
+        Returns:
+            The tokens, in order; `unknown` tells which of them are read as `<unk>`.
+        """
+        tokens: list[str] = []
+        for token in tokenize(sentence):
+            if token == "." and tokens and f"{tokens[-1]}." in self:
+                tokens[-1] += "."
+            elif token in self or token not in SENTENCE_ENDS:
+                tokens.append(token)
+        return tokens
+
+    def unknown(self, tokens: Iterable[str]) -> list[str]:
+        """Those of some tokens that have no entry and are read as `<unk>`, each once, in order."""
+        return [token for token in dict.fromkeys(tokens) if token not in self]

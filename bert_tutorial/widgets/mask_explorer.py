@@ -23,8 +23,8 @@ STYLES = {
 class MaskedToken(NamedTuple):
     """One token of a masked sentence."""
 
-    token: str  # what the network reads
-    original: str  # what stood there
+    token: str  # what the network reads; "typed → <unk>" for a word that has no entry
+    original: str  # what stood there, the same way
     fate: str  # "masked", "random", "kept", or "" for a token that is not to be predicted
 
 
@@ -54,11 +54,14 @@ def masked_example(vocab: Vocab, sentence: str, mask_rate: float, seed: int) -> 
     masked = mask_tokens(vocab, token_ids, torch.Generator().manual_seed(seed), mask_rate)
     chosen = set(masked.pred_positions[masked.mlm_weights.bool()].tolist())
     found = []
-    ids = zip(masked.token_ids[0].tolist(), token_ids[0].tolist(), strict=True)
-    for place, (now, before) in enumerate(ids):
+    ids = zip(tokens, masked.token_ids[0].tolist(), token_ids[0].tolist(), strict=True)
+    for place, (typed, now, before) in enumerate(ids):
         fate = "masked" if now == vocab.mask_id else "kept" if now == before else "random"
         fate = fate if place in chosen else ""
-        found.append(MaskedToken(vocab.to_tokens(now), vocab.to_tokens(before), fate))
+        original = vocab.to_tokens(before)
+        original = original if typed in vocab else f"{typed} → {original}"
+        shown = original if now == before else vocab.to_tokens(now)
+        found.append(MaskedToken(shown, original, fate))
     return found
 
 

@@ -1,0 +1,143 @@
+"""How many labels does it take to tell a word's senses apart? A network against a bag of words.
+
+Both are told the same labelled occurrences and asked about the same held-out ones. The network has
+vectors of its own making, from text that nobody labelled; the bag counts the neighbouring words.
+What pretraining is good for shows when labels are few.
+
+Shapes: D hidden units.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.naive_bayes import MultinomialNB
+
+from ..network.model import BERTModel
+from ..text.vocabulary import Vocab
+from ..text.wikitext_format import Corpus
+from .senses import Labels, labelled_occurrences, occurrence_vectors, windows
+
+EVERY = 0  # in the place of a number of labels: all that there are
+
+
+class SenseTask(NamedTuple):
+    """One word: what is known of its occurrences in the training text, and what is asked."""
+
+    known: Any  # features of the training occurrences, a row each
+    known_senses: np.ndarray  # (rows,), strings
+    asked: Any  # features of the held-out occurrences
+    asked_senses: np.ndarray
+
+
+Classifier = Callable[[Any, np.ndarray, Any], np.ndarray]  # known, its senses, asked -> senses
+
+
+def nearest_mean(known: np.ndarray, senses: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The sense whose mean vector is nearest: (rows, D), (rows,), (n, D) -> (n,)."""
+    names = np.unique(senses)
+    means = np.stack([known[senses == name].mean(0) for name in names])
+    distances = torch.cdist(torch.from_numpy(asked), torch.from_numpy(means))
+    return names[distances.argmin(1).numpy()]
+
+
+def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
+    """The sense that the counted words make likeliest: (rows, V), (rows,), (n, V) -> (n,)."""
+    return MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses).predict(asked)
+
+
+def vector_tasks(
+    net: BERTModel,
+    vocab: Vocab,
+    corpus: Corpus,
+    layer: int = -1,
+    labels: Labels = labelled_occurrences,
+) -> dict[str, SenseTask]:
+    """For each labelled word the network's vectors; arguments as in `sense_scores`."""
+
+    def features(text: str, occurrences: list) -> np.ndarray:
+        return occurrence_vectors(net, vocab, text, occurrences, layer).numpy()
+
+    return _tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
+
+
+def bag_tasks(
+    corpus: Corpus, labels: Labels = labelled_occurrences, max_len: int = 64
+) -> dict[str, SenseTask]:
+    """For each labelled word the counts of the words around it, in the network's windows."""
+
+    def around(text: str, occurrences: list) -> list[list[str]]:
+        read = windows(text, occurrences, max_len)
+        return [tokens[:place] + tokens[place + 1 :] for tokens, place in read]
+
+    def features(known: tuple, asked: tuple) -> tuple:
+        counter = CountVectorizer(analyzer=list)
+        return counter.fit_transform(around(*known)), counter.transform(around(*asked))
+
+    return _tasks(corpus, labels, features)
+
+
+def _tasks(corpus: Corpus, labels: Labels, features: Callable) -> dict[str, SenseTask]:
+    train, valid = labels(corpus.train), labels(corpus.valid)
+    found = {}
+    for word, held_out in valid.items():
+        senses = np.array([occurrence.sense for occurrence in train.get(word, ())])
+        if len(np.unique(senses)) < 2:
+            continue
+        known, asked = features((corpus.train, train[word]), (corpus.valid, held_out))
+        wanted = np.array([occurrence.sense for occurrence in held_out])
+        found[word] = SenseTask(known, senses, asked, wanted)
+    return found
+
+
+class LabelCurve(NamedTuple):
+    """How many senses are right, by the number of labelled occurrences of each sense."""
+
+    mean: dict[int, float]  # over words and draws
+    spread: dict[int, float]  # standard deviation of that mean over the draws; 0 for EVERY
+
+
+def label_curve(
+    tasks: dict[str, SenseTask],
+    classify: Classifier,
+    numbers: Sequence[int] = (1, 2, 4, 8, 16, 32, EVERY),
+    draws: int = 10,
+    seed: int = 0,
+) -> LabelCurve:
+    """Draw some labelled occurrences, classify the held-out ones, and count what is right.
+
+    Args:
+        tasks: From `vector_tasks` or `bag_tasks`.
+        classify: `nearest_mean` for vectors, `naive_bayes` for counts.
+        numbers: How many labelled occurrences of each sense.
+        draws: How often to draw them. The same seed gives the same draws to every kind of features.
+        seed: What the draws follow from.
+
+    Returns:
+        Accuracies from 0 to 1, each word counting the same.
+    """
+    mean, spread = {}, {}
+    for number in numbers:
+        rounds = []
+        for draw in range(1 if number == EVERY else draws):
+            generator = random.Random(f"{seed} {number} {draw}")
+            rounds.append(
+                np.mean([_accuracy(task, classify, number, generator) for task in tasks.values()])
+            )
+        mean[number], spread[number] = float(np.mean(rounds)), float(np.std(rounds))
+    return LabelCurve(mean, spread)
+
+
+def _accuracy(
+    task: SenseTask, classify: Classifier, number: int, generator: random.Random
+) -> float:
+    """Accuracy of one word after one draw of labels."""
+    chosen = []
+    for sense in np.unique(task.known_senses):
+        places = np.flatnonzero(task.known_senses == sense).tolist()
+        chosen += places if number == EVERY else generator.sample(places, min(number, len(places)))
+    found = classify(task.known[chosen], task.known_senses[chosen], task.asked)
+    return float((found == task.asked_senses).mean())

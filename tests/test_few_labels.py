@@ -1,0 +1,85 @@
+"""The bag of words beside the network, by the number of labels."""
+
+import numpy as np
+import pytest
+import torch
+
+from bert_tutorial import load_checkpoint, read_text
+from bert_tutorial.network.checkpoints import SHIPPED
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.few_labels import (
+    EVERY,
+    SenseTask,
+    bag_tasks,
+    label_curve,
+    naive_bayes,
+    nearest_mean,
+    vector_tasks,
+)
+from bert_tutorial.representation.senses import mean_accuracy, sense_scores, windows
+from bert_tutorial.text.wikitext_format import Corpus
+
+
+def sense_text(numbers) -> str:
+    """Word x: "first" beside a words, "second" beside b words."""
+    lines = []
+    for sense, letter in (("first", "a"), ("second", "b")):
+        lines.append(f" = X ( {sense} ) = ")
+        lines += [f" {letter}{i % 3} x {letter}{i % 5} . {letter}{i % 4} c . " for i in numbers]
+    return "\n".join(lines)
+
+
+CORPUS = Corpus("made up", sense_text(range(12)), sense_text(range(4)))
+
+
+def test_the_bag_counts_the_words_around_and_not_the_word_itself():
+    (task,) = bag_tasks(CORPUS).values()
+    assert task.known.shape[0] == 24 and task.asked.shape[0] == 8
+    assert task.known[0].sum() == 4  # a0, a0, a0 and c; x is left out
+    assert (naive_bayes(task.known, task.known_senses, task.asked) == task.asked_senses).all()
+
+
+def test_the_windows_are_those_that_the_network_reads():
+    (read, *_) = windows(CORPUS.train, [(0, 0, 1, "first")])
+    assert read.tokens == ["a0", "x", "a0", "a0", "c"] and read.tokens[read.place] == "x"
+    (short,) = windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
+    assert short.tokens == ["a", "b", "c", "d", "x"] and short.place == 4
+
+
+def test_nearest_mean_by_hand():
+    known = np.array([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0]], dtype=np.float32)
+    asked = np.array([[1.0, 1.0], [9.0, 1.0]], dtype=np.float32)
+    assert nearest_mean(known, np.array(["p", "p", "q"]), asked).tolist() == ["p", "q"]
+
+
+def test_more_labels_help_and_the_same_seed_draws_the_same():
+    generator = np.random.default_rng(0)
+    senses = np.array(["p", "q"] * 60)
+    centre = np.where(senses == "p", 0.0, 1.0)[:, None]
+    vectors = (centre + generator.normal(size=(120, 8)) * 1.5).astype(np.float32)
+    tasks = {"w": SenseTask(vectors[:60], senses[:60], vectors[60:], senses[60:])}
+    curve = label_curve(tasks, nearest_mean, (1, 16, EVERY))
+    assert 0.45 < curve.mean[1] < curve.mean[16] and curve.mean[EVERY] > 0.75
+    assert curve.spread[1] > 0 and curve.spread[EVERY] == 0
+    assert label_curve(tasks, nearest_mean, (1, 16, EVERY)) == curve
+    assert label_curve(tasks, nearest_mean, (1,), seed=1).mean[1] != curve.mean[1]
+
+
+def test_a_corpus_without_senses_has_no_tasks():
+    plain = Corpus("plain", " = Robert = \n He ran . He fell . ", " He ran . He fell . ")
+    assert bag_tasks(plain) == {}
+
+
+def test_what_pretraining_gives_is_knowing_with_few_labels():
+    net, vocab = load_checkpoint(SHIPPED / "bundled.safetensors")
+    untrained = BERTModel.from_config(net.config)
+    untrained.reset(torch.Generator().manual_seed(0))
+    corpus, numbers = read_text("bundled"), (1, 4, EVERY)
+    of_net = vector_tasks(net, vocab, corpus)
+    network = label_curve(of_net, nearest_mean, numbers).mean
+    control = label_curve(vector_tasks(untrained.eval(), vocab, corpus), nearest_mean, numbers).mean
+    bag = label_curve(bag_tasks(corpus), naive_bayes, numbers).mean
+    assert network[1] > bag[1] + 0.05 and network[4] > bag[4] + 0.05
+    assert bag[EVERY] > network[EVERY] > 0.9  # told everything, counting is better
+    assert max(control.values()) < 0.6
+    assert network[EVERY] == pytest.approx(mean_accuracy(sense_scores(net, vocab, corpus)))
