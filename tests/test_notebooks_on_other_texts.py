@@ -1,14 +1,20 @@
 """Every notebook once more, from top to bottom, on other texts than the bundled one."""
 
+import random
+
 import pytest
 from run_notebooks import NOTEBOOKS, printed, run_notebook
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a kernel has all threads
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_notebooks_run_on_wikitext2(wikitext2_server, tmp_path, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a kernel has all threads
-    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
     for path in NOTEBOOKS:
         found = run_notebook(path, tmp_path, corpus="wikitext-2", num_steps=60)
@@ -16,3 +22,40 @@ def test_the_notebooks_run_on_wikitext2(wikitext2_server, tmp_path, monkeypatch)
     # Downloaded by the first notebook, found in the cache by the others.
     assert wikitext2_server.request_count == 1
     assert (tmp_path / "cache" / "trained" / "wikitext-2.safetensors").is_file()
+
+
+def german(draw: random.Random) -> str:
+    """A made-up text of rules: who does what where, in paragraphs of three or four sentences."""
+    who = ["Der Müller", "Die Köchin", "Ein Bär", "Das Mädchen", "Der Kutscher"]
+    does = ["singt", "wartet", "lacht", "schläft", "tanzt"]
+    where = ["am Fluss", "im Wald", "vor dem Haus", "auf der Brücke", "in der Küche"]
+    sentences = [[f"{draw.choice(who)} {draw.choice(does)} {draw.choice(where)}" for _ in range(4)]
+                 for _ in range(60)]  # fmt: skip
+    return "\n\n".join("„" + f". {s[0]}.“ ".join(s[:2]) + ". " + ". ".join(s[2:]) + "."
+                       for s in sentences)  # fmt: skip
+
+
+def chinese(draw: random.Random) -> str:
+    who, does, where = "我你他她它", "看听吃写走", ["在家里", "在山上", "在水边", "在路上"]
+    return "\n\n".join(
+        "".join(f"{draw.choice(who)}{draw.choice(where)}{draw.choice(does)}。" for _ in range(4))
+        for _ in range(60)
+    )
+
+
+def four_paragraphs(draw: random.Random) -> str:
+    """The shortest text that is accepted."""
+    return "\n\n".join(f"A dog ran {i} miles. It barked at a cat." for i in range(4))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("text", [german, chinese, four_paragraphs], ids=lambda text: text.__name__)
+def test_the_notebooks_run_on_a_text_of_ones_own(text, tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text(text(random.Random(0)), encoding="utf-8")
+    for notebook in NOTEBOOKS:
+        said = printed(run_notebook(notebook, tmp_path, corpus=str(path), num_steps=20))
+        assert "own.txt: " in said and " words are used" in said
+        if "senses" in notebook.name or notebook.name.startswith("03"):
+            assert "The headings of this text name no senses" in said
+            assert "network trained in notebook 02" in said and "crane" not in said

@@ -110,7 +110,7 @@ def cut_paragraphs(text: str) -> OwnText:
 def _without_heading(block: list[str]) -> list[str]:
     """A block without its heading: a first line without an end, not half as long as the next."""
     has_heading = len(block) > 1 and not _LINE_END.search(block[0])
-    return block[1:] if has_heading and len(block[0]) < len(block[1]) / 2 else block
+    return block[1:] if has_heading and 2 < len(block[0]) < len(block[1]) / 2 else block
 
 
 def _count(parts: Iterable[list[str]]) -> int:
