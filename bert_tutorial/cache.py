@@ -18,7 +18,7 @@ def cache_dir() -> Path:
         The environment's BERT_TUTORIAL_CACHE, or else the user's cache folder on this system.
     """
     folder = os.environ.get("BERT_TUTORIAL_CACHE")
-    return Path(folder or platformdirs.user_cache_dir("bert_tutorial"))
+    return Path(folder or platformdirs.user_cache_dir("bert_tutorial")).expanduser()
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:

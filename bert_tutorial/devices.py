@@ -27,7 +27,7 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """
     if precision == "auto":
         if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported()
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
             fast = device.type == "cpu" and any(getattr(torch.cpu, c, bool)() for c in checks)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .pretraining.training import Step
 
 BLUE, ORANGE, GREY = "#006BA4", "#FF800E", "#595959"  # of matplotlib's tableau-colorblind10
+LONGEST_LABEL = 24  # characters of a token in a heatmap
 _drawing = threading.Lock()  # matplotlib's fonts and caches are shared between figures
 
 
@@ -42,39 +43,37 @@ def to_png(figure: Figure) -> bytes:
 
 
 class LossPlot:
-    """Training curves that grow: MLM loss left, NSP loss right, each with its baselines.
+    """Training curves that grow, each with its baselines: MLM loss, and NSP where it is played.
 
     Args:
         num_steps: Where the x axis ends.
         baselines: Losses of predictors without context, drawn as horizontal lines.
+        with_nsp: Whether the next-sentence game is played.
     """
 
-    def __init__(self, num_steps: int, baselines: "Baselines"):
-        self.figure = new_figure(8, 3)
-        self.mlm, self.nsp = self.figure.subplots(1, 2)
+    def __init__(self, num_steps: int, baselines: "Baselines", with_nsp: bool = True):
+        self.figure, self.baselines = new_figure(8, 3), baselines
+        names = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
+        names = names if with_nsp else {"mlm_loss": names["mlm_loss"]}
+        panels = self.figure.subplots(1, len(names), squeeze=False)[0]
+        self.axes = dict(zip(names, panels, strict=True))
         self.lines = {}
-        for axes, name in ((self.mlm, "masked words (MLM)"), (self.nsp, "next sentence (NSP)")):
-            axes.set(xlabel="step", ylabel="loss in nats", title=name, xlim=(0, max(2, num_steps)))
+        for field, axes in self.axes.items():
+            axes.set(xlabel="step", ylabel="loss in nats", title=names[field])
+            axes.set_xlim(0, max(2, num_steps))
             (train,) = axes.plot([], [], color=BLUE, label="training batch")
-            (held_out,) = axes.plot(
-                [], [], color=ORANGE, linestyle="--", marker="o", label="held-out text"
-            )
-            self.lines[axes] = train, held_out
-        self.mlm.axhline(
-            baselines.uniform, color=GREY, linestyle=":", label=f"uniform {baselines.uniform:.2f}"
-        )
-        self.mlm.axhline(
-            baselines.unigram,
-            color=GREY,
-            linestyle="-.",
-            label=f"word frequencies {baselines.unigram:.2f}",
-        )
-        self.nsp.axhline(
-            baselines.nsp, color=GREY, linestyle=":", label=f"a coin {baselines.nsp:.2f}"
-        )
-        for axes in (self.mlm, self.nsp):
+            (held_out,) = axes.plot([], [], "--o", color=ORANGE, label="held-out text")
+            self.lines[field] = train, held_out
+        uniform, unigram = baselines.uniform, baselines.unigram
+        mlm = self.axes["mlm_loss"]
+        mlm.axhline(uniform, color=GREY, linestyle=":", label=f"uniform {uniform:.2f}")
+        mlm.axhline(unigram, color=GREY, linestyle="-.", label=f"word frequencies {unigram:.2f}")
+        if with_nsp:
+            nsp, label = self.axes["nsp_loss"], f"a coin {baselines.nsp:.2f}"
+            nsp.axhline(baselines.nsp, color=GREY, linestyle=":", label=label)
+            nsp.set_ylim(0.3, 1.1)
+        for axes in self.axes.values():
             axes.legend(fontsize="x-small", loc="upper right")
-        self.nsp.set_ylim(0.3, 1.1)
 
     def png(
         self,
@@ -95,15 +94,13 @@ class LossPlot:
         # As they are now: a run goes on while it is drawn.
         history, held_out = list(history), list(held_out)
         steps = [step.step for step in history]
-        for axes, field in ((self.mlm, "mlm_loss"), (self.nsp, "nsp_loss")):
-            train, evaluated = self.lines[axes]
+        for field, (train, evaluated) in self.lines.items():
             train.set_data(steps, [getattr(step, field) for step in history])
-            evaluated.set_data(
-                [step for step, _ in held_out], [getattr(value, field) for _, value in held_out]
-            )
+            places = [step for step, _ in held_out]
+            evaluated.set_data(places, [getattr(value, field) for _, value in held_out])
         losses = [step.mlm_loss for step in history] + [value.mlm_loss for _, value in held_out]
-        if losses:
-            self.mlm.set_ylim(min(5.0, *losses) - 0.3, max(10.5, *losses) + 0.3)
+        losses.append(self.baselines.unigram)  # the line to get below is always to be seen
+        self.axes["mlm_loss"].set_ylim(min(losses) - 0.2, max(losses) + 0.4)
         self.figure.suptitle(title, fontsize="small", parse_math=False)
         return to_png(self.figure)
 
@@ -151,6 +148,13 @@ def heatmap(
     """
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
+    row_labels, column_labels = (
+        [
+            label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+            for label in labels
+        ]
+        for labels in (row_labels, column_labels)
+    )
     figure = new_figure(max(3.5, 0.55 * columns + 2.2), max(2.2, 0.36 * rows + 1.5))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")

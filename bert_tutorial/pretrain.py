@@ -6,6 +6,7 @@ bert_tutorial.pretrain ...` the processes share each batch.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add("--learning-rate", type=float)
     add("--dropout", type=float)
+    add("--min-freq", type=int, help="rarer words become <unk>; fewer words train faster")
     add("--layers", type=int, default=2)
     add("--hidden", type=int, default=128)
     add("--ffn", type=int, default=256)
@@ -62,8 +64,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--seed", type=int, default=0)
     add("--save-every", type=int, default=100, help="steps between checkpoints")
     corpus = parser.parse_known_args(arguments)[0].corpus
-    parser.set_defaults(**find_corpus(corpus).recipe)
-    return parser.parse_args(arguments)
+    entry = find_corpus(corpus)
+    parser.set_defaults(min_freq=entry.min_freq, **entry.recipe)
+    options = parser.parse_args(arguments)
+    if options.save_every < 1:
+        raise ValueError(f"--save-every is {options.save_every}, but must be 1 or more")
+    if not 0 <= options.seed < 2**63:
+        raise ValueError(f"--seed is {options.seed}, but must be from 0 to 2**63 - 1")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,8 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mask_rate=options.mask_rate,
         sentences_per_segment=options.sentences_per_segment,
         next_sentence_rate=options.next_sentence_rate,
+        min_freq=options.min_freq,
         seed=options.seed,
     )
+    if train_iter.batch_size < processes.world_size:
+        raise ValueError(
+            f"a batch has {train_iter.batch_size} rows, too few for {processes.world_size} "
+            "processes"
+        )
     net = BERTModel(
         len(vocab),
         options.hidden,
@@ -108,9 +122,16 @@ def train(
     )
     optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
     settings = {k: str(v) for k, v in vars(options).items() if k not in ("out", "save_every")}
+    settings["precision"] = str(pick_dtype(options.precision, next(net.parameters()).device))
+    settings["processes"] = str(processes.world_size)
+    settings["text"] = hash_of_text(options.corpus)
     settings["optimizers"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
     folder, is_first = RunFolder(options.out), processes.rank == 0
+    if is_first:
+        folder.open()
     done = folder.load(net, optimizers, settings)
+    processes.agree("settings", settings)
+    processes.agree("checkpoints", done)
     if is_first:
         if done:
             print(f"going on after step {done} of {options.steps}")
@@ -128,7 +149,14 @@ def train(
     processes.leave()
     if is_first:
         log.close()
+        folder.close()
         finish(net, train_iter, options.corpus, folder, settings, seconds)
+
+
+def hash_of_text(corpus: str) -> str:
+    """SHA-256 of both parts of a corpus: a run does not go on with another text."""
+    text = read_text(corpus)
+    return hashlib.sha256(f"{text.train}\0{text.valid}".encode()).hexdigest()
 
 
 def finish(
@@ -143,7 +171,6 @@ def finish(
     device, vocab = next(net.parameters()).device, train_iter.vocab
     net.half().float()  # what is measured is what will be written
     about = settings | {
-        "precision": str(pick_dtype(settings["precision"], device)),
         "parameters": f"{sum(p.numel() for p in net.parameters()):,}",
         "machine": machine(device),
         "training_time": f"{seconds:.0f} s",
@@ -182,7 +209,7 @@ def model_card(about: dict[str, Any]) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last checkpoint")

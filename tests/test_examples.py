@@ -121,3 +121,21 @@ def test_the_batch_of_a_step_is_counted_over_all_epochs(vocab_and_text):
     n = len(examples)
     for step, place in ((0, (0, 0)), (n - 1, (0, n - 1)), (n, (1, 0)), (2 * n + 3, (2, 3))):
         assert torch.equal(examples.batch_at(step).token_ids, examples.batch(*place).token_ids)
+
+
+@pytest.mark.parametrize("workers", [0, 2, 3])
+def test_a_data_loader_gives_every_batch_once(vocab_and_text, workers):
+    examples = PretrainingExamples(*vocab_and_text, 8, 32)
+    loader = torch.utils.data.DataLoader(AnIterable(examples), batch_size=None, num_workers=workers)
+    found = sorted(batch[0].sum().item() for batch in loader)
+    wanted = [examples.batch(0, i).token_ids.sum().item() for i in range(len(examples))]
+    assert found == sorted(wanted)
+
+
+class AnIterable(torch.utils.data.IterableDataset):
+    def __init__(self, examples):
+        self.examples = examples
+
+    def __iter__(self):
+        self.examples.epoch = 0
+        return iter(self.examples)

@@ -235,3 +235,24 @@ def test_a_network_and_the_vocabulary_of_another_are_refused_everywhere():
         sizes = f"the network has {len(vocab) + 5} entries, but the vocabulary {len(vocab)}: "
         with pytest.raises(ValueError, match=sizes):
             use()
+
+
+@pytest.mark.parametrize("rate", [0.99, 0.999, 0.9999])
+def test_nearly_everything_can_be_dropped(rate):
+    dropout = Dropout(rate)
+    assert dropout(torch.ones(1000)).isfinite().all()
+
+
+def test_a_network_is_exported_for_any_number_of_rows():
+    net = small_net(dropout=0.0).eval()
+    token_ids, positions = torch.randint(5, 30, (4, 8)), torch.tensor([[1, 2]] * 4)
+    rows = torch.export.Dim("rows", min=2, max=64)
+    program = torch.export.export(
+        net,
+        (token_ids, torch.zeros_like(token_ids), None, positions),
+        dynamic_shapes=({0: rows}, {0: rows}, None, {0: rows}),
+    )
+    more = torch.randint(5, 30, (7, 8))
+    asked = more, torch.zeros_like(more), None, torch.tensor([[3, 4]] * 7)
+    for found, wanted in zip(program.module()(*asked), net(*asked), strict=True):
+        assert_close(found, wanted)

@@ -79,3 +79,17 @@ def test_a_matrix_without_a_gradient_is_left_alone():
     p = torch.nn.Parameter(matrix(4, 4))
     Muon([p], lr=0.1, weight_decay=0.1).step()
     assert_close(p.detach(), matrix(4, 4), rtol=0, atol=0)
+
+
+def test_muon_takes_a_closure_as_pytorchs_optimizers_do():
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = Muon([weight], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight**2).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 6.0
+    assert (weight < 1).any() and optimizer.step() is None

@@ -47,8 +47,8 @@ def test_a_picture_that_is_redrawn_holds_the_new_data_and_nothing_of_the_old():
     size(again)
     assert plot.png(steps(20), evaluations(0), "short") == again
     assert LossPlot(50, KNOWN).png(steps(20), evaluations(0), "short") == again
-    for axes, field in ((plot.mlm, "mlm_loss"), (plot.nsp, "nsp_loss")):
-        train, held_out = plot.lines[axes]
+    for field in ("mlm_loss", "nsp_loss"):
+        train, held_out = plot.lines[field]
         assert list(train.get_xdata()) == list(range(1, 21))
         assert_close(list(train.get_ydata()), [getattr(step, field) for step in steps(20)])
         assert list(held_out.get_xdata()) == [0]
@@ -58,7 +58,7 @@ def test_a_picture_that_is_redrawn_holds_the_new_data_and_nothing_of_the_old():
 def test_every_loss_is_inside_the_picture(loss):
     plot = LossPlot(3, KNOWN)
     plot.png([Step(1, loss, 0.7, 16, 0.01, 0.005)], [(0, Evaluation(loss + 1, 0.1, 0.7, 0.5))])
-    low, high = plot.mlm.get_ylim()
+    low, high = plot.axes["mlm_loss"].get_ylim()
     assert low < loss and loss + 1 < high
 
 
@@ -161,3 +161,16 @@ def test_curves_and_bars_with_intervals(name):
     with_intervals = bars(groups, "right", intervals={name: (0.8, 0.95), "b": (0.3, 0.6)})
     size(with_intervals)
     assert plain != with_intervals
+
+
+def test_without_the_next_sentence_game_there_is_no_panel_of_it():
+    plot = LossPlot(50, KNOWN, with_nsp=False)
+    assert list(plot.axes) == ["mlm_loss"]
+    assert size(plot.png(steps(5), evaluations(0))) == (800, 300)
+
+
+def test_the_axis_follows_what_is_learned():
+    plot = LossPlot(50, KNOWN)
+    plot.png([Step(i, 6.7 - i / 100, 0.7, 16, 0.01, 0.005) for i in range(50)], [])
+    low, high = plot.axes["mlm_loss"].get_ylim()
+    assert low < 6.2 and KNOWN.unigram < high and high - low < 1.5

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from bert_tutorial.network.checkpoints import load_checkpoint
-from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretrain import parse_arguments
-from bert_tutorial.pretraining.run_store import RunFolder
 from bert_tutorial.text.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,13 +127,6 @@ def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
     )
 
 
-def test_a_run_of_an_earlier_version_with_another_optimizer_does_not_go_on(tmp_path):
-    net, folder = BERTModel(20, 16, 16, 2, 1), RunFolder(tmp_path)
-    folder.save(net, [], 3, {"seed": "0"})
-    with pytest.raises(ValueError, match="was begun with optimizers None, now 'Muon, AdamW'"):
-        folder.load(net, [], {"seed": "0", "optimizers": "Muon, AdamW"})
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -149,6 +140,53 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
     assert (
         refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
     )
+
+
+def test_a_run_does_not_go_on_with_another_text(text_file, tmp_path):
+    assert run(text_file, tmp_path / "out", 5).returncode == 0
+    text_file.write_text(text_file.read_text() + "\nOne more here. And one more.\n")
+    refused = run(text_file, tmp_path / "out", 5)
+    assert refused.returncode == 1 and "was begun with text " in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--save-every", "0"], "--save-every is 0, but must be 1 or more"),
+        (["--seed", str(2**70)], "but must be from 0 to 2**63 - 1"),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--min-freq", "1000000"], "no word occurs 1000000 times"),
+    ],
+)
+def test_wrong_numbers_get_one_sentence_too(text_file, tmp_path, more, message):
+    refused = run(text_file, tmp_path / "out", 5, *more)
+    assert refused.returncode == 1 and message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_file_in_the_place_of_the_folder(text_file, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    refused = run(text_file, tmp_path / "out", 5)
+    assert refused.returncode == 1 and "there is a file of that name" in refused.stderr
+    assert (tmp_path / "out").read_text() == "mine" and "Traceback" not in refused.stderr
+
+
+def test_a_damaged_checkpoint_is_named(text_file, tmp_path):
+    out = tmp_path / "out"
+    assert run(text_file, out, 5).returncode == 0
+    (out / "checkpoint.safetensors").write_bytes(b"not one")
+    refused = run(text_file, out, 5)
+    assert refused.returncode == 1 and "checkpoint.safetensors is damaged (" in refused.stderr
+    assert "Traceback" not in refused.stderr and (out / "log.jsonl").exists()
+
+
+def test_several_machines_are_refused_before_anything_is_written(text_file, tmp_path):
+    args = list(map(str, command(text_file, tmp_path / "out", 5)))
+    two_hosts = environment() | {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
+    refused = subprocess.run(args, env=two_hosts, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "spread over several machines" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (tmp_path / "out").exists()
 
 
 def test_two_processes_give_the_losses_of_one(text_file, tmp_path):

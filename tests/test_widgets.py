@@ -104,7 +104,7 @@ def test_sentence_lab_follows_text_and_layer(vocab):
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "positions")],
+    [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "at most 40")],
 )
 def test_sentence_lab_keeps_the_picture_when_the_input_is_wrong(vocab, text, why):
     lab = SentenceLab(BERTModel(len(vocab)), vocab)
@@ -156,3 +156,35 @@ def test_training_panel_shows_an_error(train_iter, monkeypatch):
 
 def test_a_panel_has_a_text_to_stand_in_for_it(vocab):
     assert MaskExplorer(vocab)._repr_mimebundle_()["text/plain"].startswith("Mask explorer")
+
+
+def test_very_long_texts_are_cut_at_once(vocab):
+    lab = SentenceLab(BERTModel(len(vocab)), vocab)
+    began = time.monotonic()
+    lab.text_a.value = "x" * 1_000_000
+    assert time.monotonic() - began < 5
+    assert "Only the first 2,000 characters are read." in lab.status.value
+    explorer = MaskExplorer(vocab, "a crane " * 10_000)
+    assert "Only the first 2,000 characters are read." in explorer.status.value
+
+
+def test_an_unknown_word_stays_to_be_seen(vocab):
+    explorer = MaskExplorer(vocab, "a heron is flying")
+    assert "heron → &lt;unk&gt;" in explorer.picture.value
+
+
+def test_a_panel_without_held_out_text_comes_to_its_end(train_iter):
+    train_iter.valid = None
+    panel = TrainingPanel(train_iter, num_steps=5, num_hiddens=16, ffn_num_hiddens=16)
+    panel.start.click()
+    wait_for(lambda: not panel.start.disabled)
+    assert "finished after 5 steps with 2 heads" in panel.status.value
+
+
+def test_an_error_while_drawing_is_told_and_start_comes_back(train_iter, monkeypatch):
+    panel = TrainingPanel(train_iter, num_steps=5, num_hiddens=16, ffn_num_hiddens=16)
+    monkeypatch.setattr(panel, "_show", lambda *_: 1 / 0)
+    panel.start.click()
+    wait_for(lambda: not panel.start.disabled)
+    assert "Not possible" in panel.status.value and "division by zero" in panel.status.value
+    wait_for(lambda: panel.run.state in ("stopped", "finished"))

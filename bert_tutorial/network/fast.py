@@ -32,7 +32,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.rate)
-        dropped = round(self.rate * 256)
+        dropped = min(255, round(self.rate * 256))
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         drawn = numbers.view(torch.uint8)[: x.numel()].view(x.shape)
         # 0 or 1, and at once in x's format.

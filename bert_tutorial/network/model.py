@@ -38,7 +38,7 @@ class MaskLM(nn.Module):
 
     def forward(self, encoded: Tensor, pred_positions: Tensor) -> Tensor:
         """Encoded rows (B, L, D) and positions (B, P) -> logits (B, P, V)."""
-        rows = torch.arange(len(encoded), device=encoded.device)[:, None]
+        rows = torch.arange(encoded.shape[0], device=encoded.device)[:, None]
         return F.linear(self.features(encoded[rows, pred_positions]), self.weight, self.bias)
 
 

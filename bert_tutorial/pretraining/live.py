@@ -130,7 +130,8 @@ class PlotView:
         from ..plots import LossPlot  # here, so that importing bert_tutorial draws in no matplotlib
 
         self.run, self.show = run, show
-        self.plot = LossPlot(run.recipe.num_steps, run.baselines)
+        with_nsp = 0 < run.train_iter.next_sentence_rate < 1
+        self.plot = LossPlot(run.recipe.num_steps, run.baselines, with_nsp)
         self.next_drawing = 0.0
 
     def update(self) -> None:

@@ -11,7 +11,7 @@ and Hutter 2019 (AdamW).
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +62,19 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Change every matrix that has a gradient."""
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Change every matrix that has a gradient.
+
+        Args:
+            closure: Computes the loss and its gradients anew, if they are not there yet.
+
+        Returns:
+            The loss of the closure, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             # Of one shape: a few large products are faster than many small ones.
@@ -84,6 +95,7 @@ class Muon(torch.optim.Optimizer):
                     p.mul_(1 - lr * group["weight_decay"]).sub_(
                         change, alpha=0.5 * lr * math.sqrt(max(shape))
                     )
+        return loss
 
 
 def make_optimizers(

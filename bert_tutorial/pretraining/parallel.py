@@ -1,4 +1,4 @@
-"""One run shared by several processes.
+"""One run shared by several processes of one machine.
 
 Each takes some rows of every batch, and gradients are added up. The words are PyTorch's: a process
 has a *rank*, and all together are *world_size* many.
@@ -29,6 +29,21 @@ class Processes(NamedTuple):
             for tensor in tensors:
                 torch.distributed.all_reduce(tensor)
 
+    def agree(self, what: str, value: object) -> None:
+        """Check that all processes have the same value; gradients of different runs do not add up.
+
+        Raises:
+            ValueError: They have not.
+        """
+        if self.world_size > 1:
+            values: list = [None] * self.world_size
+            torch.distributed.all_gather_object(values, value)
+            if any(other != values[0] for other in values):
+                raise ValueError(
+                    f"the processes of this run have different {what} ({values}): start all of "
+                    "them with the same command"
+                )
+
     def leave(self) -> None:
         """Say goodbye to the other processes."""
         if self.world_size > 1:
@@ -43,13 +58,30 @@ def join_processes(device: torch.device) -> Processes:
 
     Args:
         device: Where this process computes.
+
+    Raises:
+        ValueError: The processes are spread over several machines.
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world_size > int(os.environ.get("LOCAL_WORLD_SIZE", world_size)):
+        raise ValueError(
+            "this run is spread over several machines, which is not supported yet: each would look "
+            "for the checkpoint on its own disk; start it on one machine, without --nnodes"
+        )
     if world_size > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(rank, world_size)
 
 
 def own_device(devices: list[torch.device]) -> torch.device:
-    """The device of this process: under torchrun each process of a machine has a GPU of its own."""
-    return devices[int(os.environ.get("LOCAL_RANK", 0)) if devices[0].type == "cuda" else 0]
+    """The device of this process: under torchrun each process of a machine has a GPU of its own.
+
+    Raises:
+        ValueError: There are more processes than GPUs.
+    """
+    place = int(os.environ.get("LOCAL_RANK", 0)) if devices[0].type == "cuda" else 0
+    if place >= len(devices):
+        raise ValueError(
+            f"there are more processes than GPUs: use --nproc-per-node {len(devices)} at most"
+        )
+    return devices[place]

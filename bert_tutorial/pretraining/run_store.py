@@ -1,11 +1,14 @@
 """A run on disk: its checkpoint, its log, its settings, and how it goes on exactly where it was."""
 
 import json
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from ..cache import read_safetensors, write_safetensors
 from ..network.model import BERTModel
@@ -30,6 +33,7 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         self.network = self.path / "network.safetensors"
         self.model_card = self.path / "model_card.md"
+        self._lock = FileLock(self.path / ".lock")
 
     def save(
         self,
@@ -57,23 +61,30 @@ class RunFolder:
             Steps done.
 
         Raises:
-            ValueError: The run was begun with other settings.
+            ValueError: The run was begun with other settings, or the checkpoint is damaged.
         """
         if not self.checkpoint.is_file():
             return 0
-        tensors, about = read_safetensors(self.checkpoint)
-        self._check(about["settings"], settings)
+        try:
+            tensors, about = read_safetensors(self.checkpoint)
+            before, step = about["settings"], about["step"]
+        except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+            raise ValueError(
+                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
+                "the run again, or use another --out"
+            ) from error
+        self._check(before, settings)
         groups = ((o, group) for o in optimizers for group in o.param_groups)
         owner = {p: optimizer for optimizer, group in groups for p in group["params"]}
         with torch.no_grad():
             for name, p in net.named_parameters():
                 p.copy_(tensors[f"net.{name}"])
                 prefix = f"optimizer.{name}."  # a part without a loss has no state
-                state = {key: value for key, value in tensors.items() if key.startswith(prefix)}
+                state = {k: v for k, v in tensors.items() if k.startswith(prefix)}
                 owner[p].state[p] = {
                     k.removeprefix(prefix): v.to(p.device) for k, v in state.items()
                 }
-        return about["step"]
+        return step
 
     def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         names = [name for name in before | now if before.get(name) != now.get(name)]
@@ -84,19 +95,55 @@ class RunFolder:
                 "--out"
             )
 
+    def open(self) -> None:
+        """Make the folder, keep other processes out of it, and clear what a killed one left.
+
+        Raises:
+            ValueError: It cannot be a folder, or another process uses it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(f"--out is {self.path}, but there is a file of that name") from error
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ValueError(
+                f"another process trains in {self.path}: wait for it, or use another --out"
+            ) from error
+        for left_over in self.path.glob("*.part"):
+            left_over.unlink()
+
+    def close(self) -> None:
+        """Let other processes in again."""
+        self._lock.release()
+
     def open_log(self, done: int) -> tuple[TextIO, float]:
         """Open the log behind its first steps.
 
         What a killed run wrote behind its last checkpoint will be done again.
 
         Args:
-            done: How many steps stay.
+            done: Steps up to this one stay.
 
         Returns:
             The file, and the seconds that the steps in it took.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        kept = self.log.read_text().splitlines()[:done] if self.log.exists() else []
-        log = self.log.open("w")
-        log.writelines(f"{line}\n" for line in kept)
-        return log, sum(json.loads(line)["seconds"] for line in kept)
+        kept = [step for step in self._logged_steps() if step["step"] <= done]
+        part = self.log.with_suffix(".part")
+        part.write_text("".join(json.dumps(step) + "\n" for step in kept), encoding="utf-8")
+        os.replace(
+            part, self.log
+        )  # at once: a process that dies here leaves the old log or the new
+        return self.log.open("a", encoding="utf-8"), sum(step["seconds"] for step in kept)
+
+    def _logged_steps(self) -> list[dict[str, Any]]:
+        """Whole lines of the log; half a line, which a killed process left, is passed over."""
+        found = {}
+        for line in self.log.read_text("utf-8").splitlines() if self.log.exists() else ():
+            try:
+                step = json.loads(line)
+                found[step["step"]] = step
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue
+        return [found[number] for number in sorted(found)]

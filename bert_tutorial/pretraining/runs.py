@@ -6,7 +6,7 @@ from ..devices import keep_memory
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
 from .evaluation import Baselines, Evaluation, baselines, evaluate
-from .training import Recipe, Step, train_steps
+from .training import Recipe, Step, prepare, train_steps
 
 A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
 
@@ -99,6 +99,7 @@ class TrainingRun:
 
     def _work(self) -> None:
         try:
+            prepare(self.net, self.train_iter.vocab, self.recipe)
             self._evaluate(0, A_FEW_BATCHES)
             for step in train_steps(self.net, self.train_iter, self.recipe):
                 self.history.append(step)

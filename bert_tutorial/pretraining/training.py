@@ -92,6 +92,12 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
         net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
+def prepare(net: BERTModel, vocab: Vocab, recipe: Recipe) -> None:
+    """What a recipe does to a new network before the first step; a trained one stays as it is."""
+    if recipe.word_frequencies and not net.mlm.bias.any():
+        start_from_word_frequencies(net, vocab)
+
+
 def accumulate_gradients(
     net: BERTModel,
     batch: Batch,
@@ -154,8 +160,7 @@ def train_steps(
     keep_memory()
     device = next(net.parameters()).device
     optimizers = optimizers or make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
-    if recipe.word_frequencies and not net.mlm.bias.any():
-        start_from_word_frequencies(net, train_iter.vocab)
+    prepare(net, train_iter.vocab, recipe)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, recipe.num_steps):
         began = time.perf_counter()

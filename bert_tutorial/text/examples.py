@@ -124,9 +124,10 @@ class PretrainingExamples:
         return self.num_pairs // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch
+        epoch, worker = self.epoch, torch.utils.data.get_worker_info()
         self.epoch += 1
-        for index in range(len(self)):
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)  # each its own batches
+        for index in range(first, len(self), step):
             yield self.batch(epoch, index)
 
     def generator(self, *place: object) -> torch.Generator:

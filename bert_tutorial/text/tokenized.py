@@ -58,7 +58,8 @@ def tokenize_corpus(
         Both parts and their vocabulary.
 
     Raises:
-        ValueError, OSError: See `read_text`.
+        ValueError: No word is frequent enough; or see `read_text`.
+        OSError: See `read_text`.
     """
     entry = find_corpus(corpus)
     corpus, min_freq = entry.read(), min_freq or entry.min_freq
@@ -81,6 +82,8 @@ def tokenize_corpus(
 def _look_up(corpus: Corpus, min_freq: int) -> TokenizedCorpus:
     train, valid = paragraphs(corpus.train), paragraphs(corpus.valid)
     vocab = Vocab(chain.from_iterable(chain.from_iterable(train)), min_freq)
+    if not len(vocab.word_ids):
+        raise ValueError(f"no word occurs {min_freq} times: a smaller min_freq leaves some")
     parts = (TokenizedText.from_paragraphs(vocab, part) for part in (train, valid))
     return TokenizedCorpus(*parts, vocab)
 

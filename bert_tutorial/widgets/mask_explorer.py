@@ -9,7 +9,7 @@ import torch
 from ..text.masking import mask_tokens
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
-from .parts import WIDE, Panel, say, slider_with_number
+from .parts import WIDE, Panel, cut_note, say, shortened, slider_with_number
 
 EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
 STYLES = {
@@ -103,7 +103,8 @@ class MaskExplorer(Panel):
     def redraw(self) -> None:
         """Show the masks for the present text, rate and draw."""
         try:
-            tokens = masked_example(self.vocab, self.text.value, self.rate.value / 100, self.seed)
+            text = shortened(self.text.value)
+            tokens = masked_example(self.vocab, text, self.rate.value / 100, self.seed)
         except ValueError as error:
             say(self.status, str(error), is_error=True)
             return
@@ -116,7 +117,8 @@ class MaskExplorer(Panel):
         fates = [fate for _, _, fate in tokens]
         say(
             self.status,
-            f"{len(fates)} tokens, {sum(map(bool, fates))} to be predicted: "
+            f"{cut_note(self.text.value)}{len(fates)} tokens, "
+            f"{sum(map(bool, fates))} to be predicted: "
             f"{fates.count('masked')} masked, {fates.count('random')} replaced by a random word, "
             f"{fates.count('kept')} kept as they are.",
         )

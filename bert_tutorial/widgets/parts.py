@@ -37,6 +37,20 @@ def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
     return ipw.HBox([number, slider])
 
 
+LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or pasted
+
+
+def shortened(text: str) -> str:
+    """What somebody typed or pasted, cut before it takes long to read."""
+    return text[:LONGEST_TEXT]
+
+
+def cut_note(*texts: str) -> str:
+    """A sentence in front of others where a text was cut, else nothing."""
+    is_cut = any(len(text) > LONGEST_TEXT for text in texts)
+    return f"Only the first {LONGEST_TEXT:,} characters are read. " if is_cut else ""
+
+
 def say(line: ipw.HTML, text: str, is_error: bool = False) -> None:
     """Show a sentence in a status line, whatever characters it holds."""
     lead = "<b>Not possible:</b> " if is_error else ""

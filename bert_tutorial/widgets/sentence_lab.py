@@ -6,7 +6,7 @@ from ..network.model import BERTModel
 from ..plots import heatmap
 from ..representation.encoding import compare_tokens
 from ..text.vocabulary import Vocab
-from .parts import WIDE, Panel, say, slider_with_number
+from .parts import WIDE, Panel, cut_note, say, shortened, slider_with_number
 
 MAX_WORDS = 40  # of a sentence; more cells than that nobody can read
 
@@ -53,9 +53,10 @@ class SentenceLab(Panel):
     def redraw(self) -> None:
         """Compare the two sentences at the chosen layer; a wrong input leaves the picture."""
         layer = self.layer.value
+        texts = self.text_a.value, self.text_b.value
         try:
             tokens_a, tokens_b, similarity = compare_tokens(
-                self.net, self.vocab, self.text_a.value, self.text_b.value, layer
+                self.net, self.vocab, *map(shortened, texts), layer
             )
             if max(len(tokens_a), len(tokens_b)) > MAX_WORDS:
                 raise ValueError(
@@ -73,8 +74,10 @@ class SentenceLab(Panel):
         self.picture.value = heatmap(
             similarity, tokens_a, tokens_b, f"cosine similarity of tokens, {name}"
         )
-        unknown = [token for token in dict.fromkeys(tokens_a + tokens_b) if token not in self.vocab]
+        note, unknown = cut_note(*texts), self.vocab.unknown(tokens_a + tokens_b)
         if unknown:
-            say(self.status, f"Not in the vocabulary, so read as <unk>: {', '.join(unknown)}.")
+            say(
+                self.status, f"{note}Not in the vocabulary, so read as <unk>: {', '.join(unknown)}."
+            )
         else:
-            say(self.status, "All words are in the vocabulary.")
+            say(self.status, f"{note}All words are in the vocabulary.")

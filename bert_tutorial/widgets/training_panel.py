@@ -76,14 +76,20 @@ class TrainingPanel(Panel):
             self.run.stop()
 
     def _watch(self, run: TrainingRun) -> None:
-        watch(run, PlotView(run, self._show))
-        heads = f"{self.net.config.num_heads} heads"
-        if run.error is not None:
-            say(self.status, str(run.error), is_error=True)
-        else:
-            done = f"{run.state} after {len(run.history)} steps with {heads}"
-            say(self.status, f"{done}; held-out: {run.held_out[-1][1]}")
-        self.start.disabled, self.stop.disabled = False, True
+        try:
+            watch(run, PlotView(run, self._show))
+            if run.error is not None:
+                raise run.error
+            steps = f"{len(run.history)} step{'' if len(run.history) == 1 else 's'}"
+            said = f"{run.state} after {steps} with {run.net.config.num_heads} heads"
+            if run.held_out:
+                said += f"; held-out: {run.held_out[-1][1]}"
+            say(self.status, said)
+        except Exception as error:  # whatever it is: it is told, and the panel stays usable
+            run.stop()
+            say(self.status, str(error) or type(error).__name__, is_error=True)
+        finally:
+            self.start.disabled, self.stop.disabled = False, True
 
     def _show(self, png: bytes, title: str) -> None:
         self.picture.value = png
