@@ -25,17 +25,13 @@ def test_the_notebooks_run_on_wikitext2(wikitext2_server, tmp_path, monkeypatch)
 
 
 def german(draw: random.Random) -> str:
-    """A made-up text of rules: who does what where, in paragraphs of three or four sentences."""
-    who = ["Der Müller", "Die Köchin", "Ein Bär", "Das Mädchen", "Der Kutscher"]
-    does = ["singt", "wartet", "lacht", "schläft", "tanzt"]
-    where = ["am Fluss", "im Wald", "vor dem Haus", "auf der Brücke", "in der Küche"]
-    sentences = [[f"{draw.choice(who)} {draw.choice(does)} {draw.choice(where)}" for _ in range(4)]
-                 for _ in range(60)]  # fmt: skip
-    return "\n\n".join("„" + f". {s[0]}.“ ".join(s[:2]) + ". " + ". ".join(s[2:]) + "."
-                       for s in sentences)  # fmt: skip
+    """The shortest text that is accepted: four paragraphs of two sentences."""
+    who, where = ["Der Müller", "Die Köchin", "Ein Bär", "Das Mädchen"], ["Fluss", "Wald"]
+    return "\n\n".join(f"„Komm!“ {name} geht zum {draw.choice(where)}." for name in who)
 
 
 def chinese(draw: random.Random) -> str:
+    """Who does what where, in sixty paragraphs."""
     who, does, where = "我你他她它", "看听吃写走", ["在家里", "在山上", "在水边", "在路上"]
     return "\n\n".join(
         "".join(f"{draw.choice(who)}{draw.choice(where)}{draw.choice(does)}。" for _ in range(4))
@@ -43,19 +39,14 @@ def chinese(draw: random.Random) -> str:
     )
 
 
-def four_paragraphs(draw: random.Random) -> str:
-    """The shortest text that is accepted."""
-    return "\n\n".join(f"A dog ran {i} miles. It barked at a cat." for i in range(4))
-
-
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("text", [german, chinese, four_paragraphs], ids=lambda text: text.__name__)
+@pytest.mark.parametrize("text", [german, chinese], ids=lambda text: text.__name__)
 def test_the_notebooks_run_on_a_text_of_ones_own(text, tmp_path):
     path = tmp_path / "own.txt"
     path.write_text(text(random.Random(0)), encoding="utf-8")
     for notebook in NOTEBOOKS:
         said = printed(run_notebook(notebook, tmp_path, corpus=str(path), num_steps=20))
         assert "own.txt: " in said and " words are used" in said
-        if "senses" in notebook.name or notebook.name.startswith("03"):
+        if notebook.name.startswith("03"):
             assert "The headings of this text name no senses" in said
             assert "network trained in notebook 02" in said and "crane" not in said
