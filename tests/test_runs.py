@@ -213,3 +213,10 @@ def test_no_step_is_evaluated_twice(num_steps):
     assert run.wait(PATIENCE)
     steps = [step for step, _ in run.held_out]
     assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == num_steps
+
+
+def test_a_run_that_is_stopped_before_it_starts_does_no_step():
+    run = run_of(100)
+    run.stop()
+    assert run.start().wait(PATIENCE)
+    assert run.state == "stopped" and run.history == []

@@ -383,3 +383,44 @@ def test_disk_full_in_the_middle_of_a_write(monkeypatch, wikitext2_server, folde
         gc.collect()
     assert wikitext2_server.request_count == 1  # a full disk is no reason to ask again
     assert files_in(folder) == set()
+
+
+def test_a_zip_on_this_machine_is_a_source_too(monkeypatch, wikitext2_zip, folder):
+    monkeypatch.setenv(URL, str(wikitext2_zip))
+    assert len(read_wikitext2().train) > 10_000_000
+    assert files_in(folder) == {"wiki.train.tokens", "wiki.valid.tokens"}
+    assert wikitext2_zip.is_file()
+
+
+def test_a_password_in_an_address_is_not_shown(monkeypatch, serve, folder):
+    server = serve(lambda handler: handler.send(b"", status=404))
+    monkeypatch.setenv(URL, server.url.replace("//", "//me:secret@"))
+    with pytest.raises(ConnectionError) as error:
+        read_wikitext2(pause=0)
+    assert "secret" not in str(error.value) and "HTTP status 404" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("SSLError", "certificate is not trusted"), ("ProxyError", "the proxy does not answer")],
+)
+def test_what_stands_between_is_named(monkeypatch, folder, kind, words):
+    def fail(*_, **__):
+        raise getattr(wikitext2.requests.exceptions, kind)("x")
+
+    monkeypatch.setattr(wikitext2.pooch.HTTPDownloader, "__call__", fail)
+    monkeypatch.setenv(URL, "http://127.0.0.1:1/a.zip")
+    with pytest.raises(ConnectionError, match=words):
+        read_wikitext2(pause=0)
+
+
+def test_addresses_in_a_circle(monkeypatch, serve, folder):
+    def turn(handler):
+        handler.send_response(302)
+        handler.send_header("Location", handler.path)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    monkeypatch.setenv(URL, serve(turn).url)
+    with pytest.raises(ConnectionError, match="from address to address without end"):
+        read_wikitext2(pause=0)

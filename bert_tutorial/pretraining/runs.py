@@ -101,14 +101,13 @@ class TrainingRun:
         try:
             prepare(self.net, self.train_iter.vocab, self.recipe)
             self._evaluate(0, A_FEW_BATCHES)
-            for step in train_steps(self.net, self.train_iter, self.recipe):
+            steps = train_steps(self.net, self.train_iter, self.recipe)
+            while not self._stop.is_set() and (step := next(steps, None)):
                 self.history.append(step)
                 if step.step in self._evaluate_at:
                     self._evaluate(step.step, A_FEW_BATCHES)
                 while not self._stop.is_set() and not self._go_on.wait(0.1):
                     pass
-                if self._stop.is_set():
-                    break
             self._evaluate(len(self.history), A_FEW_BATCHES if self._stop.is_set() else None)
         except BaseException as error:
             self.error = error

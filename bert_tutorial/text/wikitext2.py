@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -94,7 +95,9 @@ def _download(folder: Path, timeout: tuple[float, float], pause: float) -> list[
         partial.mkdir()
         for source in sources:
             try:
-                if len(source) == 1:
+                if os.path.isfile(source[0]):  # a zip that somebody has already
+                    _unzip(Path(source[0]), partial)
+                elif len(source) == 1:
                     _fetch(source[0], partial / "archive.zip", timeout, pause)
                     _unzip(partial / "archive.zip", partial)
                 else:
@@ -103,7 +106,7 @@ def _download(folder: Path, timeout: tuple[float, float], pause: float) -> list[
                 if (files := _verified_files(partial)) is None:
                     raise ValueError("other bytes than WikiText-2's")
             except (requests.RequestException, ValueError) as error:
-                failures.append(f"{source[0]}: {_in_few_words(error)}")
+                failures.append(f"{_without_password(source[0])}: {_in_few_words(error)}")
                 continue
             for name in WIKITEXT2_FILES:
                 os.replace(partial / name, folder / name)
@@ -153,12 +156,24 @@ def _unzip(archive: Path, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
+def _without_password(url: str) -> str:
+    """An address that can be shown, and kept in a notebook."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url)
+
+
 def _in_few_words(error: Exception) -> str:
     """Why a source failed, for the message that lists all sources."""
     if isinstance(error, requests.HTTPError):
         return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the download broke off"
+    known = {
+        requests.exceptions.ChunkedEncodingError: "the download broke off",
+        requests.exceptions.SSLError: "its certificate is not trusted here (a proxy that signs?)",
+        requests.exceptions.ProxyError: "the proxy does not answer",
+        requests.exceptions.TooManyRedirects: "it leads from address to address without end",
+    }
+    for kind, words in known.items():
+        if isinstance(error, kind):
+            return words
     if not isinstance(error, requests.RequestException):
         return str(error)
     if isinstance(error, ValueError):
