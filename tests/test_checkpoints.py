@@ -273,3 +273,37 @@ def test_the_shipped_networks_are_small_and_do_what_their_cards_say(
         assert accuracy >= 0.9 and f"{accuracy:.1%} of held-out occurrences" in card
     else:
         assert loss <= 4.6 and "CC BY-SA 3.0" in card
+
+
+@pytest.mark.parametrize("claim", [{"vocab_size": 10**8}, {"num_layers": 200_000}, {"max_len": 9}])
+def test_sizes_that_a_file_only_claims_are_refused_before_anything_is_built(tmp_path, claim):
+    config = vars(small_net().config) | claim
+    with pytest.raises(ValueError, match="it claims the sizes .* but holds ") as error:
+        load_checkpoint(file_of(tmp_path, config=config))
+    is_one_sentence(error, tmp_path / "net.safetensors")
+
+
+def test_a_weight_that_is_no_number_is_refused(tmp_path):
+    net = small_net()
+    with torch.no_grad():
+        net.nsp.output.bias[0] = float("nan")
+    save_checkpoint(net, VOCAB, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="nsp.output.bias holds what is no number"):
+        load_checkpoint(tmp_path / "net.safetensors")
+
+
+def test_a_compiled_network_is_saved(tmp_path):
+    net = small_net().eval()
+    save_checkpoint(torch.compile(net), VOCAB, tmp_path / "net.safetensors")
+    again, _ = load_checkpoint(tmp_path / "net.safetensors")
+    wanted = get_bert_encoding(net, VOCAB, TOKENS)
+    assert_close(get_bert_encoding(again, VOCAB, TOKENS), wanted, rtol=0, atol=0)
+
+
+def test_a_network_that_was_not_taught_the_next_sentence_game_says_so():
+    assert "not taught the next-sentence game" in load_pretrained("bundled", "shipped").description
+
+
+def test_which_network_to_prefer_is_checked():
+    with pytest.raises(ValueError, match="prefer is 'best', but must be 'trained' or 'shipped'"):
+        load_pretrained("bundled", "best")

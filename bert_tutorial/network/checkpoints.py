@@ -35,6 +35,7 @@ def save_checkpoint(
         dtype: torch.float16 for half the size.
         **card: Anything else worth knowing.
     """
+    net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
     state = {name: value for name, value in net.state_dict().items() if name != TIED}
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
@@ -49,22 +50,46 @@ def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint of this package.
+        ValueError: It is no checkpoint of this package, or it is damaged.
     """
-    path = Path(path)
+    return _load(Path(path))[:2]
+
+
+def _load(path: Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
+    """The network, its vocabulary, and its card."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         tensors, about = read_safetensors(path)
         tensors = {name: value.float() for name, value in tensors.items()}
-        net = BERTModel.from_config(BERTConfig(**about["config"]))
+        config = BERTConfig(**about["config"])
+        vocab = Vocab.from_counts(about["itos"], about["counts"])
+        _check_sizes(config, vocab, tensors)
+        net = BERTModel.from_config(config)
         net.load_state_dict(tensors | {TIED: tensors["encoder.embeddings.token.weight"]})
-        return net.eval(), Vocab.from_counts(about["itos"], about["counts"])
+        return net.eval(), vocab, about.get("card", {})
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} is not a checkpoint of bert_tutorial, at least not of this version "
             f"({str(error).splitlines()[0]}): train that network again, or choose another file"
         ) from error
+
+
+def _check_sizes(config: BERTConfig, vocab: Vocab, tensors: dict[str, torch.Tensor]) -> None:
+    """Compare what a file says with what it holds, before a network of that size is built.
+
+    Raises:
+        RuntimeError: They differ, or a weight is no number.
+    """
+    embeddings = tensors["encoder.embeddings.token.weight"].shape
+    layers = {name.split(".")[2] for name in tensors if name.startswith("encoder.blocks.")}
+    said = (config.vocab_size, config.num_hiddens, config.num_layers, config.max_len)
+    held = (*embeddings, len(layers), len(tensors["encoder.embeddings.position.weight"]))
+    if said != held or len(vocab) != config.vocab_size:
+        raise RuntimeError(f"it claims the sizes {said}, but holds {held} and {len(vocab)} words")
+    broken = [name for name, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise RuntimeError(f"{broken[0]} holds what is no number")
 
 
 def trained_path(corpus: str | Path) -> Path:
@@ -106,7 +131,10 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
         raise ValueError(f"prefer is {prefer!r}, but must be 'trained' or 'shipped'")
     for path, where in (places.pop(prefer), *places.values()):
         if path.is_file():
-            return Pretrained(*load_checkpoint(path), f"network {where}, corpus {corpus}")
+            net, vocab, card = _load(path)
+            rate = card.get("next_sentence_rate", card.get("next_share"))
+            game = "; it was not taught the next-sentence game" if rate == "1.0" else ""
+            return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
     raise FileNotFoundError(
         f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it "
         "first"
