@@ -81,6 +81,11 @@ def check_training(*args: Any, **kwargs: Any) -> None:
     given = dict(zip(("train_iter", "net"), args, strict=False)) | kwargs
     if hasattr(given.get("train_iter"), "parameters"):
         raise TypeError("the examples come first: write train_bert(train_iter, net, num_steps=50)")
+    if hasattr(given.get("net"), "module"):  # wrapped, as d2l wraps it in DataParallel
+        raise TypeError(
+            "the network is wrapped for several devices: write "
+            "train_bert(train_iter, net.module, num_steps=50)"
+        )
     rest = args[2:]
     if len(rest) > 1 or any(map(callable, rest)) or {"loss", "vocab_size", "devices"} & set(kwargs):
         steps = kwargs.get("num_steps", next((n for n in rest[::-1] if isinstance(n, int)), 50))

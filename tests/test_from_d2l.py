@@ -100,3 +100,10 @@ def test_names_of_d2l_say_where_to_look(name):
 
 def test_other_names_are_no_attributes():
     assert not hasattr(bert_tutorial, "no_such_name")
+
+
+def test_a_wrapped_network_is_answered_with_the_line_to_write():
+    wrapped = nn.DataParallel(BERTModel(20, **SIZES))
+    with pytest.raises(TypeError, match="^the network is wrapped") as error:
+        train_bert(train_iter_for_d2l(), wrapped, 50)
+    assert line_of(error) == "train_bert(train_iter, net.module, num_steps=50)"
