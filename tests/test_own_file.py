@@ -224,3 +224,9 @@ def test_what_is_no_running_text_is_told(tmp_path, lines, kind):
     assert f"The file looks like {kind}" in describe_own_text(path)
     path.write_text("It began early. Then it grew.\n\nIt was big, so big. It stayed so.\n")
     assert describe_own_text(path) == "own.txt: 15 of 15 words are used (100%)"
+
+
+def test_a_file_of_marks_alone_is_described(tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text("... ! ?\n")
+    assert describe_own_text(path).startswith("own.txt: 0 of 1 words are used (0%)")

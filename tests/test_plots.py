@@ -100,8 +100,10 @@ def test_any_words_can_be_labels():
     for title in HOSTILE:
         size(heatmap(values[:1, :1], ["a"], ["b"], title))
         size(bars({"one": {"a": 1.0}}, "probability", title))
-    size(heatmap(values, HOSTILE, HOSTILE))
-    size(bars({"one": {label: i / 10 for i, label in enumerate(HOSTILE)}}, "probability"))
+    width, height = size(heatmap(values, HOSTILE, HOSTILE))
+    assert width > 300 and height > 200
+    heights = {label: i / 10 for i, label in enumerate(HOSTILE)}
+    assert size(bars({"one": heights}, "probability"))[0] > 300
 
 
 def test_bars_with_and_without_a_baseline():
@@ -139,15 +141,15 @@ def test_four_threads_can_draw_at_once():
 
 def test_drawing_leaves_pyplot_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises ImportError
-    size(heatmap([[1.0]], ["a"], ["b"]))
-    size(LossPlot(50, KNOWN).png([], []))
+    assert size(heatmap([[1.0]], ["a"], ["b"]))[0] > 0
+    assert size(LossPlot(50, KNOWN).png([], [])) == (800, 300)
 
 
 @pytest.mark.parametrize("word", ["Ångström", "пример", "鶴", "🐦"])
 def test_words_in_other_scripts_give_no_warning(word):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        size(heatmap([[1.0]], [word], [word]))
+        assert size(heatmap([[1.0]], [word], [word]))[0] > 0
 
 
 @pytest.mark.parametrize("name", HOSTILE[:4])

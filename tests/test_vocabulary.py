@@ -85,3 +85,10 @@ def test_what_is_typed_is_read_the_same_with_and_without_a_full_stop(text):
     words = vocab.tokenize(text)
     if not words or words[-1][-1:] not in ".":
         assert vocab.tokenize(f"{text} .") == words
+
+
+def test_the_last_full_stop_ends_the_sentence_rather_than_an_abbreviation():
+    vocab = Vocab("no. no crane left mr.".split())
+    assert vocab.tokenize("No. 7 left no.")[:1] == ["no."]
+    assert vocab.tokenize("the crane said no.")[-1] == "no"
+    assert vocab.tokenize("Mr.") == ["mr."]  # which has no entry without its full stop

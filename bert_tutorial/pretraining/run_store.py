@@ -132,9 +132,7 @@ class RunFolder:
         kept = [step for step in self._logged_steps() if step["step"] <= done]
         part = self.log.with_suffix(".part")
         part.write_text("".join(json.dumps(step) + "\n" for step in kept), encoding="utf-8")
-        os.replace(
-            part, self.log
-        )  # at once: a process that dies here leaves the old log or the new
+        os.replace(part, self.log)  # a process that dies here leaves the old log or the new
         return self.log.open("a", encoding="utf-8"), sum(step["seconds"] for step in kept)
 
     def _logged_steps(self) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def describe_own_text(path: Path) -> str:
         ValueError: The file is not UTF-8, or empty.
     """
     found = cut_paragraphs(_decode(path))
-    whole = found.words_used + found.words_left_out
+    whole = max(1, found.words_used + found.words_left_out)
     said = f"{found.words_used:,} of {whole:,} words are used ({found.words_used / whole:.0%})"
     if found.words_left_out:
         said += "; headings, and other lines without a sentence end, are left out"

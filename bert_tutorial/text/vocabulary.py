@@ -155,9 +155,11 @@ class Vocab:
         Returns:
             The tokens, in order; `unknown` tells which of them are read as `<unk>`.
         """
-        tokens: list[str] = []
-        for token in tokenize(sentence):
-            if token == "." and tokens and f"{tokens[-1]}." in self:
+        cut, tokens = tokenize(sentence), []
+        for number, token in enumerate(cut, start=1):
+            # The last full stop ends the sentence: "he said no." has no abbreviation in it.
+            may_belong = number < len(cut) or (tokens and tokens[-1] not in self)
+            if token == "." and tokens and may_belong and f"{tokens[-1]}." in self:
                 tokens[-1] += "."
             elif token in self or token not in SENTENCE_ENDS:
                 tokens.append(token)
