@@ -14,8 +14,8 @@ from report import MACHINE, keep, kept, number_machines, paragraph, put_into_rea
 from search import BEST, train
 
 from bert_tutorial import baselines, load_data_wiki, read_text
+from bert_tutorial.representation.occurrences import window
 from bert_tutorial.representation.pseudowords import Pseudowords
-from bert_tutorial.representation.senses import window
 from bert_tutorial.text.wikitext_format import paragraphs
 
 CORPUS = "wikitext-2"
@@ -53,7 +53,7 @@ def naive_bayes(merged: Pseudowords, near: int = 2, weight: int = 3) -> float:
 
     def evidence(text: str, labels):
         read = paragraphs(text)
-        for number, sentence, position, sense in labels:
+        for number, sentence, position, sense, _ in labels:
             begin, end = window(read[number], sentence, 62)
             words = list(chain.from_iterable(read[number][begin:end]))
             at = sum(map(len, read[number][begin:sentence])) + position

@@ -20,13 +20,9 @@ from report import MACHINE, keep, kept, number_machines, put_into_readme, with_t
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
 from bert_tutorial.network.model import POSITION_INIT_STD
 from bert_tutorial.pretraining.optimizers import make_optimizers
+from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
 from bert_tutorial.representation.pseudowords import Pseudowords
-from bert_tutorial.representation.senses import (
-    labelled_occurrences,
-    mean_accuracy,
-    occurrence_vectors,
-    sense_scores,
-)
+from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.corpora import CORPORA
 
 # For each corpus the recipe that was chosen, and how many sentence pairs a trial sees.

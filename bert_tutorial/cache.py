@@ -1,13 +1,16 @@
-"""The cache folder, and the one way in which tensors are written to disk and read back."""
+"""The cache folder, and the one way in which files are written to disk and tensors read back."""
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -15,30 +18,70 @@ def cache_dir() -> Path:
     """Folder of downloads and trained networks.
 
     Returns:
-        The environment's BERT_TUTORIAL_CACHE, or else the user's cache folder on this system.
+        The environment's BERT_TUTORIAL_CACHE, or else the user's cache folder on this system. For
+        a user without a home folder it is one among the temporary files.
     """
     folder = os.environ.get("BERT_TUTORIAL_CACHE")
-    return Path(folder or platformdirs.user_cache_dir("bert_tutorial")).expanduser()
+    try:
+        return Path(folder or platformdirs.user_cache_dir("bert_tutorial")).expanduser()
+    except RuntimeError:  # no HOME, and a user whom the system does not know: some containers
+        return Path(tempfile.gettempdir()) / "bert_tutorial"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Where the code inside cannot write, say in one sentence which file it was, and why.
+
+    Raises:
+        OSError: The code inside raised one.
+    """
+    try:
+        yield
+    except OSError as error:
+        is_cached = cache_dir() in path.parents
+        other = "set BERT_TUTORIAL_CACHE to" if is_cached else "choose"
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}): make room or give access "
+            f"there, or {other} another folder"
+        ) from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole; a failed or interrupted write leaves the old one.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        content: All of it.
+
+    Raises:
+        OSError: See `writing`.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with writing(path):
+        with suppress(FileExistsError):  # a file: the next lines say that it is not a folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Write tensors and what there is to know about them.
 
-    An interrupted write leaves the old file whole.
-
     Args:
-        path: The file; its folder is made where it is missing.
+        path: See `write_file`.
         tensors: By name, on any device.
         about: By name, anything that JSON can hold.
+
+    Raises:
+        OSError: See `writing`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, {name: json.dumps(value) for name, value in about.items()})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    # Not safetensors' own save_file: its files are for one user only, whatever the umask, and its
+    # errors are no OSErrors.
+    metadata = {name: json.dumps(value) for name, value in about.items()}
+    write_file(Path(path), save(tensors, metadata))
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -49,9 +92,19 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any
 
     Raises:
         FileNotFoundError: There is no such file.
+        OSError: It cannot be read; the message names it, and the cause.
         SafetensorError, json.JSONDecodeError: It is another kind of file.
     """
-    with safe_open(path, "pt") as file:
-        about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
-        # Cloned, because the tensors of an open file are views of it, and it may be replaced.
-        return {name: file.get_tensor(name).clone() for name in file.keys()}, about
+    try:
+        # Opened twice, because safe_open says of every file that it cannot open that it is missing.
+        with open(path, "rb"), safe_open(path, "pt") as file:
+            about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            # Cloned, because the tensors of an open file are views of it, and it may be replaced.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, about
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be read ({error.strerror or error}): give access to it, or choose "
+            "another file"
+        ) from error

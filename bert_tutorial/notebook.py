@@ -1,6 +1,7 @@
 """What the notebooks themselves need: the first cell's report, source code, pictures."""
 
 import base64
+import html
 import inspect
 import platform
 import textwrap
@@ -85,28 +86,54 @@ def show_source(*objects: Any) -> "Markdown":
     return Markdown(f"```python\n{code}\n```")
 
 
-class PngDisplay:
-    """A picture under a cell that can be replaced by a newer one, also after the cell has ended.
+class Display:
+    """An output under a cell that can be replaced by a newer one, also after the cell has ended."""
+
+    def __init__(self):
+        self.handle = None
+
+    def show(self, data: dict[str, str]) -> None:
+        """Show something, by media type, in place of the last."""
+        from IPython.display import DisplayHandle
+
+        if self.handle is None:
+            self.handle = DisplayHandle()
+            self.handle.display(data, raw=True)
+        else:
+            self.handle.update(data, raw=True)
+
+
+class TextDisplay(Display):
+    """A line of text."""
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the last."""
+        super().show({"text/plain": text})
+
+
+class PngDisplay(Display):
+    """A picture.
 
     Args:
         alt: What the picture shows, for those who cannot see it.
     """
 
     def __init__(self, alt: str):
+        super().__init__()
         self.alt = alt
-        self.handle = None
 
     def show(self, png: bytes) -> None:
-        """Show a picture in place of the last one."""
-        from IPython.display import DisplayHandle
-
-        data = {"image/png": base64.b64encode(png).decode(), "text/plain": self.alt}
-        metadata = {"image/png": {"alt": self.alt}}
-        if self.handle is None:
-            self.handle = DisplayHandle()
-            self.handle.display(data, raw=True, metadata=metadata)
-        else:
-            self.handle.update(data, raw=True, metadata=metadata)
+        """Show a picture in place of the last."""
+        picture = base64.b64encode(png).decode()
+        source = f"data:image/png;base64,{picture}"
+        super().show(
+            {
+                # JupyterLab and nbconvert take the HTML: they read no text beside a PNG.
+                "text/html": f'<img alt="{html.escape(self.alt)}" src="{source}">',
+                "image/png": picture,  # for what shows no such HTML
+                "text/plain": self.alt,
+            }
+        )
 
 
 def show_png(png: bytes, alt: str) -> None:

@@ -7,7 +7,6 @@ bert_tutorial.pretrain ...` the processes share each batch.
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
 from .network.checkpoints import save_checkpoint
 from .network.model import BERTModel
@@ -65,7 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--save-every", type=int, default=100, help="steps between checkpoints")
     corpus = parser.parse_known_args(arguments)[0].corpus
     entry = find_corpus(corpus)
-    parser.set_defaults(min_freq=entry.min_freq, **entry.recipe)
+    parser.set_defaults(**entry.recipe)
     options = parser.parse_args(arguments)
     if options.save_every < 1:
         raise ValueError(f"--save-every is {options.save_every}, but must be 1 or more")
@@ -135,20 +135,18 @@ def train(
     if is_first:
         if done:
             print(f"going on after step {done} of {options.steps}")
-        log, seconds = folder.open_log(done)
+        seconds = folder.shorten_log(done)
     steps = train_steps(
         net, train_iter, recipe, optimizers=optimizers, first_step=done, processes=processes
     )
     for step in tqdm(steps, total=options.steps, initial=done, unit="step", disable=not is_first):
         if is_first:
-            log.write(json.dumps(step._asdict()) + "\n")
+            folder.add_to_log(step._asdict())
             seconds += step.seconds
             if step.step % options.save_every == 0 or step.step == options.steps:
-                log.flush()
                 folder.save(net, optimizers, step.step, settings)
     processes.leave()
     if is_first:
-        log.close()
         folder.close()
         finish(net, train_iter, options.corpus, folder, settings, seconds)
 
@@ -186,7 +184,7 @@ def finish(
         about["senses"] = "not measured: no word of this text has its senses marked"
     about["licence"] = find_corpus(corpus).licence
     save_checkpoint(net, vocab, folder.network, torch.float16, **about)
-    folder.model_card.write_text(model_card(about), encoding="utf-8")
+    write_file(folder.model_card, model_card(about).encode())
     for name in ("held_out", "without_context", "senses"):
         print(f"{name}: {about[name]}")
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,6 +75,42 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def full_disk():
+    """`with full_disk(size)`: no file grows beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
+
+
+@pytest.fixture
+def plain_user_folder(tmp_path):
+    """A folder of a user for whom permissions count, also where the tests run as root."""
+    if os.name == "nt":
+        pytest.skip("there are no such permissions")
+    if os.geteuid():
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp())  # not in tmp_path, which only root may enter
+    folder.chmod(0o777)
+    os.seteuid(65534)
+    try:
+        (folder / "own").mkdir()
+        yield folder / "own"
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

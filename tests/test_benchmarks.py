@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
+from bert_tutorial.representation.occurrences import Occurrence
 from bert_tutorial.representation.pseudowords import Pseudowords
-from bert_tutorial.representation.senses import Occurrence, mean_accuracy, sense_scores
+from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.wikitext_format import Corpus
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"

@@ -3,7 +3,7 @@
 import pytest
 from check_corpus import measure, table
 
-from bert_tutorial.representation.senses import labelled_occurrences
+from bert_tutorial.representation.occurrences import labelled_occurrences
 from bert_tutorial.text.corpora import BUNDLED, read_text
 from bert_tutorial.text.wikitext_format import Corpus
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from bert_tutorial import cache, evaluate, load_data_wiki
+from bert_tutorial import evaluate, load_data_wiki
 from bert_tutorial.network import checkpoints
 from bert_tutorial.network.checkpoints import (
     SHIPPED,
@@ -94,26 +95,27 @@ def test_the_card_is_written_beside_the_weights(tmp_path):
         assert json.loads(file.metadata()["card"]) == {"corpus": "bundled", "steps": "200"}
 
 
-@pytest.mark.parametrize("failing", ["save_file", "os.replace"])
+@pytest.mark.parametrize("failing", ["write_bytes", "os.replace"])
 def test_a_writing_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, failing):
     path = tmp_path / "net.safetensors"
     save_checkpoint(small_net(), VOCAB, path)
     before = path.read_bytes()
 
-    def full_disk(tensors, part, metadata):
-        with open(part, "wb") as file:
-            file.write(before[:1000])
+    def full_disk(part, content):
+        with part.open("wb") as file:
+            file.write(content[:1000])
         raise OSError(28, "No space left on device")
 
     def no_rename(source, target):
         raise PermissionError(13, "Permission denied")
 
-    if failing == "save_file":
-        monkeypatch.setattr(cache, "save_file", full_disk)
+    if failing == "write_bytes":
+        monkeypatch.setattr(Path, "write_bytes", full_disk)
     else:
         monkeypatch.setattr(os, "replace", no_rename)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="net.safetensors cannot be written [(](No|Per)") as error:
         save_checkpoint(small_net(seed=1), VOCAB, path)
+    is_one_sentence(error, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -134,10 +136,22 @@ def is_one_sentence(error, path):
 
 
 def test_a_missing_file(tmp_path):
-    for path in (tmp_path / "net.safetensors", tmp_path):  # nothing, and a folder
-        with pytest.raises(FileNotFoundError, match="^there is no checkpoint") as error:
-            load_checkpoint(path)
-        is_one_sentence(error, path)
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(FileNotFoundError, match="^there is no checkpoint") as error:
+        load_checkpoint(path)
+    is_one_sentence(error, path)
+
+
+def test_a_file_that_is_there_but_cannot_be_read_is_not_called_missing(plain_user_folder):
+    path = plain_user_folder / "net.safetensors"
+    save_checkpoint(small_net(), VOCAB, path)
+    path.chmod(0)
+    causes = {path: "Permission denied", path.parent: "Is a directory", path / "x": "Not a direct"}
+    for place, cause in causes.items():
+        with pytest.raises(OSError, match=f"cannot be read .{cause}") as error:
+            load_checkpoint(place)
+        assert not isinstance(error.value, FileNotFoundError)
+        is_one_sentence(error, place)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "text", "header"])
@@ -190,7 +204,7 @@ def file_of(tmp_path, config=None, itos=None, counts=None, without=None):
 def test_a_file_with_something_else_in_it(tmp_path, wrong):
     with pytest.raises(ValueError) as error:
         load_checkpoint(file_of(tmp_path, **wrong))
-    assert "\n" not in str(error.value)
+    is_one_sentence(error, tmp_path / "net.safetensors")
 
 
 def test_a_good_file_of_the_same_making(tmp_path):
@@ -238,6 +252,34 @@ def test_the_fresh_network_is_preferred_and_named(folders):
     assert_close(
         get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0
     )
+
+
+def test_a_network_of_the_command_line_can_be_named_by_its_folder_or_file(folders, tmp_path):
+    save_checkpoint(small_net().eval(), VOCAB, tmp_path / "run" / "network.safetensors")
+    for named in (tmp_path / "run", tmp_path / "run" / "network.safetensors"):
+        _, vocab, which = load_pretrained("bundled", str(named))
+        assert vocab.itos == VOCAB.itos and f"of the file {named}" in which
+    with pytest.raises(FileNotFoundError, match="the path of a network .looked at '.*/network.saf"):
+        load_pretrained("bundled", str(tmp_path))
+
+
+def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHIPPED", plain_user_folder / "shipped")
+    save_checkpoint(small_net(), VOCAB, plain_user_folder / "shipped" / "bundled.safetensors")
+    (plain_user_folder / "file").write_text("a file where the folder should be")
+    (plain_user_folder / "locked").mkdir(0)
+    for name in ("file", "file/below", "locked", "locked/below", "x" * 300):
+        monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(plain_user_folder / name))
+        assert "comes with the package" in load_pretrained().description
+        with pytest.raises(OSError, match="set BERT_TUTORIAL_CACHE to another folder$") as error:
+            save_checkpoint(small_net(), VOCAB, trained_path("bundled"))
+        is_one_sentence(error, trained_path("bundled"))
+
+
+@pytest.mark.parametrize("corpus", ["~nobody-of-that-name/text.txt", f"{'鶴' * 80}.txt"])
+def test_any_path_of_a_text_has_a_place_for_its_network(folders, corpus):
+    save_checkpoint(small_net(), VOCAB, trained_path(corpus))
+    assert "notebook 02" in load_pretrained(corpus).description
 
 
 def test_every_corpus_has_a_network_of_its_own(folders):
@@ -305,5 +347,5 @@ def test_a_network_that_was_not_taught_the_next_sentence_game_says_so():
 
 
 def test_which_network_to_prefer_is_checked():
-    with pytest.raises(ValueError, match="prefer is 'best', but must be 'trained' or 'shipped'"):
+    with pytest.raises(FileNotFoundError, match="prefer is 'best', but must be 'trained', 'ship"):
         load_pretrained("bundled", "best")

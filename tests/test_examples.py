@@ -108,7 +108,7 @@ def test_a_text_without_pairs_is_refused():
 
 
 def test_the_held_out_examples_do_not_depend_on_the_batch_size():
-    small, large = (load_data_wiki(batch_size, 64)[0] for batch_size in (16, 512))
+    small, large = (load_data_wiki(batch_size, 64, "bundled")[0] for batch_size in (16, 512))
     assert small.batch_size == 16 and large.batch_size == 512
     for one, other in zip(small.valid, large.valid, strict=True):
         assert all(map(torch.equal, one, other))
@@ -139,3 +139,12 @@ class AnIterable(torch.utils.data.IterableDataset):
     def __iter__(self):
         self.examples.epoch = 0
         return iter(self.examples)
+
+
+def test_without_a_name_the_bundled_corpus_is_taken_and_that_is_said(capsys):
+    unnamed, _ = load_data_wiki(16, 64)
+    said = capsys.readouterr().out
+    assert said == 'corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")\n'
+    named, _ = load_data_wiki(16, 64, "bundled")
+    assert torch.equal(unnamed.batch_at(0).token_ids, named.batch_at(0).token_ids)
+    assert capsys.readouterr().out == ""

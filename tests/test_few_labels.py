@@ -7,16 +7,15 @@ import torch
 from bert_tutorial import load_checkpoint, read_text
 from bert_tutorial.network.checkpoints import SHIPPED
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.few_labels import (
-    EVERY,
+from bert_tutorial.representation.few_labels import EVERY, bag_tasks, label_curve, naive_bayes
+from bert_tutorial.representation.occurrences import windows
+from bert_tutorial.representation.senses import (
     SenseTask,
-    bag_tasks,
-    label_curve,
-    naive_bayes,
+    mean_accuracy,
     nearest_mean,
+    sense_scores,
     vector_tasks,
 )
-from bert_tutorial.representation.senses import mean_accuracy, sense_scores, windows
 from bert_tutorial.text.wikitext_format import Corpus
 
 
@@ -43,7 +42,7 @@ def test_the_windows_are_those_that_the_network_reads():
     (read, *_) = windows(CORPUS.train, [(0, 0, 1, "first")])
     assert read.tokens == ["a0", "x", "a0", "a0", "c"] and read.tokens[read.place] == "x"
     (short,) = windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
-    assert short.tokens == ["a", "b", "c", "d", "x"] and short.place == 4
+    assert short.tokens == ["c", "d", "x"] and short.place == 2  # with <cls> and <sep> it is full
 
 
 def test_nearest_mean_by_hand():

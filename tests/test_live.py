@@ -18,6 +18,9 @@ from torch.testing import assert_close
 import bert_tutorial
 from bert_tutorial import BERTModel, load_data_wiki, train_bert
 from bert_tutorial.pretraining.evaluation import evaluate
+from bert_tutorial.pretraining.live import progress
+from bert_tutorial.pretraining.runs import TrainingRun
+from bert_tutorial.pretraining.training import Recipe
 
 PATIENCE = 60  # seconds to wait for another process before a test fails
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -207,7 +210,9 @@ def pictures(messages):
     replaced = [content for kind, content in messages if kind == "update_display_data"]
     for content in shown + replaced:
         assert base64.b64decode(content["data"]["image/png"]).startswith(PNG)
-        assert "losses" in content["metadata"]["image/png"]["alt"]
+        picture = content["data"]["image/png"].strip()
+        assert f'src="data:image/png;base64,{picture}"' in content["data"]["text/html"]
+        assert '<img alt="Training and held-out losses' in content["data"]["text/html"]
         assert "losses" in content["data"]["text/plain"]
     return shown, replaced
 
@@ -245,3 +250,18 @@ def test_in_a_notebook_there_is_one_picture_that_is_replaced(kernel):
     assert re.match(r"Stopped after step \d+ of 100000", out)
     _, messages = kernel("print(run.state, get_bert_encoding(net, vocab, ['a', 'crane']).shape[1])")
     assert ("stream", {"name": "stdout", "text": "stopped 4\n"}) in messages
+
+
+def test_the_line_says_when_the_held_out_text_is_read(examples, monkeypatch):
+    run = TrainingRun(small_net(examples), examples, Recipe(num_steps=2))
+    seen = []
+
+    def look(*arguments):
+        seen.append(progress(run))
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("bert_tutorial.pretraining.runs.evaluate", look)
+    run.start().wait()
+    assert seen[0] == "step 0 of 2: reading the held-out text"
+    assert seen[-1] == "step 2 of 2: reading the held-out text"
+    assert "MLM loss" in progress(run)

@@ -1,5 +1,6 @@
 """Losses: the fast one beside the plain one, held-out values, baselines."""
 
+import copy
 import math
 import random
 import re
@@ -291,6 +292,32 @@ def test_the_unigram_baseline_is_what_counting_gives():
     assert_close(known.unigram, sum(nats) / len(nats))
     assert_close(known.unigram_accuracy, labels.count("t0w0") / len(labels))
     assert_close(known.uniform, math.log(len(vocab)))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.03)])
+def test_a_network_in_another_format_has_about_the_same_losses_and_gradients(dtype, tolerance):
+    examples, batch = batch_with_unused_slots(fixed=True)
+    net = small_net(examples)
+    other = copy.deepcopy(net).to(dtype)
+    got, wanted = pretraining_losses(other, batch), pretraining_losses(net, batch)
+    assert_close(torch.stack(got), torch.stack(wanted), rtol=tolerance, atol=0)
+    wanted_gradients = gradients_of(net, wanted)
+    for name, gradient in gradients_of(other, got).items():
+        want = wanted_gradients[name]
+        assert gradient.dtype == dtype and (gradient - want).norm() < 5 * tolerance * want.norm()
+    assert_close(
+        evaluate(other, examples).mlm_loss, evaluate(net, examples).mlm_loss, rtol=tolerance, atol=0
+    )
+
+
+def test_the_held_out_loss_of_a_narrow_network_is_summed_in_full():
+    examples = some_examples(topic_text(120), batch_size=250, mask_rate=0.9, fixed=True)
+    net = small_net(examples)
+    with torch.no_grad():  # every loss is ln V exactly, but a sum of 1500 in bf16 is not
+        for part in (net.mlm.norm.weight, net.mlm.norm.bias, net.mlm.bias):
+            part.zero_()
+    got = evaluate(net.bfloat16(), examples)
+    assert_close(got.mlm_loss, math.log(len(examples.vocab)), rtol=1e-5, atol=0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -1,8 +1,13 @@
 """The network: sizes, padding, and agreement with transformers' BERT."""
 
+import copy
+import pickle
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small import some_examples
+from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -21,7 +26,7 @@ from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.network.fast import Dropout
 from bert_tutorial.network.hub import from_transformers_names
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.senses import labelled_occurrences, occurrence_vectors
+from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
 
 V, L = 60, 12
 
@@ -256,3 +261,96 @@ def test_a_network_is_exported_for_any_number_of_rows():
     asked = more, torch.zeros_like(more), None, torch.tensor([[3, 4]] * 7)
     for found, wanted in zip(program.module()(*asked), net(*asked), strict=True):
         assert_close(found, wanted)
+
+
+def read_from_file(net, tmp_path, **how):
+    """A new network with the weights of `net`, which a file brings as so many separate tensors."""
+    path = tmp_path / "net.safetensors"
+    save_file({name: value.clone() for name, value in net.state_dict().items()}, path)
+    with torch.device("meta" if how else "cpu"):
+        again = BERTModel.from_config(net.config)
+    again.load_state_dict(load_file(path), **how)
+    return again
+
+
+def on_meta_and_back(net):
+    with torch.device("meta"):
+        again = BERTModel.from_config(net.config)
+    again.to_empty(device="cpu")
+    again.load_state_dict(net.state_dict())
+    return again
+
+
+def with_another_table(net):
+    """As somebody does who adds words; only the encoder is told."""
+    again = copy.deepcopy(net)
+    again.encoder.embeddings.token.weight = nn.Parameter(again.mlm.weight.detach().clone())
+    return again
+
+
+@pytest.mark.parametrize(
+    "copy_of",
+    [
+        lambda net, _: net,
+        lambda net, _: copy.deepcopy(net),
+        lambda net, _: pickle.loads(pickle.dumps(net)),
+        lambda net, _: copy.deepcopy(net).to(torch.float64).float(),
+        lambda net, _: on_meta_and_back(net),
+        lambda net, _: with_another_table(net),
+        read_from_file,
+        lambda net, folder: read_from_file(net, folder, assign=True),
+    ],
+    ids=["itself", "deepcopy", "pickle", "to", "to_empty", "replaced", "file", "assign"],
+)
+def test_there_is_one_table_and_training_changes_it_in_both_places(copy_of, tmp_path):
+    examples = some_examples()
+    torch.manual_seed(0)
+    net = BERTModel(len(examples.vocab), 16, 16, max_len=24)
+    found = copy_of(net, tmp_path)
+    table = found.encoder.embeddings.token.weight
+    assert found.mlm.weight is table and (found is net or table is not net.mlm.weight)
+    names = [name for name, _ in found.named_parameters(remove_duplicate=False)]
+    assert len(names) == len(set(names)) and "mlm.weight" not in names
+    assert list(found.state_dict()) == list(net.state_dict())
+    assert_close(dict(found.state_dict()), dict(net.state_dict()), rtol=0, atol=0)
+    before = table.detach().clone()
+    list(train_steps(found, examples, Recipe(num_steps=2)))
+    state = found.state_dict()
+    assert found.mlm.weight is found.encoder.embeddings.token.weight is table
+    assert not torch.equal(state["mlm.weight"], before)
+    assert torch.equal(state["mlm.weight"], state["encoder.embeddings.token.weight"])
+
+
+def test_a_state_has_the_table_under_both_names_and_once_in_memory():
+    net = small_net()
+    state, table = net.state_dict(), net.encoder.embeddings.token.weight
+    assert state["mlm.weight"].data_ptr() == table.data_ptr()
+    assert not state["mlm.weight"].requires_grad
+    assert net.state_dict(keep_vars=True)["mlm.weight"] is table
+    del state["mlm.weight"]  # one of the names is enough
+    again = small_net()
+    again.reset(torch.Generator().manual_seed(5))
+    again.load_state_dict(state)
+    assert torch.equal(again.mlm.weight, table)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("assign", [True, False])
+def test_a_state_with_two_tables_is_refused(strict, assign):
+    net = small_net()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    state["mlm.weight"] += 1
+    with pytest.raises(RuntimeError, match="mlm.weight differs from the token embeddings, .* one "):
+        net.load_state_dict(state, strict=strict, assign=assign)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.05)])
+def test_a_network_in_another_format_encodes_about_the_same(dtype, tolerance):
+    vocab = some_examples().vocab
+    torch.manual_seed(0)
+    net = BERTModel(len(vocab), 16, 16, max_len=24)
+    words = vocab.to_tokens([7, 8, 9])
+    wanted = get_bert_encoding(net, vocab, words)
+    found = get_bert_encoding(net.to(dtype), vocab, words)
+    assert found.dtype == dtype
+    assert_close(found.float(), wanted, rtol=tolerance, atol=tolerance)

@@ -5,15 +5,19 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from one_sentence import assert_one_sentence
+from small import PATIENCE
 
 from bert_tutorial.network.checkpoints import load_checkpoint
 from bert_tutorial.pretrain import parse_arguments
+from bert_tutorial.pretraining.parallel import patience
 from bert_tutorial.text.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +85,7 @@ def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, t
     options = vars(parse_arguments(["--corpus", path, "--out", "run", "--steps", "7"]))
     recipe = CORPORA[corpus if corpus in CORPORA else "bundled"].recipe
     assert options.items() >= (recipe | {"steps": 7, "corpus": path}).items()
-    assert None not in options.values()
+    assert [name for name, value in options.items() if value is None] == ["min_freq"]
 
 
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path):
@@ -172,6 +176,22 @@ def test_a_file_in_the_place_of_the_folder(text_file, tmp_path):
     assert (tmp_path / "out").read_text() == "mine" and "Traceback" not in refused.stderr
 
 
+def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(text_file, tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        refused = run(text_file, tmp_path / "out", 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    path = tmp_path / "out" / "checkpoint.safetensors"
+    assert f"{path} cannot be written (File too large): make room" in refused.stderr
+    assert not path.exists()
+    done = run(text_file, tmp_path / "out", 5)
+    assert done.returncode == 0 and len(losses(tmp_path / "out")) == 5
+
+
 def test_a_damaged_checkpoint_is_named(text_file, tmp_path):
     out = tmp_path / "out"
     assert run(text_file, out, 5).returncode == 0
@@ -207,3 +227,58 @@ def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
     assert len(two) == 20
     for step in one:
         assert two[step] == pytest.approx(one[step], abs=2e-4)
+
+
+def two_processes(text_file, out, seconds):
+    """Both processes of a run that never ends by itself, without torchrun, which would end both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    args = list(map(str, command(text_file, out, 1_000_000)))
+    return [
+        subprocess.Popen(
+            args,
+            env=environment() | shared | {"RANK": rank, "BERT_TUTORIAL_PATIENCE": str(seconds)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGSTOP")
+@pytest.mark.parametrize(("rank", "how", "waits"), [(1, "SIGSTOP", 10), (0, "SIGKILL", 60)])
+def test_a_process_waits_for_another_for_a_while_only(text_file, tmp_path, rank, how, waits):
+    out = tmp_path / "out"
+    processes = two_processes(text_file, out, waits)
+    other, witness = processes[rank], processes[1 - rank]
+    try:
+        while not (out / "checkpoint.safetensors").exists():
+            assert other.poll() is None and witness.poll() is None
+            time.sleep(0.01)
+        other.send_signal(getattr(signal, how))
+        _, said = witness.communicate(timeout=PATIENCE)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert witness.returncode == 1 and "Traceback" not in said
+    sentence = said.splitlines()[-1]
+    assert_one_sentence(sentence)
+    assert sentence.startswith("another process of this run has ended or stands still: ")
+    assert f"process {1 - rank} of 2 waited " in sentence
+    assert f"at most {waits} (BERT_TUTORIAL_PATIENCE)" in sentence
+
+
+@pytest.mark.parametrize("said", ["soon", "0", "-5", "nan"])
+def test_a_time_to_wait_that_is_none_is_refused(monkeypatch, said):
+    monkeypatch.setenv("BERT_TUTORIAL_PATIENCE", said)
+    with pytest.raises(ValueError, match=f"^BERT_TUTORIAL_PATIENCE is '{said}', but must be "):
+        patience()
+
+
+def test_a_process_waits_five_minutes_if_nothing_is_said(monkeypatch):
+    monkeypatch.delenv("BERT_TUTORIAL_PATIENCE", raising=False)
+    assert patience() == 300

@@ -156,8 +156,9 @@ def tracked_files() -> list[Path]:
 
 # The rooms of the package, from the ground up: a room may import from those before it.
 ROOMS = (
-    "cache", "devices", "plots", "from_d2l", "text", "notebook", "network", "pretraining",
-    "representation", "exercises", "finetuning", "widgets", "pretrain", "__main__", "__init__",
+    "cache", "devices", "plots", "from_d2l", "text", "notebook", "progress", "network",
+    "pretraining", "representation", "exercises", "finetuning", "widgets", "pretrain",
+    "__main__", "__init__",
 )  # fmt: skip
 
 

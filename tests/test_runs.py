@@ -1,11 +1,13 @@
 """Runs in the background that are watched, paused, stopped and resumed."""
 
 import copy
+import gc
 import math
 import signal
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -220,3 +222,64 @@ def test_a_run_that_is_stopped_before_it_starts_does_no_step():
     run.stop()
     assert run.start().wait(PATIENCE)
     assert run.state == "stopped" and run.history == []
+
+
+def test_a_network_is_trained_by_one_run_at_a_time():
+    examples = some_examples()
+    net = small_net(examples)
+    first, second = run_of(100_000, examples, net).start(), run_of(3, examples, net)
+    until(lambda: len(first.history) >= 2)
+    first.pause()
+    with pytest.raises(RuntimeError, match=r"^another run trains this network, .*paused.*stop\(\)"):
+        second.start()
+    assert second.state == "waiting"
+    other = run_of(3, examples).start()  # another network may be trained meanwhile
+    assert other.wait(PATIENCE) and other.error is None
+    first.stop()
+    assert first.wait(PATIENCE)
+    assert second.start().wait(PATIENCE)
+    assert second.state == "finished"
+    third = run_of(3, examples, net)
+    assert third.start().wait(PATIENCE) and third.state == "finished"
+
+
+def test_a_run_that_follows_a_stopped_one_waits_for_its_last_step():
+    examples = some_examples()
+    net = small_net(examples)
+    in_a_step, go_on, original = threading.Event(), threading.Event(), examples.batch
+    examples.batch = lambda *place: (in_a_step.set(), go_on.wait(PATIENCE), original(*place))[2]
+    first = run_of(100_000, examples, net).start()
+    assert in_a_step.wait(PATIENCE)
+    first.stop()
+    examples = some_examples()
+    second, third = run_of(3, examples, net).start(), run_of(3, examples, net)
+    assert not second.wait(0.2) and second.history == [] and second.held_out == []
+    with pytest.raises(RuntimeError, match="^another run trains this network, "):
+        third.start()
+    go_on.set()
+    assert second.wait(PATIENCE) and second.state == "finished"
+    assert first.state == "stopped" and len(first.history) == 1
+
+
+def test_a_run_is_started_once():
+    run = run_of(2).start()
+    assert run.wait(PATIENCE)
+    with pytest.raises(RuntimeError, match="^this run was started before: make a new TrainingRun$"):
+        run.start()
+
+
+def test_a_run_that_is_gone_leaves_nothing_behind():
+    run = run_of(2).start()
+    assert run.wait(PATIENCE)
+    run._thread.join(PATIENCE)
+    gone = weakref.ref(run), weakref.ref(run.net)
+    del run
+    gc.collect()
+    assert gone[0]() is None and gone[1]() is None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_run_of_a_network_in_another_format_is_refused_at_once(dtype):
+    examples = some_examples()
+    with pytest.raises(ValueError, match=f"weights are {dtype}, .* write net.float"):
+        run_of(2, examples, small_net(examples).to(dtype))

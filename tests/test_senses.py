@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.pseudowords import Pseudowords
-from bert_tutorial.representation.senses import (
+from bert_tutorial.representation.occurrences import (
     labelled_occurrences,
     occurrence_vectors,
-    sense_centroids,
-    sense_scores,
     window,
 )
+from bert_tutorial.representation.pseudowords import HiddenPairs, Pseudowords, labels_for
+from bert_tutorial.representation.senses import sense_centroids, sense_scores
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
@@ -35,7 +34,8 @@ TEXT = "\n".join(
 def test_occurrences_carry_the_sense_of_their_heading():
     (word, occurrences), *others = labelled_occurrences(TEXT).items()
     assert word == "crane" and not others
-    assert occurrences == [(0, 0, 1, "bird"), (0, 1, 4, "bird"), (3, 1, 1, "machine")]
+    places = [(0, 0, 1, "bird"), (0, 1, 4, "bird"), (3, 1, 1, "machine")]
+    assert occurrences == [(*place, False) for place in places]
     read = paragraphs(TEXT)
     assert all(read[o.paragraph][o.sentence][o.position] == "crane" for o in occurrences)
 
@@ -164,3 +164,55 @@ def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuff
         net, vocab, text.train, labelled_occurrences(text.train)["x"]
     )
     assert senses == ["first", "second"] and centroids.shape == (2, 16)
+
+
+def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it(corpus):
+    """WikiText-2 has sentences longer than a network's 64 positions."""
+    _, vocab = corpus
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32, max_len=16)
+    text = f" = X ( first ) = \n {' '.join(['a1', 'a2'] * 20)} x a3 a4 . b1 b2 . \n"
+    occurrences = labelled_occurrences(text)["x"]
+    (vector,) = occurrence_vectors(net, vocab, text, occurrences)
+    tokens = ["<cls>", *(["a1", "a2"] * 20)[-13:], "x", "<sep>"]
+    with torch.no_grad():
+        encoded = net.eval()(torch.tensor([vocab[tokens]]), torch.zeros(1, 16, dtype=torch.long))
+    torch.testing.assert_close(vector, encoded.encoded[0, 14], rtol=1e-4, atol=1e-5)
+
+
+def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_that_stood_there():
+    draw = random.Random(0)
+    common = [f"c{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(100)]
+    rare = ["river", "song", "storm", "album", "seldom"]
+
+    def part(number):
+        lines = [common[i : i + 10] for i in range(0, 100, 10)] * (2 * number)
+        lines += [[word, *draw.sample(common, 4)] for word in rare[:4]] * number
+        return "\n".join(f" {' '.join(line)} . {' '.join(common[:5])} . " for line in lines)
+
+    text = Corpus("made up", part(20) + "\n seldom seen . So it is . ", part(6))
+    pairs = HiddenPairs(text, num_pairs=5, longest_list=15)
+    assert {word for pair in pairs.pairs for word in pair} == set(rare[:4])
+    read, labels = paragraphs(text.train), pairs.labels(text.train)
+    assert sorted(labels) == sorted("/".join(pair) for pair in pairs.pairs)
+    for name, found in labels.items():
+        assert [o.sense for o in found].count(name.split("/")[0]) == 15
+        for o in found:
+            assert read[o.paragraph][o.sentence][o.position] == o.sense and o.is_hidden
+    vocab = Vocab(token for p in read for s in p for token in s)
+    torch.manual_seed(0)
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
+    place = next(iter(labels.values()))[0]
+    (hidden,) = occurrence_vectors(net, vocab, text.train, [place])
+    first, second = read[place.paragraph]
+    tokens = ["<cls>", "<mask>", *first[1:], *second, "<sep>"]
+    with torch.no_grad():
+        encoded = net.eval()(
+            torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long)
+        )
+    torch.testing.assert_close(hidden, encoded.encoded[0, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_text_gets_the_labels_of_its_headings_or_else_pairs_and_a_short_one_none(corpus):
+    assert labels_for(corpus[0]) is labelled_occurrences
+    short = Corpus("short", " One sentence . Another one . ", " One sentence . ")
+    assert labels_for(short)(short.train) == {}

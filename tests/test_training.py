@@ -278,6 +278,18 @@ def test_only_a_new_network_is_given_word_frequencies():
     assert_close(old.mlm.bias.detach(), before.detach())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_in_another_format_are_refused_and_kept(dtype):
+    examples = some_examples()
+    net = small_net(examples).to(dtype)
+    before = weights_of(net)
+    with pytest.raises(ValueError, match=rf"^the network's weights are {dtype}, .* net.float\(\)"):
+        next(train_steps(net, examples, Recipe(num_steps=1)))
+    for name, value in net.state_dict().items():
+        assert_identical(value, before[name])
+    assert len(list(train_steps(net.float(), examples, Recipe(num_steps=1, precision="bf16")))) == 1
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_loss_that_is_no_number_ends_training_and_leaves_the_weights(precision):
     examples = some_examples()

@@ -1,10 +1,12 @@
 """Tokens and their numbers."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, tokenize
+from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, fitting_min_freq, tokenize
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,13 @@ def test_the_last_full_stop_ends_the_sentence_rather_than_an_abbreviation():
     assert vocab.tokenize("No. 7 left no.")[:1] == ["no."]
     assert vocab.tokenize("the crane said no.")[-1] == "no"
     assert vocab.tokenize("Mr.") == ["mr."]  # which has no entry without its full stop
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 40))
+def test_a_vocabulary_that_is_too_large_drops_its_rarest_words(counts, largest):
+    frequencies = Counter({f"w{i}": count for i, count in enumerate(counts)})
+    fit = fitting_min_freq(frequencies, 2, largest)
+    kept = sum(count >= fit for count in counts)
+    assert fit >= 2 and kept <= largest
+    if fit > 2:  # one less would be too many
+        assert sum(count >= fit - 1 for count in counts) > largest

@@ -1,15 +1,17 @@
 """WikiText-2, from real servers on this machine that do what servers do."""
 
 import errno
-import gc
+import gzip
 import io
 import os
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 from one_sentence import assert_one_sentence
 
-from bert_tutorial.text import wikitext2
+from bert_tutorial.text import download, wikitext2
 from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.wikitext2 import read_wikitext2
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
@@ -58,9 +60,9 @@ def filled_cache(folder, wikitext2_members) -> Path:
     return folder
 
 
-def zip_of(members: dict[str, bytes]) -> bytes:
+def zip_of(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+    with zipfile.ZipFile(archive, "w", compression) as writer:
         for name, content in members.items():
             writer.writestr(name, content)
     return archive.getvalue()
@@ -137,6 +139,21 @@ def test_the_plain_files_are_a_source_too(monkeypatch, serve, wikitext2_members,
     assert files_in(folder) == {"wiki.train.tokens", "wiki.valid.tokens"}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of this kind are a Unix matter")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_files_have_the_permissions_that_the_user_gives(
+    monkeypatch, wikitext2_server, folder, umask, mode
+):
+    monkeypatch.setenv(URL, wikitext2_server.url)
+    before = os.umask(umask)
+    try:
+        read_text("wikitext-2")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("wiki.*")}
+    assert modes == {"wiki.train.tokens": mode, "wiki.valid.tokens": mode}
+
+
 def test_two_processes_at_once_download_once(monkeypatch, serve, wikitext2_zip, folder):
     def slowly(handler):
         time.sleep(0.5)
@@ -170,6 +187,42 @@ def test_two_processes_at_once_download_once(monkeypatch, serve, wikitext2_zip, 
         assert int(out) > 10_000_000
     assert server.request_count == 1
     assert files_in(folder) == {"wiki.train.tokens", "wiki.valid.tokens"}
+
+
+@pytest.fixture
+def held_lock(folder):
+    """The lock, held by another process that does nothing; the fixture is that process."""
+    folder.mkdir(parents=True)
+    code = (
+        "import sys; from filelock import FileLock; "
+        "lock = FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(folder / ".lock")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_process_that_stands_still_is_not_waited_for_without_end(held_lock, folder, capsys):
+    with pytest.raises(TimeoutError, match="wait for that process or end it") as caught:
+        read_wikitext2(limit=0.2)
+    assert_one_sentence(str(caught.value))
+    assert str(folder / ".lock") in str(caught.value)
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith("waiting") and str(folder / ".lock") in err
+
+
+def test_a_process_that_ends_is_waited_for(
+    monkeypatch, held_lock, wikitext2_server, folder, capsys
+):
+    monkeypatch.setenv(URL, wikitext2_server.url)
+    threading.Timer(1.2, held_lock.kill).start()
+    assert read_wikitext2().name == "wikitext-2"
+    assert "waiting" in capsys.readouterr().err
 
 
 # WikiText-2 that does not arrive
@@ -227,7 +280,7 @@ def test_a_lasting_server_error_is_given_up(monkeypatch, serve, folder):
     server = serve(lambda handler: handler.send(b"oh", 500))
     monkeypatch.setenv(URL, server.url)
     assert_refused(folder, "HTTP status 500")
-    assert server.request_count == wikitext2.ATTEMPTS
+    assert server.request_count == download.ATTEMPTS
 
 
 def test_truncated_body(monkeypatch, serve, wikitext2_zip, folder):
@@ -235,7 +288,7 @@ def test_truncated_body(monkeypatch, serve, wikitext2_zip, folder):
     server = serve(lambda handler: handler.send(body[:-1000], claimed_size=len(body)))
     monkeypatch.setenv(URL, server.url)
     assert_refused(folder, "the download broke off")
-    assert server.request_count == wikitext2.ATTEMPTS
+    assert server.request_count == download.ATTEMPTS
 
 
 @pytest.mark.parametrize("sent", [b"", b"PK\3\4" * 30_000])
@@ -252,6 +305,80 @@ def test_a_body_that_stalls(monkeypatch, serve, folder, sent):
         assert_refused(folder, "no answer in time", timeout=(0.2, 0.2))
     finally:
         over.set()
+
+
+def send_head(handler, *headers: tuple[str, str]) -> None:
+    """Begin an answer that ends when the connection does."""
+    handler.send_response(200)
+    for name, value in headers:
+        handler.send_header(name, value)
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("of", ["the header", "the file"])
+def test_a_byte_now_and_then_is_too_slow(monkeypatch, serve, folder, of):
+    over = threading.Event()
+
+    def drip(handler):
+        if of == "the file":
+            send_head(handler, ("Content-Length", "1000000"))
+        else:
+            handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+        for _ in range(200):  # 10 seconds
+            handler.wfile.write(b"x")
+            if over.wait(0.05):
+                break
+
+    next_one = serve(lambda handler: handler.send(b"no", 404))
+    monkeypatch.setenv(URL, serve(drip).url)
+    monkeypatch.setattr(wikitext2, "WIKITEXT2_SOURCES", ((next_one.url,),))
+    begin = time.monotonic()
+    try:
+        assert_refused(folder, "too slow: ", " bytes in 1 seconds; ", "HTTP status 404", limit=1.0)
+    finally:
+        over.set()
+    assert time.monotonic() - begin < 5
+    assert next_one.request_count == 1
+
+
+def test_attempts_and_pauses_end_with_the_time(monkeypatch, serve, folder):
+    server = serve(lambda handler: handler.send(b"oh", 500))
+    monkeypatch.setenv(URL, server.url)
+    with pytest.raises(ConnectionError, match="HTTP status 500"):
+        read_wikitext2(pause=60.0, limit=30.0)
+    assert server.request_count == 1
+
+
+MEGABYTE = bytes(10**6)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["zip", "plain"])
+@pytest.mark.parametrize(
+    ("header", "piece"),
+    [
+        (("X-Size", "unknown"), MEGABYTE),
+        (("Content-Length", str(10**10)), MEGABYTE),
+        (("Content-Encoding", "gzip"), gzip.compress(MEGABYTE)),
+    ],
+    ids=["without-end", "huge", "gzip-bomb"],
+)
+def test_a_larger_file_is_left(monkeypatch, serve, wikitext2_server, folder, header, piece, plain):
+    sent = []
+
+    def pour(handler):
+        send_head(handler, header)
+        for _ in range(100):
+            handler.wfile.write(piece)
+            sent.append(len(piece))
+
+    server = serve(pour)
+    bad = (f"{server.root}/train.txt", f"{server.root}/valid.txt") if plain else (server.url,)
+    monkeypatch.setattr(wikitext2, "WIKITEXT2_SOURCES", (bad,))
+    assert_refused(folder, "larger than WikiText-2")
+    assert server.request_count == 1 and sum(sent) < 50_000_000
+
+    monkeypatch.setattr(wikitext2, "WIKITEXT2_SOURCES", (bad, (wikitext2_server.url,)))
+    assert read_wikitext2(pause=0.0).name == "wikitext-2"
 
 
 TRAIN, VALID = "wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens"
@@ -285,9 +412,25 @@ def test_a_member_of_another_size_is_not_even_unpacked(monkeypatch, serve, folde
     def read(*_):
         raise zipfile.BadZipFile
 
-    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
     monkeypatch.setenv(URL, serve(lambda handler: handler.send(body)).url)
     assert_refused(folder, "other bytes than WikiText-2's")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_zip_bomb_is_not_unpacked(monkeypatch, tmp_path, folder, compression):
+    """It says that its member has the right size, and is ten times as large."""
+    real, said = (struct.pack("<I", size) for size in (100_000_000, 10_797_148))
+    body = zip_of({TRAIN: bytes(100_000_000), VALID: b"y"}, compression)
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(body.replace(real, said))
+    monkeypatch.setenv(URL, str(path))
+    tracemalloc.start()
+    try:
+        assert_refused(folder, "not a zip of WikiText-2")
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_damaged_zip_is_never_used(monkeypatch, serve, wikitext2_zip, folder):
@@ -365,22 +508,16 @@ def test_disk_full_when_the_files_are_moved(monkeypatch, wikitext2_server, folde
     assert files_in(folder) == set()
 
 
-# Pooch leaves its connection open.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("limit", [1_000_000, 8_000_000])
-def test_disk_full_in_the_middle_of_a_write(monkeypatch, wikitext2_server, folder, limit):
-    """A real failed write: the system lets no file grow beyond `limit`, first the zip (4 MB), then
-    the text (11 MB).
-    """
+def test_disk_full_in_the_middle_of_a_write(monkeypatch, wikitext2_server, folder):
+    """A real failed write: the system lets no file grow beyond 8 MB, and the text has 11."""
     resource = pytest.importorskip("resource", reason="limits on file sizes are a Unix matter")
     monkeypatch.setenv(URL, wikitext2_server.url)
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, old[1]))
     try:
         assert_cache_refused(str(folder), os.strerror(errno.EFBIG))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        gc.collect()
     assert wikitext2_server.request_count == 1  # a full disk is no reason to ask again
     assert files_in(folder) == set()
 
@@ -408,7 +545,7 @@ def test_what_stands_between_is_named(monkeypatch, folder, kind, words):
     def fail(*_, **__):
         raise getattr(wikitext2.requests.exceptions, kind)("x")
 
-    monkeypatch.setattr(wikitext2.pooch.HTTPDownloader, "__call__", fail)
+    monkeypatch.setattr(download.requests, "get", fail)
     monkeypatch.setenv(URL, "http://127.0.0.1:1/a.zip")
     with pytest.raises(ConnectionError, match=words):
         read_wikitext2(pause=0)

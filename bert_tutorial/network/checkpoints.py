@@ -1,7 +1,7 @@
 """Trained networks on disk: our own format, and where each is kept."""
 
 import hashlib
-import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +27,16 @@ def save_checkpoint(
 ) -> None:
     """Write a network and its vocabulary to one safetensors file.
 
-    An interrupted write leaves the old file whole.
+    A failed or interrupted write leaves the old file whole.
 
     Args:
         net, vocab: What to save.
         path: Where to.
         dtype: torch.float16 for half the size.
         **card: Anything else worth knowing.
+
+    Raises:
+        OSError: The file cannot be written; the message names it, and the cause.
     """
     net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
     state = {name: value for name, value in net.state_dict().items() if name != TIED}
@@ -50,6 +53,7 @@ def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
 
     Raises:
         FileNotFoundError: There is no such file.
+        OSError: It cannot be read; the message names it, and the cause.
         ValueError: It is no checkpoint of this package, or it is damaged.
     """
     return _load(Path(path))[:2]
@@ -57,8 +61,6 @@ def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
 
 def _load(path: Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
     """The network, its vocabulary, and its card."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         tensors, about = read_safetensors(path)
         tensors = {name: value.float() for name, value in tensors.items()}
@@ -67,8 +69,10 @@ def _load(path: Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
         _check_sizes(config, vocab, tensors)
         net = BERTModel.from_config(config)
         net.load_state_dict(tensors | {TIED: tensors["encoder.embeddings.token.weight"]})
-        return net.eval(), vocab, about.get("card", {})
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        return net.eval(), vocab, dict(about.get("card", {}))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no checkpoint {path}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path} is not a checkpoint of bert_tutorial, at least not of this version "
             f"({str(error).splitlines()[0]}): train that network again, or choose another file"
@@ -96,8 +100,8 @@ def trained_path(corpus: str | Path) -> Path:
     """Where notebook 02 keeps the network it has trained on a corpus, for notebook 03."""
     name = str(corpus)
     if name not in CORPORA:  # a file: its name, and enough of its path to tell it from namesakes
-        path = Path(name).expanduser().resolve()
-        name = f"{path.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        path = Path(os.path.realpath(os.path.expanduser(name)))
+        name = f"{path.stem[:50]}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     return cache_dir() / "trained" / f"{name}.safetensors"
 
 
@@ -114,23 +118,33 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
 
     Args:
         corpus: A name in `CORPORA`, or the path of the text file that notebook 02 was run on.
-        prefer: Which to take where there are both: "trained" (in notebook 02) or "shipped".
+        prefer: Which to take where there are both: "trained" (in notebook 02) or "shipped". Or the
+            path of a network, or of the folder that `python -m bert_tutorial.pretrain` left it in.
 
     Returns:
         Network, vocabulary, and which it is.
 
     Raises:
-        FileNotFoundError: There is none for this corpus.
-        ValueError: The file is damaged, or `prefer` is something else.
+        FileNotFoundError: There is none for this corpus, or none at that path.
+        OSError: The file is there, but cannot be read.
+        ValueError: The file is damaged.
     """
     places = {
         "trained": (trained_path(corpus), "trained in notebook 02"),
         "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
     }
-    if prefer not in places:
-        raise ValueError(f"prefer is {prefer!r}, but must be 'trained' or 'shipped'")
-    for path, where in (places.pop(prefer), *places.values()):
-        if path.is_file():
+    first = places.pop(prefer, None)
+    if first is None:
+        named = os.path.expanduser(prefer)
+        named = os.path.join(named, "network.safetensors") if os.path.isdir(named) else named
+        if not os.path.isfile(named):
+            raise FileNotFoundError(
+                f"prefer is {prefer!r}, but must be 'trained', 'shipped' or the path of a network"
+                f" (looked at {os.path.abspath(named)!r})"
+            )
+        first, places = (Path(named), f"of the file {prefer}"), {}
+    for path, where in (first, *places.values()):
+        if os.path.isfile(path):  # False too where the cache folder must not be looked into
             net, vocab, card = _load(path)
             rate = card.get("next_sentence_rate", card.get("next_share"))
             game = "; it was not taught the next-sentence game" if rate == "1.0" else ""

@@ -115,8 +115,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         of_label = weight[labels]
         loss -= (features * of_label).sum() + bias[labels].sum()
         grad_features -= of_label
-        grad_weight.index_add_(0, labels, features.to(weight.dtype), alpha=-1)
-        grad_bias.index_add_(0, labels, torch.ones_like(labels, dtype=bias.dtype), alpha=-1)
+        grad_weight.index_add_(0, labels, features.float(), alpha=-1)
+        grad_bias.index_add_(0, labels, torch.ones_like(labels, dtype=torch.float32), alpha=-1)
         ctx.save_for_backward(grad_features, grad_weight, grad_bias)
         ctx.num_rows, ctx.dtype = N, features.dtype
         return loss / N

@@ -6,7 +6,7 @@ Source: Devlin et al. 2019. The interface is d2l's ("Bidirectional Encoder Repre
 Transformers"). Given the same weights the outputs are those of `transformers.BertForPreTraining`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,34 @@ class MaskLM(nn.Module):
         super().__init__()
         self.transform = nn.Linear(config.num_hiddens, config.num_hiddens)
         self.norm = nn.LayerNorm(config.num_hiddens, eps=LAYER_NORM_EPS)
-        self.weight = token_embedding.weight  # tied, as in BERT; d2l learns a second table as large
+        # In a tuple, so that PyTorch does not take it for a part of the head.
+        self._embeddings = (token_embedding,)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """(V, D), the table of token embeddings, as in BERT; d2l learns a second one as large.
+
+        It is looked up each time. Kept here too, it would become a second table wherever PyTorch
+        replaces parameters: in `load_state_dict(..., assign=True)` and in `to_empty`.
+        """
+        return self._embeddings[0].weight
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        # A state has the table under both names, as if the head held it.
+        destination[f"{prefix}weight"] = self.weight if keep_vars else self.weight.detach()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
+        # The encoder has read the table already; a second one that differs would be lost.
+        second, table = state_dict.pop(f"{prefix}weight", None), self.weight.detach()
+        if second is not None and second.shape == table.shape and not table.is_meta:
+            if not torch.allclose(second.to(table), table, rtol=0, atol=0, equal_nan=True):
+                rest[-1].append(
+                    f"{prefix}weight differs from the token embeddings, but this network has one "
+                    "table for both: give it under both names, or as the token embeddings only"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def features(self, encoded: Tensor) -> Tensor:
         """(..., D) -> (..., D), ready to be compared with the embeddings."""

@@ -50,7 +50,8 @@ def evaluate(
         ValueError: The examples have another vocabulary than the network.
     """
     check_vocab(net, examples.vocab)
-    device = next(net.parameters()).device
+    device, dtype = net.mlm.bias.device, net.mlm.bias.dtype
+    wide = torch.promote_types(dtype, torch.float32)  # sums of a bf16 network would lose digits
     totals = torch.zeros(4, dtype=torch.float64)
     num_tokens = num_pairs = 0
     with in_mode(net, training=False):
@@ -58,7 +59,8 @@ def evaluate(
         batches = (examples.batch(0, i).trim().to(device).split(MICRO_BATCH) for i in some)
         for batch in chain.from_iterable(batches):
             features, nsp_logits, labels = read_out(net, batch)
-            logits = F.linear(features, net.mlm.weight, net.mlm.bias)
+            logits = F.linear(features, net.mlm.weight, net.mlm.bias).to(wide)
+            nsp_logits = nsp_logits.to(wide)
             totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
             totals[1] += (logits.argmax(1) == labels).sum().item()
             totals[2] += F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="sum").item()

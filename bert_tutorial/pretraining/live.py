@@ -111,6 +111,8 @@ def summary(run: TrainingRun, devices: list[torch.device]) -> str:
 def progress(run: TrainingRun) -> str:
     """One line on where a run is: step, loss, speed, time left."""
     done, total = len(run.history), run.recipe.num_steps
+    if run.is_evaluating:
+        return f"step {done} of {total}: reading the held-out text"
     if done == 0:
         return f"step 0 of {total}: the first step is on its way"
     left = (total - done) * sum(step.seconds for step in run.history) / done

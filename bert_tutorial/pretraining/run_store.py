@@ -1,16 +1,15 @@
 """A run on disk: its checkpoint, its log, its settings, and how it goes on exactly where it was."""
 
 import json
-import os
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from ..cache import read_safetensors, write_safetensors
+from ..cache import read_safetensors, write_file, write_safetensors, writing
 from ..network.model import BERTModel
 
 
@@ -62,12 +61,13 @@ class RunFolder:
 
         Raises:
             ValueError: The run was begun with other settings, or the checkpoint is damaged.
+            OSError: The checkpoint cannot be read.
         """
-        if not self.checkpoint.is_file():
-            return 0
         try:
             tensors, about = read_safetensors(self.checkpoint)
             before, step = about["settings"], about["step"]
+        except FileNotFoundError:
+            return 0
         except (SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise ValueError(
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
@@ -100,45 +100,62 @@ class RunFolder:
 
         Raises:
             ValueError: It cannot be a folder, or another process uses it.
+            OSError: Nothing can be written there.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+            for left_over in self.path.glob("*.part"):
+                left_over.unlink()
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"--out is {self.path}, but there is a file of that name") from error
-        try:
-            self._lock.acquire(blocking=False)
         except Timeout as error:
             raise ValueError(
                 f"another process trains in {self.path}: wait for it, or use another --out"
             ) from error
-        for left_over in self.path.glob("*.part"):
-            left_over.unlink()
+        except OSError as error:
+            raise OSError(
+                f"--out is {self.path}, but nothing can be written there "
+                f"({error.strerror or error}): make room or give access, or use another --out"
+            ) from error
 
     def close(self) -> None:
         """Let other processes in again."""
         self._lock.release()
 
-    def open_log(self, done: int) -> tuple[TextIO, float]:
-        """Open the log behind its first steps.
+    def shorten_log(self, done: int) -> float:
+        """Take out of the log what a killed run wrote behind its last checkpoint.
 
-        What a killed run wrote behind its last checkpoint will be done again.
+        Those steps will be done again.
 
         Args:
             done: Steps up to this one stay.
 
         Returns:
-            The file, and the seconds that the steps in it took.
+            The seconds that these steps took.
+
+        Raises:
+            OSError: The log cannot be read or written.
         """
         kept = [step for step in self._logged_steps() if step["step"] <= done]
-        part = self.log.with_suffix(".part")
-        part.write_text("".join(json.dumps(step) + "\n" for step in kept), encoding="utf-8")
-        os.replace(part, self.log)  # a process that dies here leaves the old log or the new
-        return self.log.open("a", encoding="utf-8"), sum(step["seconds"] for step in kept)
+        write_file(self.log, "".join(json.dumps(step) + "\n" for step in kept).encode())
+        return sum(step["seconds"] for step in kept)
+
+    def add_to_log(self, step: dict[str, Any]) -> None:
+        """Write one more line.
+
+        Raises:
+            OSError: The log cannot be written.
+        """
+        # Closed after each line: nothing waits in memory, to fail on a full disk later.
+        with writing(self.log), self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(step) + "\n")
 
     def _logged_steps(self) -> list[dict[str, Any]]:
         """Whole lines of the log; half a line, which a killed process left, is passed over."""
         found = {}
-        for line in self.log.read_text("utf-8").splitlines() if self.log.exists() else ():
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        for line in text.splitlines():
             try:
                 step = json.loads(line)
                 found[step["step"]] = step

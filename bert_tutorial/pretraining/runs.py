@@ -1,14 +1,19 @@
 """A training run in a background thread, which can be watched, paused, resumed and stopped."""
 
 import threading
+import weakref
 
 from ..devices import keep_memory
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
 from .evaluation import Baselines, Evaluation, baselines, evaluate
-from .training import Recipe, Step, prepare, train_steps
+from .training import Recipe, Step, check_weights, prepare, train_steps
 
 A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
+# The last run of each network, by the network's id. A run keeps its network alive, so an id is not
+# used twice.
+_last_run: weakref.WeakValueDictionary[int, "TrainingRun"] = weakref.WeakValueDictionary()
+_starting = threading.Lock()
 
 
 class TrainingRun:
@@ -23,11 +28,15 @@ class TrainingRun:
         recipe: How to train.
         num_evaluations: How often to look at the held-out text before the end.
 
+    Raises:
+        ValueError: The network has another vocabulary, or weights that are not float32.
+
     Attributes:
         history: A `Step` for every step done.
         baselines: What predictors without context reach on the held-out text.
         held_out: `(step, Evaluation)` on the held-out text, before the first step, on the way, and
             after the last.
+        is_evaluating: Whether it reads the held-out text just now.
         error: The exception that ended the run, or None.
     """
 
@@ -39,9 +48,11 @@ class TrainingRun:
         num_evaluations: int = 5,
     ):
         check_vocab(net, train_iter.vocab)
+        check_weights(net)
         self.net, self.train_iter, self.recipe = net, train_iter, recipe
         self.history: list[Step] = []
         self.held_out: list[tuple[int, Evaluation]] = []
+        self.is_evaluating = False
         self.error: BaseException | None = None
         self.baselines: Baselines = baselines(train_iter.vocab, train_iter.valid or train_iter)
         last = recipe.num_steps
@@ -52,12 +63,29 @@ class TrainingRun:
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
         self._ended = threading.Event()
+        self._before: TrainingRun | None = None  # a stopped run of this network, until it has ended
         self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
 
     def start(self) -> "TrainingRun":
-        """Begin; returns at once."""
+        """Begin; returns at once. After `stop` of another run, the step under way comes first.
+
+        Raises:
+            RuntimeError: This run was started before, or another one trains the network.
+        """
         keep_memory()  # before the thread exists, so that it gets no arena of its own
-        self._thread.start()
+        with _starting:
+            if self._thread.ident is not None:
+                raise RuntimeError("this run was started before: make a new TrainingRun")
+            other = _last_run.get(id(self.net))
+            if other is not None and not other._ended.is_set():
+                if not other._stop.is_set():
+                    raise RuntimeError(
+                        f"another run trains this network, {other}: stop() it or wait for its end, "
+                        "or train another network"
+                    )
+                self._before = other
+            self._thread.start()
+            _last_run[id(self.net)] = self
         return self
 
     def pause(self) -> None:
@@ -75,7 +103,11 @@ class TrainingRun:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most so many seconds; True once it has ended."""
-        return self._ended.wait(seconds)
+        has_ended = self._ended.wait(seconds)
+        if has_ended:
+            # What is left is to free its tensors. A program that ends meanwhile would be aborted.
+            self._thread.join()
+        return has_ended
 
     @property
     def state(self) -> str:
@@ -99,6 +131,9 @@ class TrainingRun:
 
     def _work(self) -> None:
         try:
+            if self._before is not None:
+                self._before.wait()
+                self._before = None
             prepare(self.net, self.train_iter.vocab, self.recipe)
             self._evaluate(0, A_FEW_BATCHES)
             steps = train_steps(self.net, self.train_iter, self.recipe)
@@ -116,5 +151,9 @@ class TrainingRun:
 
     def _evaluate(self, step: int, num_batches: int | None = None) -> None:
         if self.train_iter.valid is not None:
-            found = evaluate(self.net, self.train_iter.valid, num_batches)
+            self.is_evaluating = True
+            try:
+                found = evaluate(self.net, self.train_iter.valid, num_batches)
+            finally:
+                self.is_evaluating = False
             self.held_out.append((step, found))

@@ -92,8 +92,26 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
         net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
+def check_weights(net: BERTModel) -> None:
+    """Check that a network can be trained: in a narrow format small changes of a weight are lost.
+
+    Raises:
+        ValueError: Its weights are not float32; the message has the line to write.
+    """
+    for other in {p.dtype for p in net.parameters()} - {torch.float32}:
+        raise ValueError(
+            f"the network's weights are {other}, but only torch.float32 can be trained: write "
+            "net.float() first; precision='bf16' then still computes in bf16"
+        )
+
+
 def prepare(net: BERTModel, vocab: Vocab, recipe: Recipe) -> None:
-    """What a recipe does to a new network before the first step; a trained one stays as it is."""
+    """What a recipe does to a new network before the first step; a trained one stays as it is.
+
+    Raises:
+        ValueError: As in `check_weights`.
+    """
+    check_weights(net)
     if recipe.word_frequencies and not net.mlm.bias.any():
         start_from_word_frequencies(net, vocab)
 

@@ -12,56 +12,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
-from ..network.model import BERTModel
-from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
-from .senses import Labels, labelled_occurrences, occurrence_vectors, windows
+from .occurrences import Labels, labelled_occurrences, windows
+from .senses import SenseTask, sense_tasks
 
 EVERY = 0  # in the place of a number of labels: all that there are
-
-
-class SenseTask(NamedTuple):
-    """One word: what is known of its occurrences in the training text, and what is asked."""
-
-    known: Any  # features of the training occurrences, a row each
-    known_senses: np.ndarray  # (rows,), strings
-    asked: Any  # features of the held-out occurrences
-    asked_senses: np.ndarray
 
 
 Classifier = Callable[[Any, np.ndarray, Any], np.ndarray]  # known, its senses, asked -> senses
 
 
-def nearest_mean(known: np.ndarray, senses: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The sense whose mean vector is nearest: (rows, D), (rows,), (n, D) -> (n,)."""
-    names = np.unique(senses)
-    means = np.stack([known[senses == name].mean(0) for name in names])
-    distances = torch.cdist(torch.from_numpy(asked), torch.from_numpy(means))
-    return names[distances.argmin(1).numpy()]
-
-
 def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
     """The sense that the counted words make likeliest: (rows, V), (rows,), (n, V) -> (n,)."""
     return MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses).predict(asked)
-
-
-def vector_tasks(
-    net: BERTModel,
-    vocab: Vocab,
-    corpus: Corpus,
-    layer: int = -1,
-    labels: Labels = labelled_occurrences,
-) -> dict[str, SenseTask]:
-    """For each labelled word the network's vectors; arguments as in `sense_scores`."""
-
-    def features(text: str, occurrences: list) -> np.ndarray:
-        return occurrence_vectors(net, vocab, text, occurrences, layer).numpy()
-
-    return _tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
 
 
 def bag_tasks(
@@ -77,20 +43,7 @@ def bag_tasks(
         counter = CountVectorizer(analyzer=list)
         return counter.fit_transform(around(*known)), counter.transform(around(*asked))
 
-    return _tasks(corpus, labels, features)
-
-
-def _tasks(corpus: Corpus, labels: Labels, features: Callable) -> dict[str, SenseTask]:
-    train, valid = labels(corpus.train), labels(corpus.valid)
-    found = {}
-    for word, held_out in valid.items():
-        senses = np.array([occurrence.sense for occurrence in train.get(word, ())])
-        if len(np.unique(senses)) < 2:
-            continue
-        known, asked = features((corpus.train, train[word]), (corpus.valid, held_out))
-        wanted = np.array([occurrence.sense for occurrence in held_out])
-        found[word] = SenseTask(known, senses, asked, wanted)
-    return found
+    return sense_tasks(corpus, labels, features)
 
 
 class LabelCurve(NamedTuple):

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..network.mode import dropout_off
 from ..network.model import BERTModel, check_vocab
+from ..progress import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
 
@@ -71,7 +72,7 @@ def _log_probabilities(
     """Log probability, in nats, of each label at the place of its row: (B,)."""
     device, found = next(net.parameters()).device, []
     with dropout_off(net):
-        for start in range(0, len(rows), 256):
+        for start in track(range(0, len(rows), 256), "swapping words in parts of the text"):
             some = slice(start, start + 256)
             token_ids = nn.utils.rnn.pad_sequence(rows[some], True, vocab.pad_id).to(device)
             lengths = torch.tensor([len(row) for row in rows[some]], device=device)

@@ -199,7 +199,7 @@ def check_settings(
 def load_data_wiki(
     batch_size: int = 512,
     max_len: int = 64,
-    corpus: str | Path | Corpus = "bundled",
+    corpus: str | Path | Corpus | None = None,
     *,
     mask_rate: float = 0.15,
     sentences_per_segment: int = 1,
@@ -209,14 +209,13 @@ def load_data_wiki(
 ) -> tuple[PretrainingExamples, Vocab]:
     """d2l's function: batches of pretraining examples, and the vocabulary.
 
-    The held-out examples do not depend on these settings, so that trainings can be compared: they
-    always hold single sentences, 15 % of the tokens to predict, and half of the pairs follow each
-    other.
+    The held-out examples do not depend on these settings, so that trainings can be compared: single
+    sentences, 15 % of the tokens to predict, and half of the pairs follow each other.
 
     Args:
         batch_size: B, sentence pairs in a batch.
         max_len: L, positions in a row, special tokens included.
-        corpus: "bundled", "wikitext-2", the path of a UTF-8 text file, or a `Corpus`.
+        corpus: As in `read_text`; None for "bundled", and then that is said: d2l has WikiText-2.
         mask_rate: Part of the tokens to predict in training.
         sentences_per_segment: Sentences in a segment in training.
         next_sentence_rate: How often the second segment is the next one in training; with 1 the
@@ -229,13 +228,14 @@ def load_data_wiki(
         `train_iter` (its `valid` holds the held-out examples) and `vocab`.
 
     Raises:
-        ValueError: A setting or a text that cannot be used.
-        FileNotFoundError: No such corpus or file.
-        ConnectionError: WikiText-2 is neither in the cache nor to be had.
+        ValueError, FileNotFoundError, ConnectionError: As in `read_text`, or a wrong setting.
     """
-    train, valid, vocab = tokenize_corpus(corpus, min_freq)
-    settings = dict(seed=seed, fixed=True)
-    held_out = PretrainingExamples(vocab, valid, HELD_OUT_BATCH_SIZE, max_len, **settings)
+    if corpus is None:
+        print('corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")')
+    train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq)
+    held_out = PretrainingExamples(
+        vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True
+    )
     train_iter = PretrainingExamples(
         vocab,
         train,

@@ -1,11 +1,13 @@
 """A text file of your own, brought into WikiText's format."""
 
 import re
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .vocabulary import SENTENCE_ENDS, tokenize
+from .vocabulary import LARGEST, SENTENCE_ENDS, fitting_min_freq, tokenize
 from .wikitext_format import Corpus
 
 _CLOSING = "[\"'“”‘’«»‹›)\\]}」』）】]*"
@@ -71,11 +73,20 @@ def describe_own_text(path: Path) -> str:
     Raises:
         ValueError: The file is not UTF-8, or empty.
     """
+    megabytes = path.stat().st_size / 1e6
+    if megabytes > 5:
+        print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     found = cut_paragraphs(_decode(path))
     whole = max(1, found.words_used + found.words_left_out)
     said = f"{found.words_used:,} of {whole:,} words are used ({found.words_used / whole:.0%})"
     if found.words_left_out:
         said += "; headings, and other lines without a sentence end, are left out"
+    forms = Counter(word for p in found.paragraphs for s in p for word in s.split())
+    if fitting_min_freq(forms, 2) > 2:
+        said += (
+            f". It has {len(forms):,} different words: the vocabulary keeps about the {LARGEST:,} "
+            "most frequent, the others are read as <unk>"
+        )
     if found.looks_like:
         said += f". The file looks like {found.looks_like}: plain running text works best"
     return f"{path.name}: {said}"

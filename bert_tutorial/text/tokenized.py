@@ -1,17 +1,21 @@
 """A text as one flat tensor of token ids, and the cache that keeps it."""
 
 import hashlib
+import json
+import sys
+from collections import Counter
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from safetensors.torch import save
 from torch import Tensor
 
 from ..cache import cache_dir, read_safetensors, write_safetensors
 from .corpora import find_corpus
-from .vocabulary import Vocab
+from .vocabulary import LARGEST, Vocab, fitting_min_freq
 from .wikitext_format import Corpus, paragraphs
 
 
@@ -52,7 +56,8 @@ def tokenize_corpus(
 
     Args:
         corpus: As in `read_text`.
-        min_freq: Rarer tokens become `<unk>`; None for the corpus's own number.
+        min_freq: Rarer tokens become `<unk>`; None for the corpus's own number, or a higher one
+            where that leaves more entries than can be trained with (`fitting_min_freq`).
 
     Returns:
         Both parts and their vocabulary.
@@ -62,26 +67,30 @@ def tokenize_corpus(
         OSError: See `read_text`.
     """
     entry = find_corpus(corpus)
-    corpus, min_freq = entry.read(), min_freq or entry.min_freq
+    corpus, least = entry.read(), min_freq or entry.min_freq
+    largest = LARGEST if min_freq is None else None
     if corpus.name == "bundled":
-        return _look_up(corpus, min_freq)
-    key = f"format 2, min_freq {min_freq}\n{corpus.train}\n{corpus.valid}"
+        return _look_up(corpus, least, largest)
+    key = f"format 3, min_freq {least}, largest {largest}\n{corpus.train}\n{corpus.valid}"
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     path = cache_dir() / "tokenized" / f"{name}.safetensors"
-    try:
+    with suppress(Exception):  # Whatever is wrong with a cached file, the text itself is at hand.
         return _load(path)
-    except (FileNotFoundError, SafetensorError):
-        found = _look_up(corpus, min_freq)
-        try:
-            _save(path, found)
-        except OSError:
-            pass  # A cache that cannot be written costs a second each time, nothing more.
-        return found
+    megabytes = len(corpus.train) / 1e6
+    if megabytes > 5:
+        print(f"cutting {megabytes:.0f} MB of text into words; this is done once", file=sys.stderr)
+    found = _look_up(corpus, least, largest)
+    with suppress(OSError):  # A cache that cannot be written costs a second each time, no more.
+        _save(path, found)
+    return found
 
 
-def _look_up(corpus: Corpus, min_freq: int) -> TokenizedCorpus:
+def _look_up(corpus: Corpus, min_freq: int, largest: int | None) -> TokenizedCorpus:
     train, valid = paragraphs(corpus.train), paragraphs(corpus.valid)
-    vocab = Vocab(chain.from_iterable(chain.from_iterable(train)), min_freq)
+    frequencies = Counter(chain.from_iterable(chain.from_iterable(train)))
+    if largest is not None:
+        min_freq = fitting_min_freq(frequencies, min_freq, largest)
+    vocab = Vocab(frequencies.elements(), min_freq)
     if not len(vocab.word_ids):
         raise ValueError(f"no word occurs {min_freq} times: a smaller min_freq leaves some")
     parts = (TokenizedText.from_paragraphs(vocab, part) for part in (train, valid))
@@ -91,14 +100,22 @@ def _look_up(corpus: Corpus, min_freq: int) -> TokenizedCorpus:
 def _save(path: Path, corpus: TokenizedCorpus) -> None:
     parts = {"train": corpus.train, "valid": corpus.valid}
     tensors = {f"{p}.{name}": t for p, text in parts.items() for name, t in text._asdict().items()}
-    write_safetensors(path, tensors, {"itos": corpus.vocab.itos, "counts": corpus.vocab.counts})
+    about = {"itos": corpus.vocab.itos, "counts": corpus.vocab.counts}
+    write_safetensors(path, tensors, about | {"sha256": _sha256(tensors, about)})
 
 
 def _load(path: Path) -> TokenizedCorpus:
     tensors, about = read_safetensors(path)
+    if about.pop("sha256") != _sha256(tensors, about):
+        raise ValueError(f"{path} is damaged")
     vocab = Vocab.from_counts(about["itos"], about["counts"])
     fields = TokenizedText._fields
     parts = (
         TokenizedText(*(tensors[f"{p}.{name}"] for name in fields)) for p in ("train", "valid")
     )
     return TokenizedCorpus(*parts, vocab)
+
+
+def _sha256(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+    """Of all that a cached file holds; any damage changes it."""
+    return hashlib.sha256(save(tensors, {"about": json.dumps(about, sort_keys=True)})).hexdigest()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 UNK, PAD, MASK, CLS, SEP = "<unk>", "<pad>", "<mask>", "<cls>", "<sep>"
+LARGEST = 30_000  # entries; published BERT's vocabulary has 30,522
 SPECIAL_TOKENS = (UNK, PAD, MASK, CLS, SEP)
 
 # Training texts do not hold all of these.
@@ -55,6 +56,22 @@ def tokenize(text: str) -> list[str]:
     visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text))
     plain = unicodedata.normalize("NFC", visible.lower()).translate(_PLAIN)
     return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", plain))
+
+
+def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST) -> int:
+    """The smallest frequency, from `min_freq` on, that leaves a vocabulary of a size to train with.
+
+    >>> fitting_min_freq(Counter("abcddd"), min_freq=1, largest=2)
+    2
+
+    Args:
+        frequencies: How often each token occurs.
+        min_freq: The frequency to begin with.
+        largest: The most words that may be left.
+    """
+    if largest >= sum(count >= min_freq for count in frequencies.values()):
+        return min_freq
+    return sorted(frequencies.values(), reverse=True)[largest] + 1
 
 
 class Vocab:
