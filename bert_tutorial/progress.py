@@ -21,17 +21,18 @@ def track(items: Collection[T], what: str) -> Iterator[T]:
         what: What is being done, such as "reading 32 words".
 
     Yields:
-        The items. In a notebook a line stands under the cell; at the end it is always the same, as
-        stored outputs want it. In a terminal a bar comes after a second, and goes at the end.
+        The items. In a notebook a line stands under the cell; it begins and ends without numbers,
+        because nbval compares its first form with the stored last one. In a terminal a bar comes
+        after a second, and goes at the end.
     """
     if not in_notebook():
         yield from tqdm(items, what, delay=1, leave=False)
         return
     line, total, shown = TextDisplay(), len(items), time.monotonic()
-    line.show(f"{what}: 0 of {total}")
+    line.show(what)
     for number, item in enumerate(items):
         if time.monotonic() > shown + UPDATE_EVERY:
             line.show(f"{what}: {number} of {total}")
             shown = time.monotonic()
         yield item
-    line.show(f"{what}: {total} of {total}")
+    line.show(what)
