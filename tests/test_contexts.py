@@ -3,7 +3,7 @@
 import pytest
 
 from bert_tutorial import Vocab
-from bert_tutorial.representation.contexts import CRANE, two_contexts
+from bert_tutorial.representation.contexts import CRANE, CRANES, masked_sentences, two_contexts
 from bert_tutorial.text.wikitext_format import Corpus
 
 VALID = " the ferry left . it was late . \n a ferry came . it was new . \n"
@@ -29,3 +29,18 @@ def test_words_that_the_vocabulary_lacks_are_not_taken():
 def test_a_text_without_such_a_word():
     with pytest.raises(ValueError, match="no word of the vocabulary stands in two held-out"):
         two_contexts(Vocab(["b"]), Corpus("x", "", " a b . c . \n d e . f . \n"))
+
+
+def test_masked_sentences_have_words_that_the_vocabulary_knows():
+    cranes = [sentence for sentence, _ in CRANES]
+    vocab = Vocab(" ".join(cranes).replace("<mask>", "").split())
+    assert masked_sentences(vocab, Corpus("x", "", VALID)) == CRANES
+    found = masked_sentences(Vocab(VALID.split()), Corpus("x", "", VALID))
+    assert found == [("the <mask> left", "ferry"), ("a <mask> came", "ferry")]
+
+
+def test_a_sentence_that_is_repeated_is_no_second_context():
+    valid = " press escape now . it was :::::: late . \n press escape now . it :::::: was late . \n"
+    found = two_contexts(Vocab(valid.split()), Corpus("x", "", valid))
+    assert found.word == "late"
+    assert found.first.tokens_a == ["it", "was", "::::::", "late"] != found.second.tokens_a

@@ -173,6 +173,9 @@ PARAGRAPHS = [["it began early", "then it grew"], ["it was big", "it stayed so"]
         "It began early.\nThen it grew.\n\nIt was big.\nIt stayed so.\n",  # BERT's own format
         "It began\nearly. Then it\ngrew.\n\nIt was big. It\nstayed\nso.\n",  # a page's width
         "It began early. Then it grew.\nIt was big. It stayed so.\n",
+        "Licence. It is free.\n*** START OF THE EBOOK X ***\n\nCHAPTER I.\n\nIt began\nearly. Then"
+        " it\ngrew.\n\nCHAPTER II. THE END\n\nIt was big. It\nstayed\nso.\n\n*** END OF THE EBOOK\n"
+        "Pay nothing. Read on.",
         "\n\n\nIt began early! Then it grew?\r\n\r\n\r\nIt was big… It stayed so...\r\n",
     ],
 )
@@ -230,3 +233,18 @@ def test_a_file_of_marks_alone_is_described(tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("... ! ?\n")
     assert describe_own_text(path).startswith("own.txt: 0 of 1 words are used (0%)")
+
+
+def test_the_number_of_a_chapter_or_a_list_ends_no_sentence():
+    text = "CHAPTER IV. The storm\n\n1. It began in 1999. It grew.\n2. It ended at 10. All slept."
+    assert cut_paragraphs(text).paragraphs == [
+        ["1 it began in 1999", "it grew"],
+        ["2 it ended at 10", "all slept"],
+    ]
+
+
+def test_a_librarys_notes_are_left_out_and_that_is_said(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text("Be free.\n*** START OF X ***\nIt ran. It fell.\n*** END OF X ***\nBye.")
+    said = describe_own_text(path)
+    assert said == "book.txt: 4 of 4 words are used (100%) between the library's notes"

@@ -13,7 +13,11 @@ from .wikitext_format import Corpus
 _CLOSING = "[\"'“”‘’«»‹›)\\]}」』）】]*"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
 _SENTENCE_END = re.compile(rf"(?:[.!?…]+(?={_CLOSING}(?:\s|$))|[。！？｡؟।॥۔]+)({_CLOSING})")
+# "1. Soup", "CHAPTER IV. The storm": the full stop belongs to the number.
+_NUMBERED = re.compile(r"^(\W*(?:\w+ )?(?:\d{1,3}|[ivxlcIVXLC]+))\.(?=\s|$)")
 _LINE_END = re.compile(rf"(?:[.!?…。！？｡؟।॥۔:;]|\.\.\.){_CLOSING}$")
+# Libraries put a licence before and behind a book.
+_LIBRARY_BOOK = re.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", re.M | re.S)
 _LOOKS = {
     "HTML": re.compile(r"^\s*</?[a-zA-Z!][^>]*>"),
     "JSON Lines": re.compile(r"^\s*\{.*\}\s*,?$"),
@@ -76,9 +80,12 @@ def describe_own_text(path: Path) -> str:
     megabytes = path.stat().st_size / 1e6
     if megabytes > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
-    found = cut_paragraphs(_decode(path))
+    text = _decode(path)
+    found = cut_paragraphs(text)
     whole = max(1, found.words_used + found.words_left_out)
     said = f"{found.words_used:,} of {whole:,} words are used ({found.words_used / whole:.0%})"
+    if _LIBRARY_BOOK.search(text):
+        said += " between the library's notes"
     if found.words_left_out:
         said += "; headings, and other lines without a sentence end, are left out"
     forms = Counter(word for p in found.paragraphs for s in p for word in s.split())
@@ -101,7 +108,9 @@ def cut_paragraphs(text: str) -> OwnText:
     Returns:
         Paragraphs of sentences, and how much of the text they are.
     """
-    lines = [line.strip() for line in text.splitlines()]
+    if book := _LIBRARY_BOOK.search(text):
+        text = book[1]
+    lines = [_NUMBERED.sub(r"\1", line.strip()) for line in text.splitlines()]
     blocks = [block.split("\n") for block in re.split(r"\n{2,}", "\n".join(lines).strip("\n"))]
     blocks = [_without_heading(block) for block in blocks]
     full = [line for line in lines if line]

@@ -33,15 +33,32 @@ def write_notebook(folder: Path, name: str, *sources: str) -> str:
     return name
 
 
+def figures(lab) -> list[tuple[str, bool]]:
+    """Alternative text of each figure under a cell, and whether the figure can be seen."""
+    found = lab.page.locator(".jp-RenderedHTMLCommon.jp-OutputArea-output img").evaluate_all(
+        "images => images.map(image => [image.alt, image.naturalWidth > 100])"
+    )
+    return [tuple(figure) for figure in found]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_run_all_works(lab, pictures, path):
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    stored = [
+        output["data"] for cell in cells for output in cell.get("outputs", ()) if "data" in output
+    ]
+    wanted = [("".join(data["text/plain"]), True) for data in stored if "image/png" in data]
     lab.open(path.name)
+    # A notebook that was not run here is not trusted: its figures must survive that.
+    lab.page.wait_for_timeout(1000)
+    assert figures(lab) == wanted
     lab.run_all()
     try:
         lab.wait_idle()
     finally:
         lab.screenshot(pictures / f"{path.stem}.png")
     assert lab.errors() == []
+    assert figures(lab) == wanted
 
 
 def test_a_failing_cell_a_broken_widget_and_an_error_in_the_page_are_noticed(lab):
