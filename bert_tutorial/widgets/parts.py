@@ -1,7 +1,6 @@
 """Parts that the widgets share."""
 
 import html
-from typing import Any
 
 import ipywidgets as ipw
 
@@ -13,11 +12,8 @@ class Panel(ipw.VBox):
 
     fallback = "Widget (open this notebook in JupyterLab to use it)"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict | None:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle:
-            bundle["text/plain"] = self.fallback
-        return bundle
+    def __repr__(self):  # ipywidgets, old and new, takes its text from here
+        return self.fallback
 
 
 def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
