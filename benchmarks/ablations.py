@@ -5,7 +5,6 @@ because an allocator's setting, and what PyTorch has prepared, hold for a whole 
 processes take the same steps in turn, so that a noisy machine disturbs all alike.
 """
 
-import functools
 import json
 import random
 import subprocess
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from bert_tutorial.network import encoder, fast, losses
 from bert_tutorial.pretraining import training
-from bert_tutorial.text import examples
+from bert_tutorial.text import batch, examples
 from bert_tutorial.text.pairs import Pairs, draw_pairs
 
 real_batch = examples.PretrainingExamples.batch
@@ -33,13 +32,10 @@ def batch_with_all_slots(self, *place):
     return found._replace(mlm_weights=torch.ones_like(found.mlm_weights))
 
 
-@functools.lru_cache(maxsize=1)
-def pairs_of_mixed_lengths(self, epoch):
+def pairs_of_mixed_lengths(self, generator, count):
     """In random order, as d2l's are."""
-    pairs = draw_pairs(
-        self.text, self.generator(epoch), self.sentences_per_segment, self.next_sentence_rate
-    )
-    order = torch.randperm(len(pairs.first), generator=self.generator(epoch, "order"))
+    pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
+    order = torch.randperm(len(pairs.first), generator=generator)
     return Pairs(*(column[order] for column in pairs))
 
 
@@ -80,7 +76,7 @@ ABLATIONS = {
     "the last layer computes only what a loss uses": [(losses, "read_out", read_out_of_all)],
     "batches of similar length, without shared padding": [
         (examples.Batch, "trim", lambda self: self),
-        (examples.PretrainingExamples, "pairs", pairs_of_mixed_lengths),
+        (examples.PretrainingExamples, "_draw", pairs_of_mixed_lengths),
     ],
     "bf16 matrix products": [(training, "pick_dtype", lambda precision, device: torch.float32)],
     "bf16 between the products, too": [
@@ -92,7 +88,7 @@ ABLATIONS = {
     "dropout from bytes": [
         (fast.Dropout, "forward", lambda self, x: F.dropout(x, self.rate, self.training))
     ],
-    "lengths in multiples of 8": [(examples, "LENGTH_MULTIPLE", 1)],
+    "lengths in multiples of 8": [(batch, "LENGTH_MULTIPLE", 1)],
     AT_A_TIME: [(training, "MICRO_BATCH", 10**9)],
 }
 NOTHING = "(nothing taken away)"

@@ -29,6 +29,7 @@ from bert_tutorial.text.corpora import CORPORA
 BEST = {
     name: {setting: value for setting, value in entry.recipe.items() if setting != "steps"}
     | dict(num_heads=2, positions=POSITION_INIT_STD, matrices="muon")
+    | dict(word_neighbours=1, embedding_rate=0.5)
     for name, entry in CORPORA.items()
 }
 NUM_PAIRS = {"bundled": 1300 * 128, "wikitext-2": 1000 * 128}
@@ -42,11 +43,13 @@ CHANGES = [
     {"mask_rate": 0.15},
     {"mask_rate": 0.25},
     {"batch_size": 64},
-    {"sentences_per_segment": 1},
-    {"sentences_per_segment": 2},
+    {"sentences_per_segment": [1]},
+    {"sentences_per_segment": [2]},
+    {"sentences_per_segment": [1, 2, 3]},
     {"next_sentence_rate": 0.5},
     {"num_heads": 4},
     {"matrices": "adamw"},  # by which the matrices inside the network are trained
+    {"word_neighbours": 0, "embedding_rate": 1.0},  # word vectors that begin with noise
     {"positions": 0.02},  # standard deviation of the position embeddings at the start
 ]
 
@@ -124,9 +127,11 @@ def train(name, recipe, num_pairs, num_threads, pseudowords=True, seed=0) -> dic
     how = Recipe(
         num_steps=num_pairs // recipe["batch_size"],
         learning_rate=recipe["learning_rate"],
+        word_neighbours=bool(recipe["word_neighbours"]),
+        embedding_rate=recipe["embedding_rate"],
         seed=seed,
     )
-    optimizers = make_optimizers(net, how.learning_rate, how.weight_decay)
+    optimizers = make_optimizers(net, how.learning_rate, how.weight_decay, how.embedding_rate)
     if recipe["matrices"] == "adamw":
         muon, adam = optimizers
         adam.add_param_group(
@@ -173,12 +178,19 @@ def table(name: str, trials: list[dict]) -> str:
     return with_table(about, header, rows)
 
 
+def as_typed(value, like):
+    """A setting from the command line, such as "1+2+3", or one that has its type already."""
+    if not isinstance(value, str):
+        return value
+    return [int(part) for part in value.split("+")] if isinstance(like, list) else type(like)(value)
+
+
 def main(name: str, *changes: str) -> None:
     trials = kept(f"search_{name}").get("trials", [])
     changes = [dict(part.split("=") for part in change.split(",")) for change in changes] or CHANGES
     wanted = []
     for change in changes:
-        recipe = {s: type(value)(change.get(s, value)) for s, value in BEST[name].items()}
+        recipe = {s: as_typed(change.get(s, value), value) for s, value in BEST[name].items()}
         trial = {"recipe": recipe, "num_pairs": int(change.get("num_pairs", NUM_PAIRS[name]))}
         if trial not in wanted and not any(trial.items() <= done.items() for done in trials):
             wanted.append(trial)

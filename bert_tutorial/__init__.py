@@ -5,7 +5,8 @@ from .devices import try_all_gpus
 from .network.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
 from .network.config import BERTConfig
 from .network.model import BERTModel
-from .pretraining.evaluation import baselines, evaluate
+from .pretraining.baselines import baselines
+from .pretraining.evaluation import evaluate
 from .pretraining.live import train_bert
 from .pretraining.runs import TrainingRun
 from .pretraining.training import Recipe, train_steps

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from .pretraining.evaluation import Baselines, Evaluation
+    from .pretraining.baselines import Baselines
+    from .pretraining.evaluation import Evaluation
     from .pretraining.training import Step
 
 BLUE, ORANGE, GREY = "#006BA4", "#FF800E", "#595959"  # of matplotlib's tableau-colorblind10
@@ -47,7 +48,7 @@ class LossPlot:
 
     Args:
         num_steps: Where the x axis ends.
-        baselines: Losses of predictors without context, drawn as horizontal lines.
+        baselines: Losses of predictors without a network, drawn as horizontal lines.
         with_nsp: Whether the next-sentence game is played.
     """
 
@@ -70,6 +71,10 @@ class LossPlot:
         mlm = self.axes["mlm_loss"]
         mlm.axhline(uniform, color=GREY, linestyle=":", label=f"uniform {uniform:.2f}")
         mlm.axhline(unigram, color=GREY, linestyle="-.", label=f"word frequencies {unigram:.2f}")
+        label = f"two neighbours {baselines.neighbours:.2f}"
+        mlm.axhline(
+            baselines.neighbours, color=GREY, linestyle=(0, (5, 1, 1, 1, 1, 1)), label=label
+        )
         if with_nsp:
             nsp, label = self.axes["nsp_loss"], f"a coin {baselines.nsp:.2f}"
             nsp.axhline(baselines.nsp, color=GREY, linestyle=":", label=label)

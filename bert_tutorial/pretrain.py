@@ -19,7 +19,8 @@ from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
 from .network.checkpoints import save_checkpoint
 from .network.model import BERTModel
-from .pretraining.evaluation import baselines, evaluate
+from .pretraining.baselines import baselines
+from .pretraining.evaluation import evaluate
 from .pretraining.optimizers import make_optimizers
 from .pretraining.parallel import Processes, join_processes, own_device
 from .pretraining.run_store import RunFolder
@@ -47,7 +48,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--batch-size", type=int)
     add("--max-len", type=int, default=64)
     add("--mask-rate", type=float)
-    add("--sentences-per-segment", type=int)
+    add(
+        "--sentences-per-segment",
+        type=int,
+        nargs="+",
+        help="several numbers, as in 1 2 3: each batch has another",
+    )
     add(
         "--next-sentence-rate",
         type=float,
@@ -67,6 +73,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     entry = find_corpus(corpus)
     parser.set_defaults(**entry.recipe)
     options = parser.parse_args(arguments)
+    if isinstance(options.sentences_per_segment, int):
+        options.sentences_per_segment = [options.sentences_per_segment]
     if options.save_every < 1:
         raise ValueError(f"--save-every is {options.save_every}, but must be 1 or more")
     if not 0 <= options.seed < 2**63:
@@ -120,9 +128,13 @@ def train(
         precision=options.precision,
         seed=options.seed,
     )
-    optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
+    optimizers = make_optimizers(
+        net, recipe.learning_rate, recipe.weight_decay, recipe.embedding_rate
+    )
     settings = {k: str(v) for k, v in vars(options).items() if k not in ("out", "save_every")}
     settings["precision"] = str(pick_dtype(options.precision, next(net.parameters()).device))
+    for name in ("word_frequencies", "word_neighbours", "embedding_rate"):
+        settings[name] = str(getattr(recipe, name))
     settings["processes"] = str(processes.world_size)
     settings["text"] = hash_of_text(options.corpus)
     settings["optimizers"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
@@ -173,7 +185,7 @@ def finish(
         "machine": machine(device),
         "training_time": f"{seconds:.0f} s",
         "held_out": str(evaluate(net, train_iter.valid)),
-        "without_context": str(baselines(vocab, train_iter.valid)),
+        "without_context": str(baselines(train_iter)),
     }
     if scores := sense_scores(net.cpu(), vocab, read_text(corpus)):
         about["senses"] = (

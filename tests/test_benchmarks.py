@@ -5,14 +5,16 @@ import importlib
 import inspect
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
-from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
-from bert_tutorial.representation.occurrences import Occurrence
+from bert_tutorial import BERTModel, Recipe, load_data_wiki, read_text, tokenize, train_steps
+from bert_tutorial.representation.fill_mask import Guess
+from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
 from bert_tutorial.representation.pseudowords import Pseudowords
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.wikitext_format import Corpus
@@ -80,12 +82,12 @@ def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(ben
     }
     best = search.BEST["bundled"]
     trials = [
-        {"recipe": best | {"sentences_per_segment": 1}, **figures},
+        {"recipe": best | {"sentences_per_segment": [1]}, **figures},
         {"recipe": best, **figures},
     ]
     *_, first, second = search.table("bundled", trials).splitlines()
     assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith(
-        "| sentences_per_segment 1 |"
+        "| sentences_per_segment [1] |"
     )
 
 
@@ -146,8 +148,10 @@ def test_learning_gives_a_column_to_every_recipe_that_has_both_texts(benchmark):
         {"steps": other_steps, "recipe": other_recipe} | plain
     )  # its other half is missing
     known = {"unigram": 6.7, "unigram_accuracy": 0.07}
+    known |= {"neighbours": 4.9, "neighbours_accuracy": 0.27}
     found = learning.table({"baselines": known, "naive_bayes": 0.93, "trainings": trainings})
-    assert "| held-out MLM loss | word frequencies: 6.70 | 4.60 (4.50 to 4.70) |\n" in found
+    controls = "word frequencies: 6.70, two neighbours: 4.90"
+    assert f"| held-out MLM loss | {controls} | 4.60 (4.50 to 4.70) |\n" in found
     assert "| senses right, linear discriminant | untrained: 51.0% | 95.0% |\n" in found
     assert "| seeds |  | 2, for the senses 1 |\n" in found and "a/b 90%" in found
 
@@ -161,6 +165,9 @@ def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):
     for corpus in search.BEST:
         trials = report.kept(f"search_{corpus}")["trials"]
         tables[f"search {corpus}"] = search.table(corpus, trials)
+    typed = benchmark("typed")
+    sizes = len(typed.read_senses("test")), len(typed.read_masked("test"))
+    tables["typed"] = typed.table(report.kept("typed"), *sizes)
     readme = (FOLDER / "README.md").read_text("utf-8")
     for name, table in tables.items():
         assert f"<!-- {name} -->\n{table}\n<!-- end of {name} -->\n" in readme, name
@@ -188,3 +195,44 @@ def test_each_ablation_is_in_force_while_it_lasts_and_training_still_works(bench
             getattr(owner, name) is old
             for (owner, name, _), old in zip(changes, before, strict=True)
         ), label
+
+
+@pytest.mark.parametrize("name", ["choice", "test"])
+def test_typed_sentences_can_be_asked(benchmark, name):
+    typed = benchmark("typed")
+    senses, masked = typed.read_senses(name), typed.read_masked(name)
+    known = labelled_occurrences(read_text("bundled").train)
+    for word, sense, sentence in senses:
+        assert tokenize(sentence).count(word) == 1, sentence
+        assert sense in {occurrence.sense for occurrence in known[word]}
+    counts = Counter((word, sense) for word, sense, _ in senses)
+    assert len(counts) == 64 and (name == "choice" or set(counts.values()) == {5})
+    for sentence, acceptable in masked:
+        assert tokenize(sentence).count("<mask>") == 1 and len(acceptable) >= 2, sentence
+        assert all(tokenize(word) == [word] for word in acceptable), sentence
+
+
+def test_the_sets_of_typed_sentences_have_nothing_in_common(benchmark):
+    typed = benchmark("typed")
+    for read in (typed.read_senses, typed.read_masked):
+        one, other = (
+            {tuple(tokenize(row.sentence.rstrip(".?!"))) for row in read(name)}
+            for name in ("choice", "test")
+        )
+        assert one and other and not one & other
+
+
+def test_sure_guesses_are_compared_with_how_often_they_are_right(benchmark, monkeypatch):
+    typed = benchmark("typed")
+    guesses = {
+        "a": [Guess("cat", 0.6), Guess("dog", 0.2)],
+        "b": [Guess("cow", 0.4), Guess("hen", 0.2)],
+        "c": [Guess("owl", 0.2), Guess("bee", 0.1)],
+    }
+    monkeypatch.setattr(typed, "fill_mask", lambda net, vocab, sentence: [guesses[sentence]])
+    asked = [typed.Masked("a", {"cat"}), typed.Masked("b", {"hen"}), typed.Masked("c", {"ant"})]
+    found = typed.masked_right(None, None, asked)
+    assert found["first_five"] == 2 / 3 and found["sure"] == 2
+    assert found["sure_says"] == pytest.approx(0.5) and found["sure_right"] == 0.5
+    table = typed.table({"network": found | {"senses": 0.9}}, 320, 3)
+    assert "| network | 90.0% | 67% | 2 | 50% | 50% |" in table

@@ -33,7 +33,7 @@ def test_batches_have_d2ls_shapes(vocab_and_text):
 def test_an_epoch_holds_each_pair_at_most_once_and_batches_are_of_similar_length(vocab_and_text):
     vocab, text = vocab_and_text
     data = PretrainingExamples(vocab, text, 8, 64)
-    first, _, _ = data.pairs(3)
+    ((first, _, _),) = data.pairs(3)
     assert len(set(first.tolist())) == len(first) == len(data) * 8
     spread = [int(b.valid_lens.max() - b.valid_lens.min()) for b in data]
     assert sorted(spread)[len(spread) // 2] <= 8  # unsorted batches of 8 spread over about 40
@@ -148,3 +148,26 @@ def test_without_a_name_the_bundled_corpus_is_taken_and_that_is_said(capsys):
     named, _ = load_data_wiki(16, 64, "bundled")
     assert torch.equal(unnamed.batch_at(0).token_ids, named.batch_at(0).token_ids)
     assert capsys.readouterr().out == ""
+
+
+def test_with_several_numbers_of_sentences_each_batch_has_another(vocab_and_text):
+    vocab, text = vocab_and_text
+    settings = dict(next_sentence_rate=1.0, mask_rate=0.01)
+    data = PretrainingExamples(vocab, text, 8, 200, sentences_per_segment=(1, 3), **settings)
+    alone = [
+        PretrainingExamples(vocab, text, 8, 200, sentences_per_segment=count, **settings)
+        for count in (1, 3)
+    ]
+    assert len(data) == len(alone[1]) <= len(alone[0])  # an epoch is as long as the shortest
+    lengths = text.sentence_starts.diff()
+    for step in range(2 * len(data)):
+        batch = data.batch_at(step)
+        sizes = (batch.token_ids == vocab.sep_id).int().argmax(1) - 1
+        if step % 2 == 0:
+            assert set(sizes.tolist()) <= set(lengths.tolist())
+        else:
+            assert sizes.double().mean() > 2 * lengths.double().mean()
+    assert torch.equal(data.batch_at(3).token_ids, data.batch_at(3).token_ids)
+    for wrong in ((), (1, 0), (1, "2")):
+        with pytest.raises(ValueError, match="sentences_per_segment is"):
+            PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=wrong)

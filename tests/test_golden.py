@@ -26,11 +26,13 @@ from bert_tutorial import (
 from bert_tutorial.devices import machine
 
 GOLDEN = Path(__file__).with_name("golden.json")
+# As it was when the losses were recorded.
+PLAIN = dict(word_neighbours=False, embedding_rate=1.0)
 TRAININGS = {
     "d2l's sizes": (
         dict(batch_size=64, max_len=64),
         dict(dropout=0.2),
-        dict(num_steps=6, precision="fp32"),
+        dict(num_steps=6, precision="fp32", **PLAIN),
     ),
     "one minute's recipe": (
         dict(
@@ -42,7 +44,7 @@ TRAININGS = {
             seed=1,
         ),
         dict(dropout=0.1),
-        dict(num_steps=6, precision="bf16", seed=1),
+        dict(num_steps=6, precision="bf16", seed=1, **PLAIN),
     ),
 }
 
@@ -72,7 +74,7 @@ def measure(examples: dict, sizes: dict, recipe: dict) -> dict:
         "losses": [[step.mlm_loss, step.nsp_loss] for step in steps],
         "learning rates": [step.learning_rate for step in steps],
         "held out": list(evaluate(net, train_iter.valid, num_batches=2)),
-        "without context": list(baselines(vocab, train_iter.valid)),
+        "without context": list(baselines(train_iter)[:4]),
         "crane": vectors[0, 2, :8].tolist(),
     }
 

@@ -81,7 +81,8 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     held_out = re.fullmatch(
         rf"held-out: MLM loss {number} \({number}% of masked words right\), "
         rf"NSP loss {number} \({number}% right\); "
-        rf"baselines: uniform {number}, word frequencies {number} \({number}%\), a coin 0.69",
+        rf"baselines: uniform {number}, word frequencies {number} \({number}%\), "
+        rf"two neighbours {number} \({number}%\), a coin 0.69",
         lines[2],
     )
     last = run.history[-2:]  # a tenth of the steps
@@ -98,6 +99,8 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
         run.baselines.uniform,
         run.baselines.unigram,
         100 * run.baselines.unigram_accuracy,
+        run.baselines.neighbours,
+        100 * run.baselines.neighbours_accuracy,
     ]
     assert_close([float(value) for value in held_out.groups()], wanted, rtol=0, atol=0.06)
     assert "25/25" in printed.err  # the progress bar has reached its end

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from bert_tutorial.network.fast import LinearCrossEntropy, plain_linear_cross_entropy
 from bert_tutorial.network.losses import pretraining_losses
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.baselines import baselines
+from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
@@ -261,7 +262,7 @@ def test_an_evaluation_reads_as_a_sentence():
 def test_the_baselines_of_a_text_of_one_word():
     sentence = ["so"] * 4
     examples = some_examples([[sentence, sentence], [sentence, sentence]], batch_size=2, fixed=True)
-    known = baselines(examples.vocab, examples)
+    known = baselines(examples)
     # Five special tokens and one word; one is added to each count, so the word has 17 of 22.
     assert_close(known.uniform, math.log(6))
     assert_close(known.unigram, math.log(22 / 17))
@@ -288,10 +289,56 @@ def test_the_unigram_baseline_is_what_counting_gives():
     nats = [
         -math.log((counts[token] + 1) / (len(tokens) + len(vocab))) for token in labels
     ]  # one more each
-    known = baselines(vocab, examples)
+    known = baselines(examples)
     assert_close(known.unigram, sum(nats) / len(nats))
     assert_close(known.unigram_accuracy, labels.count("t0w0") / len(labels))
     assert_close(known.uniform, math.log(len(vocab)))
+
+
+def test_the_two_neighbours_are_counted_as_a_slow_reference_counts_them():
+    train, held_out = topic_text(30, seed=1), topic_text(10, seed=2)
+    tokens = [token for paragraph in train for sentence in paragraph for token in sentence]
+    vocab = Vocab(tokens)
+    held_out[0][0][1] = "unheard"
+    read = {"batch_size": 8, "max_len": 40}
+    valid = PretrainingExamples(
+        vocab, TokenizedText.from_paragraphs(vocab, held_out), **read, fixed=True
+    )
+    text = TokenizedText.from_paragraphs(vocab, train)
+    known = baselines(PretrainingExamples(vocab, text, **read, valid=valid))
+
+    counts, pairs = Counter(tokens), Counter()
+    for sentence in (s for paragraph in train for s in paragraph):
+        pairs.update(zip(["|", *sentence], [*sentence, "|"], strict=True))
+    words = vocab.itos
+    frequency = {w: (counts[w] + 1) / (len(tokens) + len(words)) for w in words}
+
+    def given(neighbour: str, side: int) -> dict[str, float]:
+        seen = {pair[1 - side]: n for pair, n in pairs.items() if pair[side] == neighbour}
+        total = sum(seen.values())
+        if not total:
+            return frequency
+        freed = 0.75 * len(seen) / total
+        return {w: max(seen.get(w, 0) - 0.75, 0) / total + freed * frequency[w] for w in words}
+
+    losses, right = [], []
+    for batch in (valid.batch(0, i) for i in range(len(valid))):
+        for row in range(len(batch.token_ids)):
+            places = batch.pred_positions[row][batch.mlm_weights[row] == 1].tolist()
+            answers = vocab.to_tokens(batch.mlm_labels[row][batch.mlm_weights[row] == 1])
+            line = vocab.to_tokens(batch.token_ids[row])
+            for place, answer in zip(places, answers, strict=True):
+                line[place] = answer
+            line = ["|" if token in ("<cls>", "<sep>") else token for token in line]
+            for place, answer in zip(places, answers, strict=True):
+                left, after = given(line[place - 1], 0), given(line[place + 1], 1)
+                p = {w: left[w] * after[w] / frequency[w] for w in words if w != "<sep>"}
+                losses.append(-math.log(p[answer] / sum(p.values())))
+                right.append(max(p, key=p.get) == answer)
+    assert "<unk>" in vocab.to_tokens(torch.cat([b.mlm_labels.flatten() for b in valid]))
+    assert_close(known.neighbours, sum(losses) / len(losses), rtol=1e-4, atol=0)
+    assert abs(known.neighbours_accuracy - sum(right) / len(right)) < 0.01  # ties
+    assert known.neighbours < known.unigram
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.03)])

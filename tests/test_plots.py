@@ -10,11 +10,19 @@ import pytest
 from torch.testing import assert_close
 
 from bert_tutorial.plots import LossPlot, bars, curves, heatmap
-from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
+from bert_tutorial.pretraining.baselines import Baselines
+from bert_tutorial.pretraining.evaluation import Evaluation
 from bert_tutorial.pretraining.training import Step
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "&amp;"]
-KNOWN = Baselines(uniform=9.9, unigram=6.8, unigram_accuracy=0.06, nsp=0.693)
+KNOWN = Baselines(
+    uniform=9.9,
+    unigram=6.8,
+    unigram_accuracy=0.06,
+    nsp=0.693,
+    neighbours=4.9,
+    neighbours_accuracy=0.27,
+)
 
 
 def size(png):

@@ -22,10 +22,12 @@ from small import (
 )
 from torch.testing import assert_close
 
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.baselines import baselines
+from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.runs import TrainingRun
 from bert_tutorial.pretraining.training import (
     Recipe,
+    prepare,
     train_steps,
 )
 from bert_tutorial.representation.encoding import dropout_vectors, get_bert_encoding
@@ -51,9 +53,7 @@ def test_a_run_from_waiting_to_finished():
     )
     assert [step for step, _ in run.held_out] == [0, 6, 12, 18, 24, 30]
     assert_close(torch.tensor(run.held_out[-1][1]), torch.tensor(evaluate(run.net, examples.valid)))
-    assert_close(
-        torch.tensor(run.baselines), torch.tensor(baselines(examples.vocab, examples.valid))
-    )
+    assert_close(torch.tensor(run.baselines), torch.tensor(baselines(examples)))
     assert run.pairs_per_second > 0
 
 
@@ -69,7 +69,7 @@ def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_o
     examples = some_examples()
     net = small_net(examples, dropout=0.5)
     # So that the weights stay what they are.
-    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0)
+    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0, word_neighbours=False)
     alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
     tokens = examples.vocab.to_tokens([5, 6, 7])
     before, noise = (
@@ -188,6 +188,7 @@ def test_an_interrupted_wait_does_not_take_the_run_for_ended():
 def test_an_error_in_the_thread_is_kept():
     examples = some_examples()
     net = small_net(examples)
+    prepare(net, examples, Recipe())
     run = run_of(50, examples, net)
     break_net(net)
     before = copy.deepcopy(net.encoder.state_dict())

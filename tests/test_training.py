@@ -21,7 +21,8 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.losses import Losses, pretraining_losses
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.baselines import baselines
+from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import (
     Recipe,
@@ -102,7 +103,7 @@ def test_one_batch_can_be_overfitted():
     assert len(examples) == 1
     net = small_net(examples, dropout=0.0)
     steps = list(train_steps(net, examples, Recipe(num_steps=80, learning_rate=0.01)))
-    known = baselines(examples.vocab, examples)
+    known = baselines(examples)
     assert steps[-1].mlm_loss < 0.2 * known.unigram
     assert steps[-1].nsp_loss < 0.2 * known.nsp
     result = evaluate(net, examples)
@@ -113,7 +114,7 @@ def test_it_learns_what_held_out_text_needs():
     examples = some_examples(num_paragraphs=200, batch_size=32)
     net = small_net(examples, dropout=0.0)
     list(train_steps(net, examples, Recipe(num_steps=150, learning_rate=0.01)))
-    result, known = evaluate(net, examples.valid), baselines(examples.vocab, examples.valid)
+    result, known = evaluate(net, examples.valid), baselines(examples)
     assert result.mlm_loss < known.unigram - 0.5  # the topic is worth ln 4 = 1.39 nats
 
 
@@ -191,7 +192,7 @@ def test_global_random_states_are_not_touched():
 def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     examples, recipe = some_examples(), Recipe(num_steps=12)
     net = small_net(examples)
-    optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
+    optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay, 0.5)
     steps, file = [], io.BytesIO()
     for step in train_steps(net, examples, recipe, optimizers=optimizers):
         steps.append(step)
@@ -206,7 +207,7 @@ def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     again = small_net(some_examples())
     again.reset(torch.Generator().manual_seed(5))
     again.load_state_dict(saved["net"])
-    optimizers = make_optimizers(again, recipe.learning_rate, recipe.weight_decay)
+    optimizers = make_optimizers(again, recipe.learning_rate, recipe.weight_decay, 0.5)
     for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(state)
     rest = list(
@@ -245,7 +246,7 @@ def test_both_precisions_learn_the_same():
 
 def test_the_network_starts_as_a_unigram_model():
     examples = some_examples()
-    known = baselines(examples.vocab, examples.valid)
+    known = baselines(examples)
     net = small_net(examples)
     before = evaluate(net, examples.valid)
     start_from_word_frequencies(net, examples.vocab)
@@ -317,7 +318,8 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
         return Losses(zero.detach() + 1, zero.sqrt() + 1)
 
     monkeypatch.setattr(training, "pretraining_losses", with_bad_gradient)
-    steps = train_steps(net, examples, Recipe(num_steps=10, word_frequencies=False))
+    plain = Recipe(num_steps=10, word_frequencies=False, word_neighbours=False)
+    steps = train_steps(net, examples, plain)
     before = weights_of(net)
     with pytest.raises(FloatingPointError, match="gradient of length nan|gradient of length inf"):
         next(steps)

@@ -1,9 +1,8 @@
-"""How well held-out text is predicted, and the baselines to read the losses by.
+"""How well held-out text is predicted.
 
 Losses are in nats; accuracies go from 0 to 1.
 """
 
-import math
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,7 +13,6 @@ from ..network.losses import MICRO_BATCH, read_out
 from ..network.mode import in_mode
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
-from ..text.vocabulary import Vocab
 
 
 class Evaluation(NamedTuple):
@@ -69,41 +67,3 @@ def evaluate(
             num_pairs += len(batch.nsp_labels)
     mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
     return Evaluation(*mlm.tolist(), *nsp.tolist())
-
-
-class Baselines(NamedTuple):
-    """What predictors without context reach. A network below has learned from context."""
-
-    uniform: float  # nats: every token of the vocabulary equally likely
-    unigram: float  # nats: every token as likely as it is frequent in the training text
-    unigram_accuracy: float  # always the most frequent token
-    nsp: float  # nats: a coin, ln 2
-
-    def __str__(self):
-        return (
-            f"uniform {self.uniform:.3f}, word frequencies {self.unigram:.3f} "
-            f"({self.unigram_accuracy:.1%} right), NSP {self.nsp:.3f}"
-        )
-
-
-def baselines(vocab: Vocab, examples: PretrainingExamples) -> Baselines:
-    """Measure the baselines on the masked tokens that `evaluate` sees.
-
-    Args:
-        vocab: With the counts of the training text.
-        examples: Held-out examples, `train_iter.valid`.
-
-    Returns:
-        Their losses and accuracy.
-    """
-    # One more each, so that no token is impossible.
-    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
-    log_probability = counts.log() - counts.sum().log()
-    batches = [examples.batch(0, i) for i in range(len(examples))]
-    labels = torch.cat([batch.mlm_labels[batch.mlm_weights.bool()] for batch in batches])
-    return Baselines(
-        uniform=math.log(len(vocab)),
-        unigram=-log_probability[labels].mean().item(),
-        unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
-        nsp=math.log(2),
-    )

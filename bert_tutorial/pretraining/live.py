@@ -103,6 +103,7 @@ def summary(run: TrainingRun, devices: list[torch.device]) -> str:
         lines.append(
             f"held-out: {run.held_out[-1][1]}; baselines: uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
+            f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
             f"a coin {known.nsp:.2f}"
         )
     return "\n".join(lines)

@@ -99,7 +99,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(
-    net: BERTModel, learning_rate: float, weight_decay: float
+    net: BERTModel, learning_rate: float, weight_decay: float, embedding_rate: float = 1.0
 ) -> list[torch.optim.Optimizer]:
     """Muon and AdamW, which share the parameters of a network among them.
 
@@ -109,7 +109,7 @@ def make_optimizers(
 
     Args:
         net: The network.
-        learning_rate, weight_decay: As in `Recipe`.
+        learning_rate, weight_decay, embedding_rate: As in `Recipe`.
 
     Returns:
         Two optimizers; every parameter belongs to one of them.
@@ -118,8 +118,11 @@ def make_optimizers(
         m.weight for m in net.modules() if isinstance(m, nn.Linear) and m is not net.nsp.output
     ]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
+    words = net.encoder.embeddings.token.weight
+    tables = [p for p in others if p.dim() >= 2 and p is not words]
     groups = [
-        {"params": [p for p in others if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [words], "weight_decay": weight_decay, "factor": embedding_rate},
+        {"params": tables, "weight_decay": weight_decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
     return [

@@ -6,7 +6,8 @@ import weakref
 from ..devices import keep_memory
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
-from .evaluation import Baselines, Evaluation, baselines, evaluate
+from .baselines import Baselines, baselines
+from .evaluation import Evaluation, evaluate
 from .training import Recipe, Step, check_weights, prepare, train_steps
 
 A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
@@ -54,7 +55,7 @@ class TrainingRun:
         self.held_out: list[tuple[int, Evaluation]] = []
         self.is_evaluating = False
         self.error: BaseException | None = None
-        self.baselines: Baselines = baselines(train_iter.vocab, train_iter.valid or train_iter)
+        self.baselines: Baselines = baselines(train_iter)
         last = recipe.num_steps
         self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} - {
             last
@@ -134,7 +135,7 @@ class TrainingRun:
             if self._before is not None:
                 self._before.wait()
                 self._before = None
-            prepare(self.net, self.train_iter.vocab, self.recipe)
+            prepare(self.net, self.train_iter, self.recipe)
             self._evaluate(0, A_FEW_BATCHES)
             steps = train_steps(self.net, self.train_iter, self.recipe)
             while not self._stop.is_set() and (step := next(steps, None)):

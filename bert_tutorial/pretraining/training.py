@@ -19,6 +19,7 @@ from ..network.mode import in_mode
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
+from .cooccurrence import start_from_neighbours
 from .optimizers import make_optimizers
 from .parallel import ALONE, Processes
 
@@ -38,6 +39,8 @@ class Recipe:
     max_grad_norm: float = 1.0  # longer gradients are shortened to this length
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
     word_frequencies: bool = True  # see start_from_word_frequencies
+    word_neighbours: bool = True  # see start_from_neighbours
+    embedding_rate: float = 0.5  # learning rate of the word vectors, as a part of learning_rate
     seed: int = 0  # of the dropout
 
     def __post_init__(self):
@@ -48,6 +51,7 @@ class Recipe:
         for name, fits, wanted in (
             ("learning_rate", 0 < self.learning_rate < 1, "lie between 0 and 1, for example 0.005"),
             ("warmup", 0 <= self.warmup <= 1, "be a part of the steps, from 0 to 1"),
+            ("embedding_rate", self.embedding_rate >= 0, "be at least 0, for example 0.5"),
             ("weight_decay", self.weight_decay >= 0, "be at least 0, for example 0.01"),
             ("max_grad_norm", self.max_grad_norm > 0, "be above 0, for example 1.0"),
             (
@@ -105,15 +109,19 @@ def check_weights(net: BERTModel) -> None:
         )
 
 
-def prepare(net: BERTModel, vocab: Vocab, recipe: Recipe) -> None:
+def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> None:
     """What a recipe does to a new network before the first step; a trained one stays as it is.
 
     Raises:
         ValueError: As in `check_weights`.
     """
     check_weights(net)
-    if recipe.word_frequencies and not net.mlm.bias.any():
-        start_from_word_frequencies(net, vocab)
+    if net.mlm.bias.any():
+        return
+    if recipe.word_neighbours:
+        start_from_neighbours(net, train_iter.text, train_iter.vocab)
+    if recipe.word_frequencies:
+        start_from_word_frequencies(net, train_iter.vocab)
 
 
 def accumulate_gradients(
@@ -177,8 +185,10 @@ def train_steps(
     check_vocab(net, train_iter.vocab)
     keep_memory()
     device = next(net.parameters()).device
-    optimizers = optimizers or make_optimizers(net, recipe.learning_rate, recipe.weight_decay)
-    prepare(net, train_iter.vocab, recipe)
+    optimizers = optimizers or make_optimizers(
+        net, recipe.learning_rate, recipe.weight_decay, recipe.embedding_rate
+    )
+    prepare(net, train_iter, recipe)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, recipe.num_steps):
         began = time.perf_counter()
@@ -220,6 +230,6 @@ def one_step(
             )
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step)
+                group["lr"] = recipe.learning_rate_at(step) * group.get("factor", 1.0)
             optimizer.step()
     return mlm_loss, nsp_loss

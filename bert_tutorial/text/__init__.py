@@ -2,5 +2,5 @@
 
 In the order of the way: `corpora` (which texts there are), `wikitext_format`, `download`,
 `wikitext2`, `own_file` (how they are read), `vocabulary`, `tokenized`, `pairs`, `masking`,
-`examples`.
+`batch`, `examples`.
 """

@@ -8,13 +8,12 @@ Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predicti
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
+from .batch import Batch
 from .masking import mask_tokens
 from .pairs import Pairs, assemble, draw_pairs, segment_lengths
 from .tokenized import TokenizedText, tokenize_corpus
@@ -22,44 +21,6 @@ from .vocabulary import Vocab
 from .wikitext_format import Corpus
 
 HELD_OUT_BATCH_SIZE = 128
-LENGTH_MULTIPLE = 8  # the lengths of trimmed batches are multiples of it
-
-
-class Batch(NamedTuple):
-    """Pretraining examples, in d2l's order; all integers are int64."""
-
-    token_ids: Tensor  # (B, L), masked
-    segments: Tensor  # (B, L), 0 up to the first <sep>, 1 up to the second, 0 in the padding
-    valid_lens: Tensor  # (B,), positions that are not padding
-    pred_positions: Tensor  # (B, P), positions to predict, ascending; 0 in unused slots
-    mlm_weights: Tensor  # (B, P), float32, 1 for a real slot and 0 for an unused one
-    mlm_labels: Tensor  # (B, P), the tokens that stood there
-    nsp_labels: Tensor  # (B,), 1 where the second sentence follows the first in the text
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        return Batch(*(field.to(device) for field in self))
-
-    def split(self, size: int) -> list["Batch"]:
-        """The same examples in batches of at most `size`."""
-        parts = zip(*(field.split(size) for field in self), strict=True)
-        return [Batch(*part) for part in parts]
-
-    def trim(self) -> "Batch":
-        """The same batch without what is padding or unused in every row.
-
-        The length is rounded up to a multiple of 8. PyTorch prepares every new size of matrix
-        product on a CPU and keeps what it has prepared; fewer lengths take less time and memory.
-        """
-        length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-        slots = max(1, int(self.mlm_weights.sum(1).max()))
-        return self._replace(
-            token_ids=self.token_ids[:, :length],
-            segments=self.segments[:, :length],
-            pred_positions=self.pred_positions[:, :slots],
-            mlm_weights=self.mlm_weights[:, :slots],
-            mlm_labels=self.mlm_labels[:, :slots],
-        )
 
 
 class PretrainingExamples:
@@ -76,7 +37,8 @@ class PretrainingExamples:
         max_len: L, at least 5.
         mask_rate: Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
             `max_len * mask_rate`.
-        sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits.
+        sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits. With
+            several numbers, such as (1, 2, 3), each batch has another one.
         next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
             is nothing to tell apart, and training leaves the next-sentence loss out.
         seed: What all randomness comes from.
@@ -95,29 +57,30 @@ class PretrainingExamples:
         max_len: int,
         *,
         mask_rate: float = 0.15,
-        sentences_per_segment: int = 1,
+        sentences_per_segment: int | Sequence[int] = 1,
         next_sentence_rate: float = 0.5,
         seed: int = 0,
         fixed: bool = False,
         valid: "PretrainingExamples | None" = None,
     ):
-        check_settings(batch_size, max_len, mask_rate, sentences_per_segment, next_sentence_rate)
+        counts = sentences_per_segment
+        self.sentence_counts = (counts,) if isinstance(counts, int) else tuple(counts)
+        check_settings(batch_size, max_len, mask_rate, self.sentence_counts, next_sentence_rate)
         self.vocab, self.text, self.valid = vocab, text, valid
         self.max_len, self.mask_rate = max_len, mask_rate
-        self.sentences_per_segment = sentences_per_segment
         self.next_sentence_rate = next_sentence_rate
         self.seed, self.fixed = seed, fixed
         self.num_slots = max(1, round(max_len * mask_rate))
-        sentences_of = text.paragraph_starts.diff()
-        self.num_pairs = int((sentences_of - sentences_per_segment).clamp(min=0).sum())
+        sentences_of, most = text.paragraph_starts.diff(), max(self.sentence_counts)
+        self.num_pairs = int((sentences_of - most).clamp(min=0).sum())
         if self.num_pairs == 0 or len(sentences_of) < 2:
             raise ValueError(
                 "a text needs at least two paragraphs, one of them with "
-                f"{sentences_per_segment + 1} sentences, to draw pairs from"
+                f"{most + 1} sentences, to draw pairs from"
             )
         self.batch_size = min(batch_size, self.num_pairs)
         self.epoch = 0
-        self._pairs: tuple[int | None, Pairs | None] = (None, None)
+        self._pairs: tuple[int | None, list[Pairs]] = (None, [])
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -136,29 +99,32 @@ class PretrainingExamples:
         bits = random.Random(f"{self.seed} {place}").getrandbits(32)
         return torch.Generator().manual_seed(bits)
 
-    def pairs(self, epoch: int) -> Pairs:
-        """All pairs of an epoch, in the order of its batches."""
+    def pairs(self, epoch: int) -> list[Pairs]:
+        """The pairs of an epoch, in the order of its batches, for each number of sentences."""
         if self._pairs[0] != epoch:
-            generator, count = self.generator(epoch), self.sentences_per_segment
-            pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
-            # Pairs of similar length stand together, so that a batch holds little padding
-            # (`Batch.trim`). Which pairs of one length meet, and the order of the batches, is
-            # random.
-            order = torch.randperm(len(pairs.first), generator=generator)
-            lengths = sum(segment_lengths(self.text, s, count) for s in (pairs.first, pairs.second))
-            lengths = lengths.clamp(max=self.max_len - 3)
-            kept = order[: len(self) * self.batch_size]
-            kept = kept[lengths[kept].argsort(stable=True)].view(len(self), self.batch_size)
-            order = kept[torch.randperm(len(kept), generator=generator)].flatten()
-            self._pairs = (epoch, Pairs(*(column[order] for column in pairs)))
+            generator = self.generator(epoch)
+            self._pairs = (epoch, [self._draw(generator, count) for count in self.sentence_counts])
         return self._pairs[1]
+
+    def _draw(self, generator: torch.Generator, count: int) -> Pairs:
+        pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
+        # Pairs of similar length stand together, so that a batch holds little padding
+        # (`Batch.trim`). Which pairs of one length meet, and the order of the batches, is random.
+        order = torch.randperm(len(pairs.first), generator=generator)
+        lengths = sum(segment_lengths(self.text, s, count) for s in (pairs.first, pairs.second))
+        lengths = lengths.clamp(max=self.max_len - 3)
+        kept = order[: len(self) * self.batch_size]
+        kept = kept[lengths[kept].argsort(stable=True)].view(len(self), self.batch_size)
+        order = kept[torch.randperm(len(kept), generator=generator)].flatten()
+        return Pairs(*(column[order] for column in pairs))
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Batch `index` of an epoch; it follows from the text, the settings and the seed alone."""
         epoch = 0 if self.fixed else epoch
+        turn = (epoch * len(self) + index) % len(self.sentence_counts)
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        first, second, is_next = (column[place] for column in self.pairs(epoch))
-        vocab, count = self.vocab, self.sentences_per_segment
+        first, second, is_next = (column[place] for column in self.pairs(epoch)[turn])
+        vocab, count = self.vocab, self.sentence_counts[turn]
         rows = assemble(vocab, self.text, first, second, self.max_len, count)
         generator = self.generator(epoch, index)
         masked = mask_tokens(vocab, rows.token_ids, generator, self.mask_rate, self.num_slots)
@@ -173,7 +139,7 @@ def check_settings(
     batch_size: int,
     max_len: int,
     mask_rate: float,
-    sentences_per_segment: int,
+    sentence_counts: Sequence[int],
     next_sentence_rate: float,
 ) -> None:
     """Check the settings of `PretrainingExamples`.
@@ -181,9 +147,9 @@ def check_settings(
     Raises:
         ValueError: One that cannot be; the message says what would be right.
     """
-    wholes = dict(batch_size=(batch_size, 1), max_len=(max_len, 5))
-    wholes["sentences_per_segment"] = (sentences_per_segment, 1)
-    for name, (value, low) in wholes.items():
+    wholes = [("batch_size", batch_size, 1), ("max_len", max_len, 5)]
+    wholes += [("sentences_per_segment", count, 1) for count in sentence_counts or (None,)]
+    for name, value, low in wholes:
         if not isinstance(value, int) or value < low:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
     if not 0 < mask_rate < 1:
@@ -202,7 +168,7 @@ def load_data_wiki(
     corpus: str | Path | Corpus | None = None,
     *,
     mask_rate: float = 0.15,
-    sentences_per_segment: int = 1,
+    sentences_per_segment: int | Sequence[int] = 1,
     next_sentence_rate: float = 0.5,
     min_freq: int | None = None,
     seed: int = 0,

@@ -1,0 +1,136 @@
+"""`python benchmarks/typed.py`: what the networks know of sentences that somebody typed.
+
+typed/ has two sets of sentences, each by somebody who had not read the corpora. Recipes may be
+chosen by choice_*.tsv. test_*.tsv is kept apart from every choice; the tables are made of it.
+
+- *_senses.tsv: a word with two senses, the sense, a short sentence.
+- *_masked.tsv: a sentence with `<mask>`, and the words that are acceptable there.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from report import keep, put_into_readme, with_table
+from sklearn.feature_extraction.text import CountVectorizer
+
+from bert_tutorial import BERTModel, Vocab, fill_mask, load_pretrained, read_text
+from bert_tutorial.representation.encoding import word_vector
+from bert_tutorial.representation.few_labels import naive_bayes
+from bert_tutorial.representation.occurrences import labelled_occurrences, windows
+from bert_tutorial.representation.senses import nearest_mean, vector_tasks
+from bert_tutorial.text.wikitext_format import Corpus
+
+TYPED = Path(__file__).parent / "typed"
+SURE = 0.3  # a first guess as probable as this is compared with how often it is right
+
+
+class Sense(NamedTuple):
+    word: str
+    sense: str
+    sentence: str
+
+
+class Masked(NamedTuple):
+    sentence: str
+    acceptable: set[str]
+
+
+def read_senses(name: str) -> list[Sense]:
+    lines = (TYPED / f"{name}_senses.tsv").read_text("utf-8").splitlines()
+    return [Sense(*line.split("\t")) for line in lines]
+
+
+def read_masked(name: str) -> list[Masked]:
+    lines = (line.split("\t") for line in (TYPED / f"{name}_masked.tsv").read_text().splitlines())
+    return [Masked(sentence, set(words.split(","))) for sentence, words in lines]
+
+
+def senses_right(net: BERTModel, vocab: Vocab, corpus: Corpus, typed: list[Sense]) -> float:
+    """By the nearest of the mean vectors over the training text, all labels told."""
+    tasks, right = vector_tasks(net, vocab, corpus), 0
+    for word, sense, sentence in typed:
+        vector = word_vector(net, vocab, vocab.tokenize(sentence), word)[None].numpy()
+        right += nearest_mean(tasks[word].known, tasks[word].known_senses, vector)[0] == sense
+    return right / len(typed)
+
+
+def bag_senses_right(vocab: Vocab, corpus: Corpus, typed: list[Sense]) -> float:
+    """By naive Bayes on the neighbouring words, told the same labels."""
+    right, found = 0, labelled_occurrences(corpus.train)
+    for word, sense, sentence in typed:
+        counter = CountVectorizer(analyzer=list)
+        around = [t[:place] + t[place + 1 :] for t, place in windows(corpus.train, found[word])]
+        known = counter.fit_transform(around)
+        asked = counter.transform([[t for t in vocab.tokenize(sentence) if t != word]])
+        senses = np.array([occurrence.sense for occurrence in found[word]])
+        right += naive_bayes(known, senses, asked)[0] == sense
+    return right / len(typed)
+
+
+def masked_right(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> dict[str, float]:
+    """How often an acceptable word is among the first five, and how right sure guesses are."""
+    first_five, sure = 0, []
+    for sentence, acceptable in typed:
+        (guesses,) = fill_mask(net, vocab, sentence)
+        first_five += any(guess.token in acceptable for guess in guesses)
+        if guesses[0].probability >= SURE:
+            sure.append((guesses[0].probability, guesses[0].token in acceptable))
+    return {
+        "first_five": first_five / len(typed),
+        "sure": len(sure),
+        "sure_says": sum(probability for probability, _ in sure) / max(1, len(sure)),
+        "sure_right": sum(right for _, right in sure) / max(1, len(sure)),
+    }
+
+
+def measure(name: str) -> dict[str, dict[str, float]]:
+    """All figures on one of the two sets."""
+    senses, masked, text = read_senses(name), read_masked(name), read_text("bundled")
+    net, vocab, _ = load_pretrained("bundled", "shipped")
+    untrained = BERTModel.from_config(net.config)
+    untrained.reset(torch.Generator().manual_seed(0))
+    found = {
+        "network": masked_right(net, vocab, masked),
+        "the same, untrained": masked_right(untrained.eval(), vocab, masked),
+        "a bag of words": {"senses": bag_senses_right(vocab, text, senses)},
+        "network of WikiText-2": masked_right(
+            *load_pretrained("wikitext-2", "shipped")[:2], masked
+        ),
+    }
+    found["network"]["senses"] = senses_right(net, vocab, text, senses)
+    found["the same, untrained"]["senses"] = senses_right(untrained, vocab, text, senses)
+    return found
+
+
+def table(found: dict[str, dict[str, float]], num_senses: int, num_masked: int) -> str:
+    """A row for each network or control."""
+    about = (
+        f"The networks in the package. {num_senses} sentences for the senses, all labels told; "
+        f"{num_masked} sentences with a masked word. A sure guess has {SURE:.0%} or more."
+    )
+    rows = []
+    for name, figures in found.items():
+        row = [name, f"{figures['senses']:.1%}" if "senses" in figures else ""]
+        if "first_five" in figures:
+            row += [f"{figures['first_five']:.0%}", f"{figures['sure']:.0f}"]
+            is_any = figures["sure"] > 0
+            row += [f"{figures[f'sure_{w}']:.0%}" if is_any else "" for w in ("says", "right")]
+        else:
+            row += [""] * 4
+        rows.append(row)
+    header = ["", "senses right", "acceptable word among the first five", "sure guesses"]
+    return with_table(about, [*header, "they say", "they are right"], rows)
+
+
+def main() -> None:
+    found = measure("test")
+    keep("typed", found)
+    put_into_readme("typed", table(found, len(read_senses("test")), len(read_masked("test"))))
+    for name, figures in measure("choice").items():
+        print(name, {key: round(value, 3) for key, value in figures.items()})
+
+
+if __name__ == "__main__":
+    main()

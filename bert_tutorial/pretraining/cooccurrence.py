@@ -1,0 +1,100 @@
+"""Word vectors from counting: which words stand near which. A network can begin with them.
+
+Shapes: V vocabulary, D hidden units.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network.model import INIT_STD, BERTModel
+from ..text.tokenized import TokenizedText
+from ..text.vocabulary import Vocab
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# Half of each vector tells what stands right beside a word (grammar), half what stands up to ten
+# words away (topic).
+WINDOWS = (2, 10)
+
+
+def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> None:
+    """Let the token embeddings begin with counted word vectors instead of noise.
+
+    Counting takes seconds; learning the same by gradients takes hundreds of steps. The spread of
+    the numbers stays that of the noise. Special tokens, and words that stand alone, keep it.
+    """
+    table = net.encoder.embeddings.token.weight
+    sizes = [part.numel() for part in torch.arange(table.shape[1]).tensor_split(len(WINDOWS))]
+    parts = [
+        word_vectors(text, vocab, window, size) for window, size in zip(WINDOWS, sizes, strict=True)
+    ]
+    vectors = torch.cat(parts, dim=1)
+    known = vectors.any(dim=1)
+    vectors *= INIT_STD / vectors[known].std()
+    with torch.no_grad():
+        table[known] = vectors[known].to(table)
+
+
+def word_vectors(text: TokenizedText, vocab: Vocab, window: int, size: int) -> Tensor:
+    """Vectors of words that stand near the same words: the strongest directions of the PPMI table.
+
+    Each entry of the V x V table says how many times more often two words stand near each other
+    than chance has it (positive pointwise mutual information: the logarithm, 0 where it is less).
+
+    Args:
+        text: The training text.
+        vocab: Its special tokens get no vector.
+        window: How many words away a neighbour may stand, in the same paragraph.
+        size: Numbers in a vector.
+
+    Returns:
+        (V, size), float32, rows of length 1; 0 where nothing is known.
+
+    Source: Bullinaria and Levy 2007; Levy and Goldberg 2014.
+    """
+    from sklearn.utils.extmath import randomized_svd  # here, so that importing stays fast
+
+    table = ppmi(count_near(text, vocab, window))
+    size = min(size, min(table.shape) - 1)
+    left, strengths, _ = randomized_svd(table, size, n_iter=4, random_state=0)
+    vectors = torch.from_numpy(left * strengths**0.5).float()
+    is_known = torch.from_numpy(table.sum(axis=1) > 0)
+    return torch.nn.functional.normalize(vectors, dim=1) * is_known[:, None]
+
+
+def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
+    """How often two words stand at most `window` apart in a paragraph: symmetric (V, V)."""
+    from scipy.sparse import csr_array
+
+    ids = text.token_ids.numpy()
+    lengths = text.sentence_starts[text.paragraph_starts].diff()
+    paragraph = torch.arange(len(lengths)).repeat_interleave(lengths).numpy()
+    is_word = ~np.isin(ids, vocab.special_ids)
+    found = csr_array((len(vocab), len(vocab)), dtype=np.float32)
+    for distance in range(1, window + 1):
+        one, other = slice(None, -distance), slice(distance, None)
+        both = (paragraph[one] == paragraph[other]) & is_word[one] & is_word[other]
+        pairs = ids[one][both], ids[other][both]
+        found += csr_array((np.ones(both.sum(), np.float32), pairs), shape=found.shape)
+    return found + found.T
+
+
+def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
+    """Counts -> positive pointwise mutual information, both sparse (V, V).
+
+    Args:
+        counts: From `count_near`.
+        smoothing: Power of the neighbours' frequencies; below 1, rare neighbours count less.
+    """
+    counts = counts.tocoo()
+    row, column = counts.coords
+    of_word = np.bincount(row, counts.data, counts.shape[0])
+    of_neighbour = of_word**smoothing
+    chance = of_word[row] * (of_neighbour / of_neighbour.sum())[column]
+    information = np.log(counts.data / chance).astype(np.float32)
+    counts.data = np.maximum(information, 0)
+    return counts.tocsr()

@@ -1,0 +1,98 @@
+"""Counted word vectors, which a network can begin with."""
+
+import math
+import random
+from collections import Counter
+
+import torch
+from small import small_net, some_examples
+from torch.testing import assert_close
+
+from bert_tutorial.pretraining.cooccurrence import (
+    count_near,
+    ppmi,
+    start_from_neighbours,
+    word_vectors,
+)
+from bert_tutorial.pretraining.training import Recipe, prepare
+from bert_tutorial.text.tokenized import TokenizedText
+from bert_tutorial.text.vocabulary import Vocab
+
+TEXT = [[["a", "b", "a"], ["c"]], [["b", "c", "rare"]]]  # two paragraphs
+
+
+def tokenized(text: list) -> tuple[TokenizedText, Vocab]:
+    vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
+    return TokenizedText.from_paragraphs(vocab, text), vocab
+
+
+def test_neighbours_are_counted_within_paragraphs_and_across_sentences():
+    text, vocab = tokenized(TEXT)
+    counts = count_near(text, vocab, window=2).toarray()
+    wanted = Counter()
+    for paragraph in TEXT:
+        words = [token for sentence in paragraph for token in sentence]
+        for i, one in enumerate(words):
+            for j, other in enumerate(words):
+                wanted[vocab[one], vocab[other]] += 1 <= abs(i - j) <= 2
+    assert counts[vocab["a"], vocab["c"]] == 1  # over the sentence's end; not into the paragraph
+    for i in range(len(vocab)):
+        for j in range(len(vocab)):
+            assert counts[i, j] == wanted[i, j]
+
+
+def test_special_tokens_have_no_neighbours():
+    text, vocab = tokenized([[["a", "<unk>", "b"], ["a", "b"]]])
+    counts = count_near(text, vocab, window=5)
+    assert counts[:, list(vocab.special_ids)].sum() == 0 and counts[vocab["a"], vocab["b"]] == 4
+
+
+def test_ppmi_by_hand():
+    text, vocab = tokenized(TEXT)
+    found = ppmi(count_near(text, vocab, window=1), smoothing=1.0).toarray()
+    # "a b", "b a", "a c" and "b c", "c rare": ten ends; a has 3, b 3, c 3, rare 1.
+    assert_close(found[vocab["c"], vocab["rare"]], math.log(1 * 10 / (3 * 1)), rtol=1e-5, atol=0)
+    assert_close(found[vocab["a"], vocab["b"]], math.log(2 * 10 / (3 * 3)), rtol=1e-5, atol=0)
+    assert found[vocab["a"], vocab["rare"]] == 0
+
+
+def families(seed: int) -> list:
+    draw = random.Random(seed)
+    words = {letter: [f"{letter}{i}" for i in range(6)] for letter in "xy"}
+    return [[draw.choices(words[draw.choice("xy")], k=8)] for _ in range(200)]
+
+
+def test_words_of_one_family_are_near_each_other():
+    text, vocab = tokenized(families(0))
+    vectors = word_vectors(text, vocab, window=5, size=4)
+    again = word_vectors(text, vocab, window=5, size=4)
+    assert vectors.shape == (len(vocab), 4) and torch.equal(vectors, again)
+    x, y = (vectors[vocab[[f"{letter}{i}" for i in range(6)]]] for letter in "xy")
+    assert (x @ x.T).min() > 0.5 > 0.1 > (x @ y.T).max()
+    assert not vectors[list(vocab.special_ids)].any()
+
+
+def test_a_network_begins_with_counted_vectors_of_the_same_spread():
+    examples = some_examples()
+    net = small_net(examples)
+    before = net.encoder.embeddings.token.weight.detach().clone()
+    start_from_neighbours(net, examples.text, examples.vocab)
+    after = net.encoder.embeddings.token.weight
+    words, special = examples.vocab.word_ids, list(examples.vocab.special_ids)
+    assert torch.equal(after[special], before[special])
+    assert not torch.isclose(after[words], before[words]).all(1).any()
+    assert_close(after[words].std().item(), 0.02, rtol=1e-3, atol=0)
+    assert after is net.mlm.weight
+
+
+def test_a_recipe_starts_a_new_network_so_and_leaves_a_trained_one():
+    examples = some_examples()
+    net = small_net(examples)
+    before = net.encoder.embeddings.token.weight.detach().clone()
+    prepare(net, examples, Recipe(word_neighbours=False, word_frequencies=False))
+    assert torch.equal(net.encoder.embeddings.token.weight, before)
+    prepare(net, examples, Recipe())
+    begun = net.encoder.embeddings.token.weight.detach().clone()
+    assert not torch.equal(begun, before) and net.mlm.bias.any()
+    prepare(net, examples, Recipe())
+    assert torch.equal(net.encoder.embeddings.token.weight, begun)
