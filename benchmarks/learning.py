@@ -27,6 +27,7 @@ FIRST = BEST[CORPUS] | dict(
     next_sentence_rate=0.5,
     dropout=0.2,
     learning_rate=5e-3,
+    embedding_rate=1.0,
 )
 # The recipe for long runs with fewer words to guess in each sentence: a step takes less time, so
 # there are more of them.
@@ -87,6 +88,8 @@ def naive_bayes(merged: Pseudowords, near: int = 2, weight: int = 3) -> float:
 
 def spread(runs: list[dict], figure: str, form: str, unit: float = 1) -> str:
     """The mean of a figure, and its lowest and highest value if there are several runs."""
+    if not runs:
+        return "not measured"
     values = [run[figure] / unit for run in runs]
     mean = format(sum(values) / len(values), form)
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
@@ -96,7 +99,7 @@ def column(steps: int, recipe: dict, plain: list[dict], merged: list[dict], numb
     """What is said of one recipe: of its runs on the plain text, and on that with pseudowords."""
     machines = ", ".join(map(str, sorted({number[run["machine"]] for run in plain})))
     seeds = str(len(plain))
-    if len(merged) != len(plain):
+    if merged and len(merged) != len(plain):
         seeds += f", for the senses {len(merged)}"
     return [
         f"{steps:,} steps of {recipe['batch_size']} pairs",
@@ -112,17 +115,17 @@ def column(steps: int, recipe: dict, plain: list[dict], merged: list[dict], numb
 
 
 def table(results: dict) -> str:
-    """One column for the controls, one for each recipe that has been trained on both texts."""
+    """One column for the controls, one for each recipe that has been trained."""
     number, machines = number_machines(results["trainings"])
-    columns = []
+    columns, last = [], None
     for steps, recipe, _ in TRAININGS:
         runs = [r for r in results["trainings"] if (r["steps"], r["recipe"]) == (steps, recipe)]
         plain, merged = (
             [run for run in runs if run["text"] == text] for text in ("plain", "pseudowords")
         )
-        if plain and merged:
+        if plain:
             columns.append(column(steps, recipe, plain, merged, number))
-            last = merged[0]
+        last = merged[0] if merged else last
     known = results["baselines"]
     controls = {
         "": "controls",

@@ -29,7 +29,7 @@ from bert_tutorial.text.corpora import CORPORA
 BEST = {
     name: {setting: value for setting, value in entry.recipe.items() if setting != "steps"}
     | dict(num_heads=2, positions=POSITION_INIT_STD, matrices="muon")
-    | dict(word_neighbours=1, embedding_rate=0.5)
+    | dict(word_neighbours=1)
     for name, entry in CORPORA.items()
 }
 NUM_PAIRS = {"bundled": 1300 * 128, "wikitext-2": 1000 * 128}

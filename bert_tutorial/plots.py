@@ -6,6 +6,7 @@ Colours are safe for colour-blind readers, and every line also has a style of it
 """
 
 import io
+import itertools
 import threading
 import warnings
 from collections.abc import Sequence
@@ -125,7 +126,8 @@ def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title:
     """
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
-    styles = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREY, ":", "^"))
+    styles = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREY, ":", "^"), (BLUE, ":", "D"))
+    styles = itertools.cycle((*styles, (ORANGE, "-.", "v")))
     for (name, values), (colour, line, mark) in zip(series.items(), styles, strict=False):
         places = list(values)
         axes.plot(places, list(values.values()), line, marker=mark, color=colour, label=name)

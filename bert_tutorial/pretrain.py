@@ -60,6 +60,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="how often the second segment follows; 1: no NSP loss",
     )
     add("--learning-rate", type=float)
+    add("--embedding-rate", type=float, help="of the word vectors, as a multiple of the former")
     add("--dropout", type=float)
     add("--min-freq", type=int, help="rarer words become <unk>; fewer words train faster")
     add("--layers", type=int, default=2)
@@ -125,6 +126,7 @@ def train(
     recipe = Recipe(
         num_steps=options.steps,
         learning_rate=options.learning_rate,
+        embedding_rate=options.embedding_rate,
         precision=options.precision,
         seed=options.seed,
     )
@@ -133,7 +135,7 @@ def train(
     )
     settings = {k: str(v) for k, v in vars(options).items() if k not in ("out", "save_every")}
     settings["precision"] = str(pick_dtype(options.precision, next(net.parameters()).device))
-    for name in ("word_frequencies", "word_neighbours", "embedding_rate"):
+    for name in ("word_frequencies", "word_neighbours"):
         settings[name] = str(getattr(recipe, name))
     settings["processes"] = str(processes.world_size)
     settings["text"] = hash_of_text(options.corpus)

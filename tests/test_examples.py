@@ -168,6 +168,8 @@ def test_with_several_numbers_of_sentences_each_batch_has_another(vocab_and_text
         else:
             assert sizes.double().mean() > 2 * lengths.double().mean()
     assert torch.equal(data.batch_at(3).token_ids, data.batch_at(3).token_ids)
+    many = PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=(2, 90), **settings)
+    assert many.sentence_counts == [2]  # no paragraph has 91 sentences
     for wrong in ((), (1, 0), (1, "2")):
         with pytest.raises(ValueError, match="sentences_per_segment is"):
             PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=wrong)

@@ -7,7 +7,14 @@ import torch
 from bert_tutorial import load_checkpoint, read_text
 from bert_tutorial.network.checkpoints import SHIPPED
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.few_labels import EVERY, bag_tasks, label_curve, naive_bayes
+from bert_tutorial.representation.few_labels import (
+    EVERY,
+    bag_tasks,
+    label_curve,
+    main_directions,
+    naive_bayes,
+    rare_words_count_more,
+)
 from bert_tutorial.representation.occurrences import windows
 from bert_tutorial.representation.senses import (
     SenseTask,
@@ -82,3 +89,33 @@ def test_what_pretraining_gives_is_knowing_with_few_labels():
     assert bag[EVERY] > network[EVERY] > 0.9  # told everything, counting is better
     assert max(control.values()) < 0.6
     assert network[EVERY] == pytest.approx(mean_accuracy(sense_scores(net, vocab, corpus)))
+
+
+def two_clouds(far: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two senses that lie `far` apart in one of thirty directions, with noise in all."""
+    draw = np.random.default_rng(seed)
+    senses = np.array(["p", "q"] * 40)
+    vectors = draw.normal(size=(80, 30)).astype(np.float32)
+    vectors[:, 0] += np.where(senses == "p", 0.0, far).astype(np.float32)
+    return vectors, senses
+
+
+def test_main_directions_help_where_few_labels_are_known_and_use_none():
+    (known, senses), (asked, wanted) = two_clouds(6.0, 0), two_clouds(6.0, 1)
+    task = SenseTask(known, senses, asked, wanted)
+    turned = main_directions(task)
+    np.testing.assert_allclose(np.linalg.norm(turned.known, axis=1), 1, rtol=1e-5)
+    one, other = (label_curve({"w": t}, nearest_mean, (1,)).mean[1] for t in (task, turned))
+    assert other > one + 0.05 and other > 0.95
+    relabelled = task._replace(known_senses=senses[::-1], asked_senses=wanted[::-1])
+    np.testing.assert_array_equal(main_directions(relabelled).known, turned.known)
+    np.testing.assert_array_equal(main_directions(relabelled).asked, turned.asked)
+
+
+def test_the_bag_may_do_the_same():
+    (task,) = bag_tasks(CORPUS).values()
+    weighted = rare_words_count_more(task)
+    assert weighted.known.shape == task.known.shape
+    turned = main_directions(weighted)
+    found = nearest_mean(turned.known, turned.known_senses, turned.asked)
+    assert (found == task.asked_senses).all()

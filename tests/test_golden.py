@@ -27,7 +27,7 @@ from bert_tutorial.devices import machine
 
 GOLDEN = Path(__file__).with_name("golden.json")
 # As it was when the losses were recorded.
-PLAIN = dict(word_neighbours=False, embedding_rate=1.0)
+PLAIN = dict(word_neighbours=False)
 TRAININGS = {
     "d2l's sizes": (
         dict(batch_size=64, max_len=64),

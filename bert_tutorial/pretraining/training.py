@@ -40,7 +40,7 @@ class Recipe:
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
     word_frequencies: bool = True  # see start_from_word_frequencies
     word_neighbours: bool = True  # see start_from_neighbours
-    embedding_rate: float = 0.5  # learning rate of the word vectors, as a part of learning_rate
+    embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
     seed: int = 0  # of the dropout
 
     def __post_init__(self):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
+from scipy.sparse import issparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.preprocessing import normalize
 
 from ..text.wikitext_format import Corpus
 from .occurrences import Labels, labelled_occurrences, windows
@@ -44,6 +46,33 @@ def bag_tasks(
         return counter.fit_transform(around(*known)), counter.transform(around(*asked))
 
     return sense_tasks(corpus, labels, features)
+
+
+def main_directions(task: SenseTask) -> SenseTask:
+    """The same task, in which the directions that vary most among all occurrences count most.
+
+    No label is used for it. Where a word has two senses, much of what varies is the sense.
+
+    Args:
+        task: Features of the network or of the bag.
+
+    Returns:
+        Features from which the mean is taken away. Each main direction (principal component) is
+        stretched by the root of its strength, and every row has length 1.
+    """
+    known, asked = (part.toarray() if issparse(part) else part for part in (task.known, task.asked))
+    mean = known.mean(0)
+    _, strengths, directions = np.linalg.svd(known - mean, full_matrices=False)
+    stretched = directions.T * np.sqrt(strengths / strengths[0])
+    turned = ((part - mean) @ stretched for part in (known, asked))
+    known, asked = (normalize(part).astype(np.float32) for part in turned)
+    return task._replace(known=known, asked=asked)
+
+
+def rare_words_count_more(task: SenseTask) -> SenseTask:
+    """A bag's counts, weighted by how few occurrences have the word (tf-idf)."""
+    weights = TfidfTransformer(sublinear_tf=True).fit(task.known)
+    return task._replace(known=weights.transform(task.known), asked=weights.transform(task.asked))
 
 
 class LabelCurve(NamedTuple):

@@ -41,6 +41,7 @@ CORPORA = {
             next_sentence_rate=1.0,
             dropout=0.1,
             learning_rate=5e-3,
+            embedding_rate=0.5,
         ),
     ),
     "wikitext-2": CorpusEntry(
@@ -52,10 +53,11 @@ CORPORA = {
             steps=6000,
             batch_size=64,
             mask_rate=0.4,
-            sentences_per_segment=[2],
+            sentences_per_segment=[1, 2],
             next_sentence_rate=1.0,
             dropout=0.0,
             learning_rate=3e-3,
+            embedding_rate=0.5,
         ),
     ),
 }

@@ -38,7 +38,8 @@ class PretrainingExamples:
         mask_rate: Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
             `max_len * mask_rate`.
         sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits. With
-            several numbers, such as (1, 2, 3), each batch has another one.
+            several numbers, such as (1, 2, 3), each batch has another one; a number for which the
+            text has too few pairs to fill a batch is left out, but for the smallest.
         next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
             is nothing to tell apart, and training leaves the next-sentence loss out.
         seed: What all randomness comes from.
@@ -64,19 +65,21 @@ class PretrainingExamples:
         valid: "PretrainingExamples | None" = None,
     ):
         counts = sentences_per_segment
-        self.sentence_counts = (counts,) if isinstance(counts, int) else tuple(counts)
-        check_settings(batch_size, max_len, mask_rate, self.sentence_counts, next_sentence_rate)
+        counts = (counts,) if isinstance(counts, int) else tuple(counts)
+        check_settings(batch_size, max_len, mask_rate, counts, next_sentence_rate)
         self.vocab, self.text, self.valid = vocab, text, valid
         self.max_len, self.mask_rate = max_len, mask_rate
         self.next_sentence_rate = next_sentence_rate
         self.seed, self.fixed = seed, fixed
         self.num_slots = max(1, round(max_len * mask_rate))
-        sentences_of, most = text.paragraph_starts.diff(), max(self.sentence_counts)
-        self.num_pairs = int((sentences_of - most).clamp(min=0).sum())
+        sentences_of, fewest = text.paragraph_starts.diff(), min(counts)
+        num_pairs = {count: int((sentences_of - count).clamp(min=0).sum()) for count in counts}
+        kept = [count for count in counts if count == fewest or num_pairs[count] >= batch_size]
+        self.sentence_counts, self.num_pairs = kept, min(num_pairs[count] for count in kept)
         if self.num_pairs == 0 or len(sentences_of) < 2:
             raise ValueError(
                 "a text needs at least two paragraphs, one of them with "
-                f"{most + 1} sentences, to draw pairs from"
+                f"{fewest + 1} sentences, to draw pairs from"
             )
         self.batch_size = min(batch_size, self.num_pairs)
         self.epoch = 0
