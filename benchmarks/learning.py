@@ -32,13 +32,15 @@ FIRST = BEST[CORPUS] | dict(
 # The recipe for long runs with fewer words to guess in each sentence: a step takes less time, so
 # there are more of them.
 SHORT = BEST[CORPUS] | dict(mask_rate=0.25)
-NOISE = dict(word_neighbours=0, embedding_rate=1.0)  # where the word vectors begin with noise
+# Before word vectors began with counted neighbours.
+NOISE = dict(word_neighbours=0, embedding_rate=1.0)
+FORMER = NOISE | dict(sentences_per_segment=[2])
 # Steps, recipe, and with how many seeds.
 TRAININGS = (
     (50, FIRST | NOISE, 1),
-    (2500, SHORT | NOISE | dict(matrices="adamw"), 1),
-    (2200, SHORT | NOISE, 3),
-    (6000, BEST[CORPUS] | NOISE, 1),
+    (2500, SHORT | FORMER | dict(matrices="adamw"), 1),
+    (2200, SHORT | FORMER, 3),
+    (6000, BEST[CORPUS] | FORMER, 1),
     (50, FIRST, 1),
     (2200, SHORT, 3),
 )

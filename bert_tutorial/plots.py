@@ -127,7 +127,7 @@ def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title:
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
     styles = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREY, ":", "^"), (BLUE, ":", "D"))
-    styles = itertools.cycle((*styles, (ORANGE, "-.", "v")))
+    styles = itertools.cycle((*styles, (ORANGE, "-.", "v"), (GREY, "--", "x")))
     for (name, values), (colour, line, mark) in zip(series.items(), styles, strict=False):
         places = list(values)
         axes.plot(places, list(values.values()), line, marker=mark, color=colour, label=name)

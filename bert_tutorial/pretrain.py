@@ -24,7 +24,7 @@ from .pretraining.evaluation import evaluate
 from .pretraining.optimizers import make_optimizers
 from .pretraining.parallel import Processes, join_processes, own_device
 from .pretraining.run_store import RunFolder
-from .pretraining.training import Recipe, train_steps
+from .pretraining.training import Recipe, prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
@@ -143,9 +143,11 @@ def train(
     folder, is_first = RunFolder(options.out), processes.rank == 0
     if is_first:
         folder.open()
+    prepare(net, train_iter, recipe)
     done = folder.load(net, optimizers, settings)
     processes.agree("settings", settings)
     processes.agree("checkpoints", done)
+    processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
     if is_first:
         if done:
             print(f"going on after step {done} of {options.steps}")

@@ -4,10 +4,12 @@ import math
 import random
 from collections import Counter
 
+import pytest
 import torch
 from small import small_net, some_examples
 from torch.testing import assert_close
 
+from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.cooccurrence import (
     count_near,
     ppmi,
@@ -94,5 +96,25 @@ def test_a_recipe_starts_a_new_network_so_and_leaves_a_trained_one():
     prepare(net, examples, Recipe())
     begun = net.encoder.embeddings.token.weight.detach().clone()
     assert not torch.equal(begun, before) and net.mlm.bias.any()
+    with torch.no_grad():
+        net.encoder.embeddings.token.weight += 1
     prepare(net, examples, Recipe())
-    assert torch.equal(net.encoder.embeddings.token.weight, begun)
+    assert torch.equal(net.encoder.embeddings.token.weight, begun + 1)
+
+
+@pytest.mark.parametrize("num_hiddens", [1, 2, 3, 64, 128])
+@pytest.mark.parametrize(
+    "text",
+    [
+        [[["a", "b"], ["b", "a"]], [["a", "c"], ["c"]]],
+        [[["a"], ["a"]], [["a"], ["a"]]],
+        [[["a", "<unk>"], ["<unk>", "b"]]],
+        [[["a"]]],
+    ],
+)
+def test_a_tiny_text_or_network_makes_no_trouble(text, num_hiddens):
+    read, vocab = tokenized(text)
+    net = BERTModel(len(vocab), num_hiddens, num_heads=1)
+    start_from_neighbours(net, read, vocab)
+    assert net.encoder.embeddings.token.weight.isfinite().all()
+    assert word_vectors(read, vocab, window=2, size=num_hiddens).shape == (len(vocab), num_hiddens)

@@ -167,9 +167,16 @@ def test_with_several_numbers_of_sentences_each_batch_has_another(vocab_and_text
             assert set(sizes.tolist()) <= set(lengths.tolist())
         else:
             assert sizes.double().mean() > 2 * lengths.double().mean()
-    assert torch.equal(data.batch_at(3).token_ids, data.batch_at(3).token_ids)
+    last = 2 * len(data) - 1
+    wanted = [data.batch_at(step).token_ids for step in (0, last)]
+    again = PretrainingExamples(vocab, text, 8, 200, sentences_per_segment=(1, 3), **settings)
+    for step, rows in zip((last, 0), reversed(wanted), strict=True):  # in another order
+        assert torch.equal(again.batch_at(step).token_ids, rows)
+    game = PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=(1, 2))
+    labels = torch.cat([game.batch_at(step).nsp_labels for step in range(2 * len(game))])
+    assert 0.3 < labels.double().mean() < 0.7
     many = PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=(2, 90), **settings)
     assert many.sentence_counts == [2]  # no paragraph has 91 sentences
-    for wrong in ((), (1, 0), (1, "2")):
+    for wrong in ((), (1, 0), (1, "2"), 1.5, None, True):
         with pytest.raises(ValueError, match="sentences_per_segment is"):
             PretrainingExamples(vocab, text, 8, 64, sentences_per_segment=wrong)

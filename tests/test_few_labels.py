@@ -9,6 +9,7 @@ from bert_tutorial.network.checkpoints import SHIPPED
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation.few_labels import (
     EVERY,
+    averaged_tasks,
     bag_tasks,
     label_curve,
     main_directions,
@@ -23,6 +24,7 @@ from bert_tutorial.representation.senses import (
     sense_scores,
     vector_tasks,
 )
+from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus
 
 
@@ -119,3 +121,16 @@ def test_the_bag_may_do_the_same():
     turned = main_directions(weighted)
     found = nearest_mean(turned.known, turned.known_senses, turned.asked)
     assert (found == task.asked_senses).all()
+
+
+def test_the_mean_of_the_vectors_around_leaves_the_word_out():
+    vocab = Vocab("x a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 c".split())
+    vectors = torch.zeros(len(vocab), 2)
+    vectors[vocab["x"]] = 100.0
+    vectors[vocab["a0"], 0] = 4.0
+    (task,) = averaged_tasks(vectors, vocab, CORPUS).values()
+    assert task.known.shape == (24, 2)
+    np.testing.assert_allclose(task.known[0], [3.0, 0.0])  # a0, a0, a0 and c
+    alone = Corpus("alone", " = X ( p ) = \n x . x . \n = X ( q ) = \n x . x . ", CORPUS.valid)
+    (task,) = averaged_tasks(vectors, vocab, alone, max_len=3).values()
+    assert not task.known.any()  # nothing stands around it

@@ -243,6 +243,21 @@ def test_the_number_of_a_chapter_or_a_list_ends_no_sentence():
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "His old mother\nwas ill. Then he slept.",
+        "He was taller\nthan I. The end came.",
+        "Then we met a man\naged 45. He smiled.",
+        "They were all very\ncivil. Thank you.",
+        "I. He said it. It was I. Then he left.",
+    ],
+)
+def test_a_sentence_that_ends_behind_the_first_word_of_a_line_ends_there(text):
+    (sentences,) = cut_paragraphs(text + "\n\nSo it is. So be it.").paragraphs[:1]
+    assert len(sentences) == text.count(".")
+
+
 def test_a_librarys_notes_are_left_out_and_that_is_said(tmp_path):
     path = tmp_path / "book.txt"
     path.write_text("Be free.\n*** START OF X ***\nIt ran. It fell.\n*** END OF X ***\nBye.")

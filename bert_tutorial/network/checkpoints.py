@@ -147,7 +147,7 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
         if os.path.isfile(path):  # False too where the cache folder must not be looked into
             net, vocab, card = _load(path)
             rate = card.get("next_sentence_rate", card.get("next_share"))
-            game = "; it was not taught the next-sentence game" if rate == "1.0" else ""
+            game = "; it was not taught the next-sentence game" if rate in ("0.0", "1.0") else ""
             return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
     raise FileNotFoundError(
         f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it "

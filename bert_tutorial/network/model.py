@@ -50,8 +50,9 @@ class MaskLM(nn.Module):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
         # The encoder has read the table already; a second one that differs would be lost.
         second, table = state_dict.pop(f"{prefix}weight", None), self.weight.detach()
-        if second is not None and second.shape == table.shape and not table.is_meta:
-            if not torch.allclose(second.to(table), table, rtol=0, atol=0, equal_nan=True):
+        if second is not None and not table.is_meta:
+            is_same = second.shape == table.shape
+            if not is_same or not torch.allclose(second.to(table), table, 0, 0, equal_nan=True):
                 rest[-1].append(
                     f"{prefix}weight differs from the token embeddings, but this network has one "
                     "table for both: give it under both names, or as the token embeddings only"

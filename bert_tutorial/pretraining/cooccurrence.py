@@ -34,7 +34,10 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
     ]
     vectors = torch.cat(parts, dim=1)
     known = vectors.any(dim=1)
-    vectors *= INIT_STD / vectors[known].std()
+    spread = vectors[known].std(correction=0) if known.any() else torch.zeros(())
+    if spread < 1e-3:  # a text or a network too small to say anything
+        return
+    vectors *= INIT_STD / spread
     with torch.no_grad():
         table[known] = vectors[known].to(table)
 
@@ -52,16 +55,18 @@ def word_vectors(text: TokenizedText, vocab: Vocab, window: int, size: int) -> T
         size: Numbers in a vector.
 
     Returns:
-        (V, size), float32, rows of length 1; 0 where nothing is known.
+        (V, size), float32, rows of length 1; 0 where nothing is known. A vocabulary of fewer words
+        has zeros at the end of each row.
 
     Source: Bullinaria and Levy 2007; Levy and Goldberg 2014.
     """
     from sklearn.utils.extmath import randomized_svd  # here, so that importing stays fast
 
     table = ppmi(count_near(text, vocab, window))
-    size = min(size, min(table.shape) - 1)
-    left, strengths, _ = randomized_svd(table, size, n_iter=4, random_state=0)
-    vectors = torch.from_numpy(left * strengths**0.5).float()
+    vectors, most = torch.zeros(len(vocab), size), min(size, len(vocab) - 1)
+    if most and table.nnz:
+        left, strengths, _ = randomized_svd(table, most, n_iter=4, random_state=0)
+        vectors[:, :most] = torch.from_numpy(left * strengths**0.5)
     is_known = torch.from_numpy(table.sum(axis=1) > 0)
     return torch.nn.functional.normalize(vectors, dim=1) * is_known[:, None]
 
@@ -90,6 +95,8 @@ def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
         counts: From `count_near`.
         smoothing: Power of the neighbours' frequencies; below 1, rare neighbours count less.
     """
+    if not counts.nnz:
+        return counts
     counts = counts.tocoo()
     row, column = counts.coords
     of_word = np.bincount(row, counts.data, counts.shape[0])

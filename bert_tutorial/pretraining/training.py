@@ -112,6 +112,9 @@ def check_weights(net: BERTModel) -> None:
 def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> None:
     """What a recipe does to a new network before the first step; a trained one stays as it is.
 
+    A network is new if its output bias is 0. One whose word vectors are yours, and which should
+    keep them, needs a recipe with `word_neighbours=False`.
+
     Raises:
         ValueError: As in `check_weights`.
     """

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from scipy.sparse import issparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import normalize
+from torch import Tensor
 
+from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
 from .occurrences import Labels, labelled_occurrences, windows
 from .senses import SenseTask, sense_tasks
@@ -48,6 +51,29 @@ def bag_tasks(
     return sense_tasks(corpus, labels, features)
 
 
+def averaged_tasks(
+    vectors: Tensor,
+    vocab: Vocab,
+    corpus: Corpus,
+    labels: Labels = labelled_occurrences,
+    max_len: int = 64,
+) -> dict[str, SenseTask]:
+    """For each labelled word the mean vector of the words around it, in the network's windows.
+
+    Args:
+        vectors: (V, D), a vector for each entry of the vocabulary, such as `word_vectors` counts.
+        vocab, corpus, labels, max_len: As in `vector_tasks`.
+    """
+
+    def features(text: str, occurrences: list) -> np.ndarray:
+        read = windows(text, occurrences, max_len)
+        around = [vocab[tokens[:place] + tokens[place + 1 :]] for tokens, place in read]
+        means = [vectors[ids].mean(0) if ids else torch.zeros_like(vectors[0]) for ids in around]
+        return torch.stack(means).numpy()
+
+    return sense_tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
+
+
 def main_directions(task: SenseTask) -> SenseTask:
     """The same task, in which the directions that vary most among all occurrences count most.
 
@@ -63,7 +89,7 @@ def main_directions(task: SenseTask) -> SenseTask:
     known, asked = (part.toarray() if issparse(part) else part for part in (task.known, task.asked))
     mean = known.mean(0)
     _, strengths, directions = np.linalg.svd(known - mean, full_matrices=False)
-    stretched = directions.T * np.sqrt(strengths / strengths[0])
+    stretched = directions.T * np.sqrt(strengths / max(strengths[0], 1e-12))
     turned = ((part - mean) @ stretched for part in (known, asked))
     known, asked = (normalize(part).astype(np.float32) for part in turned)
     return task._replace(known=known, asked=asked)

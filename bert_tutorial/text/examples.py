@@ -8,7 +8,7 @@ Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predicti
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -65,7 +65,7 @@ class PretrainingExamples:
         valid: "PretrainingExamples | None" = None,
     ):
         counts = sentences_per_segment
-        counts = (counts,) if isinstance(counts, int) else tuple(counts)
+        counts = tuple(counts) if isinstance(counts, Iterable) else (counts,)
         check_settings(batch_size, max_len, mask_rate, counts, next_sentence_rate)
         self.vocab, self.text, self.valid = vocab, text, valid
         self.max_len, self.mask_rate = max_len, mask_rate
@@ -153,7 +153,7 @@ def check_settings(
     wholes = [("batch_size", batch_size, 1), ("max_len", max_len, 5)]
     wholes += [("sentences_per_segment", count, 1) for count in sentence_counts or (None,)]
     for name, value, low in wholes:
-        if not isinstance(value, int) or value < low:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
     if not 0 < mask_rate < 1:
         raise ValueError(

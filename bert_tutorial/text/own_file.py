@@ -14,7 +14,9 @@ _CLOSING = "[\"'“”‘’«»‹›)\\]}」』）】]*"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
 _SENTENCE_END = re.compile(rf"(?:[.!?…]+(?={_CLOSING}(?:\s|$))|[。！？｡؟।॥۔]+)({_CLOSING})")
 # "1. Soup", "CHAPTER IV. The storm": the full stop belongs to the number.
-_NUMBERED = re.compile(r"^(\W*(?:\w+ )?(?:\d{1,3}|[ivxlcIVXLC]+))\.(?=\s|$)")
+_NUMBERED = re.compile(
+    r"^(\W*(?:(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]))\.(?=\s|$)"
+)
 _LINE_END = re.compile(rf"(?:[.!?…。！？｡؟।॥۔:;]|\.\.\.){_CLOSING}$")
 # Libraries put a licence before and behind a book.
 _LIBRARY_BOOK = re.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", re.M | re.S)
@@ -110,7 +112,7 @@ def cut_paragraphs(text: str) -> OwnText:
     """
     if book := _LIBRARY_BOOK.search(text):
         text = book[1]
-    lines = [_NUMBERED.sub(r"\1", line.strip()) for line in text.splitlines()]
+    lines = _without_stops_of_numbers([line.strip() for line in text.splitlines()])
     blocks = [block.split("\n") for block in re.split(r"\n{2,}", "\n".join(lines).strip("\n"))]
     blocks = [_without_heading(block) for block in blocks]
     full = [line for line in lines if line]
@@ -125,6 +127,18 @@ def cut_paragraphs(text: str) -> OwnText:
     whole = _count(map(tokenize, full))
     looks = (name for name, shape in _LOOKS.items() if sum(map(_is(shape), full)) > len(full) / 2)
     return OwnText(found, used, max(0, whole - used), next(looks, None))
+
+
+def _without_stops_of_numbers(lines: list[str]) -> list[str]:
+    """Lines in which the number of a chapter or of a list item has no full stop.
+
+    Such a line comes after an empty one, or after the end of a sentence.
+    """
+    before = ["", *lines[:-1]]
+    return [
+        _NUMBERED.sub(r"\1", line) if not last or _LINE_END.search(last) else line
+        for last, line in zip(before, lines, strict=True)
+    ]
 
 
 def _without_heading(block: list[str]) -> list[str]:
