@@ -7,15 +7,20 @@ chosen by choice_*.tsv. test_*.tsv is kept apart from every choice; the tables a
 - *_masked.tsv: a sentence with `<mask>`, and the words that are acceptable there.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from report import keep, put_into_readme, with_table
 from sklearn.feature_extraction.text import CountVectorizer
+from torch.nn import functional as F
 
-from bert_tutorial import BERTModel, Vocab, fill_mask, load_pretrained, read_text
+from bert_tutorial import BERTModel, Vocab, fill_mask, load_data_wiki, load_pretrained, read_text
+from bert_tutorial.network.losses import read_out
+from bert_tutorial.pretraining.baselines import Between
 from bert_tutorial.representation.encoding import word_vector
 from bert_tutorial.representation.few_labels import naive_bayes
 from bert_tutorial.representation.occurrences import labelled_occurrences, windows
@@ -85,6 +90,85 @@ def masked_right(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> dict[str,
     }
 
 
+def masked_right_between(corpus: str, typed: list[Masked]) -> dict[str, float]:
+    """The same for the word that stood most often between two such neighbours: no network."""
+    train_iter, vocab = load_data_wiki(corpus=corpus)
+    between, mask, first_five = Between(train_iter.text, vocab), vocab.to_tokens(vocab.mask_id), 0
+    for sentence, acceptable in typed:
+        tokens = vocab.tokenize(sentence)
+        around = [vocab.sep_id, *vocab[tokens], vocab.sep_id]
+        place = 1 + tokens.index(mask)
+        left, right = (torch.tensor([around[place + step]]) for step in (-1, 1))
+        p = between(left, right)[0]
+        p[list(vocab.special_ids)] = 0
+        first_five += not acceptable.isdisjoint(vocab.to_tokens(p.topk(5).indices.tolist()))
+    return {"first_five": first_five / len(typed)}
+
+
+BINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of the first guess's probability
+
+
+def reliability(guesses: list[tuple[float, bool]]) -> list[tuple[int, float, float]]:
+    """For each of BINS: how many first guesses, how probable they are, how often they are right."""
+    probability, right = torch.tensor(guesses, dtype=torch.float64).T
+    found = []
+    for low, high in pairwise(BINS):
+        some = (low < probability) & (probability <= high)
+        if some.any():
+            means = probability[some].mean().item(), right[some].mean().item()
+            found.append((int(some.sum()), *means))
+    return found
+
+
+@torch.no_grad()
+def held_out_guesses(net: BERTModel, vocab: Vocab, corpus: str) -> list[tuple[float, bool]]:
+    """The first guess at each masked place that `evaluate` sees: its probability; is it right?"""
+    valid, found = load_data_wiki(corpus=corpus)[0].valid, []
+    for i in range(len(valid)):
+        features, _, labels = read_out(net, valid.batch(0, i).trim())
+        best = F.linear(features, net.mlm.weight, net.mlm.bias).softmax(1).max(1)
+        right = (best.indices == labels).tolist()
+        found += zip(best.values.tolist(), right, strict=True)
+    return found
+
+
+def typed_guesses(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> list[tuple[float, bool]]:
+    """The same for typed sentences, where each acceptable word is right."""
+    best = [(fill_mask(net, vocab, sentence)[0][0], words) for sentence, words in typed]
+    return [(guess.probability, guess.token in words) for guess, words in best]
+
+
+def draw_calibration(found: dict[str, list]) -> None:
+    """calibration.png: a point on the dashed line is right as often as it says."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    for axes, corpus in zip(
+        figure.subplots(1, 2, sharey=True), ("bundled", "wikitext-2"), strict=True
+    ):
+        axes.plot([0, 1], [0, 1], "--", color="grey")
+        kinds = ("held-out text", "o-", (-28, 5)), ("typed sentences", "s:", (4, -9))
+        for kind, style, offset in kinds:
+            numbers, says, right = zip(*found[f"{corpus}, {kind}"], strict=True)
+            axes.plot(says, right, style, label=kind)
+            for number, x, y in zip(numbers, says, right, strict=True):
+                axes.annotate(
+                    f"{number:,}", (x, y), fontsize=7, textcoords="offset points", xytext=offset
+                )
+        axes.set(title=f"network of {corpus}", xlabel="probability of the first guess")
+        axes.legend()
+    figure.axes[0].set_ylabel("how often it is right")
+    figure.savefig(TYPED.parent / "calibration.png", dpi=120)
+
+
+def measure_calibration() -> dict[str, list]:
+    """For both networks, on held-out text and on all typed sentences: see `reliability`."""
+    found, typed = {}, read_masked("test") + read_masked("choice")
+    for corpus in ("bundled", "wikitext-2"):
+        net, vocab, _ = load_pretrained(corpus, "shipped")
+        found[f"{corpus}, held-out text"] = reliability(held_out_guesses(net, vocab, corpus))
+        found[f"{corpus}, typed sentences"] = reliability(typed_guesses(net, vocab, typed))
+    return found
+
+
 def measure(name: str) -> dict[str, dict[str, float]]:
     """All figures on one of the two sets."""
     senses, masked, text = read_senses(name), read_masked(name), read_text("bundled")
@@ -95,9 +179,11 @@ def measure(name: str) -> dict[str, dict[str, float]]:
         "network": masked_right(net, vocab, masked),
         "the same, untrained": masked_right(untrained.eval(), vocab, masked),
         "a bag of words": {"senses": bag_senses_right(vocab, text, senses)},
+        "two neighbours, counted": masked_right_between("bundled", masked),
         "network of WikiText-2": masked_right(
             *load_pretrained("wikitext-2", "shipped")[:2], masked
         ),
+        "two neighbours, counted in WikiText-2": masked_right_between("wikitext-2", masked),
     }
     found["network"]["senses"] = senses_right(net, vocab, text, senses)
     found["the same, untrained"]["senses"] = senses_right(untrained, vocab, text, senses)
@@ -113,12 +199,10 @@ def table(found: dict[str, dict[str, float]], num_senses: int, num_masked: int) 
     rows = []
     for name, figures in found.items():
         row = [name, f"{figures['senses']:.1%}" if "senses" in figures else ""]
-        if "first_five" in figures:
-            row += [f"{figures['first_five']:.0%}", f"{figures['sure']:.0f}"]
-            is_any = figures["sure"] > 0
-            row += [f"{figures[f'sure_{w}']:.0%}" if is_any else "" for w in ("says", "right")]
-        else:
-            row += [""] * 4
+        row.append(f"{figures['first_five']:.0%}" if "first_five" in figures else "")
+        row.append(f"{figures['sure']:.0f}" if "sure" in figures else "")
+        is_any = figures.get("sure", 0) > 0
+        row += [f"{figures[f'sure_{w}']:.0%}" if is_any else "" for w in ("says", "right")]
         rows.append(row)
     header = ["", "senses right", "acceptable word among the first five", "sure guesses"]
     return with_table(about, [*header, "they say", "they are right"], rows)
@@ -127,6 +211,9 @@ def table(found: dict[str, dict[str, float]], num_senses: int, num_masked: int) 
 def main() -> None:
     found = measure("test")
     keep("typed", found)
+    calibration = measure_calibration()
+    keep("calibration", calibration)
+    draw_calibration(calibration)
     put_into_readme("typed", table(found, len(read_senses("test")), len(read_masked("test"))))
     for name, figures in measure("choice").items():
         print(name, {key: round(value, 3) for key, value in figures.items()})

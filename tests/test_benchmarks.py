@@ -12,7 +12,16 @@ from types import ModuleType
 import pytest
 import torch
 
-from bert_tutorial import BERTModel, Recipe, load_data_wiki, read_text, tokenize, train_steps
+from bert_tutorial import (
+    BERTModel,
+    Recipe,
+    evaluate,
+    load_data_wiki,
+    load_pretrained,
+    read_text,
+    tokenize,
+    train_steps,
+)
 from bert_tutorial.representation.fill_mask import Guess
 from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
 from bert_tutorial.representation.pseudowords import Pseudowords
@@ -237,3 +246,41 @@ def test_sure_guesses_are_compared_with_how_often_they_are_right(benchmark, monk
     assert found["sure_says"] == pytest.approx(0.5) and found["sure_right"] == 0.5
     table = typed.table({"network": found | {"senses": 0.9}}, 320, 3)
     assert "| network | 90.0% | 67% | 2 | 50% | 50% |" in table
+
+
+def test_guesses_are_sorted_by_their_probability(benchmark):
+    typed = benchmark("typed")
+    guesses = [(0.95, True), (0.85, False), (0.4, True), (0.05, False), (0.1, False)]
+    (few, low, wrong), (one, middle, right), (two, high, half) = typed.reliability(guesses)
+    assert (few, one, two) == (2, 1, 2)
+    assert (low, middle, high) == pytest.approx((0.075, 0.4, 0.9))
+    assert (wrong, right, half) == (0.0, 1.0, 0.5)
+
+
+def test_the_first_guesses_on_held_out_text_are_those_that_are_evaluated(benchmark):
+    typed = benchmark("typed")
+    net, vocab, _ = load_pretrained("bundled", "shipped")
+    guesses = typed.held_out_guesses(net, vocab, "bundled")
+    accuracy = sum(right for _, right in guesses) / len(guesses)
+    known = evaluate(net, load_data_wiki()[0].valid)
+    assert accuracy == pytest.approx(known.mlm_accuracy, abs=1e-3)
+    assert len(guesses) == sum(number for number, *_ in typed.reliability(guesses))
+
+
+def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
+    program = benchmark("time_to_loss")
+    points = [(1.0, 10, 6.2), (2.0, 20, 5.9), (3.0, 30, 6.1), (4.0, 40, 4.9)]
+    assert program.seconds_until(points, 6.0) == 2.0
+    assert program.seconds_until(points, 4.0) is None
+    losses = iter([3.0, 2.0])
+    curve = program.Curve(lambda: next(losses), every=2)
+    for _ in range(5):
+        curve.step()
+    assert [(steps, nats) for _, steps, nats in curve.points] == [(2, 3.0), (4, 2.0)]
+    runs = {
+        "ours": {"threads": 1, "points": points},
+        "d2l": {"threads": 1, "points": [(20.0, 10, 6.5), (30.0, 20, 5.5)]},
+    }
+    table = program.table(runs, {"unigram": 6.7, "neighbours": 4.9})
+    assert "| ours | 2 s | 4 s | not reached | not reached |" in table
+    assert "| `d2l` | 30 s (15 times) | not reached |" in table

@@ -15,6 +15,7 @@ from bert_tutorial.representation.few_labels import (
     main_directions,
     naive_bayes,
     rare_words_count_more,
+    seeded_means,
 )
 from bert_tutorial.representation.occurrences import windows
 from bert_tutorial.representation.senses import (
@@ -112,6 +113,27 @@ def test_main_directions_help_where_few_labels_are_known_and_use_none():
     relabelled = task._replace(known_senses=senses[::-1], asked_senses=wanted[::-1])
     np.testing.assert_array_equal(main_directions(relabelled).known, turned.known)
     np.testing.assert_array_equal(main_directions(relabelled).asked, turned.asked)
+
+
+def test_unlabelled_occurrences_take_part_in_the_means():
+    """The first label of p lies far off: only with the other occurrences is its mean right."""
+    known = np.array([[4.0], [9.0]], dtype=np.float32)
+    senses = np.array(["p", "q"])
+    unlabelled = np.array([[0.0], [0.5], [1.0], [9.0], [8.0]], dtype=np.float32)
+    asked = np.array([[5.5]], dtype=np.float32)
+    assert nearest_mean(known, senses, asked).tolist() == ["p"]
+    assert seeded_means(known, senses, asked, unlabelled).tolist() == ["q"]
+    none = np.zeros((0, 1), dtype=np.float32)
+    assert seeded_means(known, senses, asked, none).tolist() == ["p"]
+
+
+def test_unlabelled_occurrences_help_where_few_labels_are_known():
+    (known, senses), (asked, wanted) = two_clouds(3.5, 0), two_clouds(3.5, 1)
+    task = {"w": main_directions(SenseTask(known, senses, asked, wanted))}
+    alone = label_curve(task, nearest_mean, (1, EVERY)).mean
+    joined = label_curve(task, seeded_means, (1, EVERY), with_unlabelled=True).mean
+    assert joined[1] > alone[1] + 0.03
+    assert joined[EVERY] == alone[EVERY]  # nothing is left that has no label
 
 
 def test_the_bag_may_do_the_same():

@@ -55,14 +55,15 @@ def baselines(train_iter: PretrainingExamples) -> Baselines:
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
     few = slice(NUM_PLACES)
-    between = between_neighbours(train_iter.text, vocab, left[few], right[few], labels[few])
+    between = Between(train_iter.text, vocab)
+    neighbours, accuracy = score_between(between, left[few], right[few], labels[few])
     return Baselines(
         uniform=math.log(len(vocab)),
         unigram=-log_probability[labels].mean().item(),
         unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
         nsp=math.log(2),
-        neighbours=between[0],
-        neighbours_accuracy=between[1],
+        neighbours=neighbours,
+        neighbours_accuracy=accuracy,
     )
 
 
@@ -82,32 +83,40 @@ def true_neighbours(vocab: Vocab, examples: PretrainingExamples) -> tuple[Tensor
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
 
-def between_neighbours(
-    text: TokenizedText, vocab: Vocab, left: Tensor, right: Tensor, labels: Tensor
-) -> tuple[float, float]:
-    """Loss and accuracy of p(word | left) p(word | right) / p(word), a guess from two neighbours.
+class Between:
+    """A guess from two neighbours: p(word | left) p(word | right) / p(word), no network at all.
 
     Args:
         text: The training text; pairs of neighbours are counted in it.
         vocab: With the counts of single words.
-        left, right, labels: From `true_neighbours`.
-
-    Returns:
-        Nats per place, and how many of the likeliest words are right.
 
     Source: Ney, Essen and Kneser 1994 (absolute discounting).
     """
-    unigram = torch.tensor(vocab.counts, dtype=torch.float32) + 1
-    unigram /= unigram.sum()
-    after = count_pairs(text, vocab)  # of each word (row), what comes after it
-    before = after.T.coalesce()
+
+    def __init__(self, text: TokenizedText, vocab: Vocab):
+        self.vocab = vocab
+        counts = torch.tensor(vocab.counts, dtype=torch.float32) + 1
+        self.unigram = counts / counts.sum()
+        self.after = count_pairs(text, vocab)  # of each word (row), what comes after it
+        self.before = self.after.T.coalesce()
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        """Neighbours, (N,) each -> probabilities of each word between them, (N, V)."""
+        p_left = discounted(self.after.index_select(0, left).to_dense(), self.unigram)
+        p_right = discounted(self.before.index_select(0, right).to_dense(), self.unigram)
+        p = p_left * p_right / self.unigram
+        p[:, self.vocab.sep_id] = 0  # a border is a neighbour, and never the answer
+        return p / p.sum(1, keepdim=True)
+
+
+def score_between(
+    between: Between, left: Tensor, right: Tensor, labels: Tensor
+) -> tuple[float, float]:
+    """Nats per place, and how many of the likeliest words are right; arguments (N,) each."""
     losses, right_guesses = [], []
     for some in torch.arange(len(labels)).split(512):
-        p_left = discounted(after.index_select(0, left[some]).to_dense(), unigram)
-        p_right = discounted(before.index_select(0, right[some]).to_dense(), unigram)
-        p = p_left * p_right / unigram
-        p[:, vocab.sep_id] = 0  # a border is a neighbour, and never the answer
-        losses.append(p.sum(1).log() - p.gather(1, labels[some, None])[:, 0].log())
+        p = between(left[some], right[some])
+        losses.append(-p.gather(1, labels[some, None])[:, 0].log())
         right_guesses.append(p.argmax(1) == labels[some])
     return torch.cat(losses).mean().item(), torch.cat(right_guesses).double().mean().item()
 

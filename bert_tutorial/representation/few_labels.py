@@ -22,17 +22,37 @@ from torch import Tensor
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
 from .occurrences import Labels, labelled_occurrences, windows
-from .senses import SenseTask, sense_tasks
+from .senses import SenseTask, nearest_mean, sense_tasks
 
 EVERY = 0  # in the place of a number of labels: all that there are
 
 
-Classifier = Callable[[Any, np.ndarray, Any], np.ndarray]  # known, its senses, asked -> senses
+Classifier = Callable[..., np.ndarray]  # known, its senses, asked (, unlabelled) -> senses
 
 
 def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
     """The sense that the counted words make likeliest: (rows, V), (rows,), (n, V) -> (n,)."""
     return MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses).predict(asked)
+
+
+def seeded_means(
+    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
+) -> np.ndarray:
+    """The nearest mean, where occurrences without a label take part in the means.
+
+    Each joins the sense whose mean is nearest, three times over: k-means that begins with labels.
+
+    Args:
+        known, senses, asked: As in `nearest_mean`.
+        unlabelled: (m, D), occurrences whose sense nobody told.
+
+    Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
+    """
+    rows, labels = known, senses
+    for _ in range(3):
+        joined = nearest_mean(rows, labels, unlabelled)
+        rows, labels = np.concatenate([known, unlabelled]), np.concatenate([senses, joined])
+    return nearest_mean(rows, labels, asked)
 
 
 def bag_tasks(
@@ -114,6 +134,7 @@ def label_curve(
     numbers: Sequence[int] = (1, 2, 4, 8, 16, 32, EVERY),
     draws: int = 10,
     seed: int = 0,
+    with_unlabelled: bool = False,
 ) -> LabelCurve:
     """Draw some labelled occurrences, classify the held-out ones, and count what is right.
 
@@ -123,6 +144,8 @@ def label_curve(
         numbers: How many labelled occurrences of each sense.
         draws: How often to draw them. The same seed gives the same draws to every kind of features.
         seed: What the draws follow from.
+        with_unlabelled: Whether the classifier is also shown the training occurrences that were not
+            drawn, without their senses, as `seeded_means` wants.
 
     Returns:
         Accuracies from 0 to 1, each word counting the same.
@@ -133,19 +156,29 @@ def label_curve(
         for draw in range(1 if number == EVERY else draws):
             generator = random.Random(f"{seed} {number} {draw}")
             rounds.append(
-                np.mean([_accuracy(task, classify, number, generator) for task in tasks.values()])
+                np.mean(
+                    [
+                        _accuracy(task, classify, number, generator, with_unlabelled)
+                        for task in tasks.values()
+                    ]
+                )
             )
         mean[number], spread[number] = float(np.mean(rounds)), float(np.std(rounds))
     return LabelCurve(mean, spread)
 
 
 def _accuracy(
-    task: SenseTask, classify: Classifier, number: int, generator: random.Random
+    task: SenseTask,
+    classify: Classifier,
+    number: int,
+    generator: random.Random,
+    with_unlabelled: bool,
 ) -> float:
     """Accuracy of one word after one draw of labels."""
     chosen = []
     for sense in np.unique(task.known_senses):
         places = np.flatnonzero(task.known_senses == sense).tolist()
         chosen += places if number == EVERY else generator.sample(places, min(number, len(places)))
-    found = classify(task.known[chosen], task.known_senses[chosen], task.asked)
+    others = [np.delete(task.known, chosen, axis=0)] if with_unlabelled else []
+    found = classify(task.known[chosen], task.known_senses[chosen], task.asked, *others)
     return float((found == task.asked_senses).mean())
