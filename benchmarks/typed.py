@@ -1,7 +1,8 @@
 """`python benchmarks/typed.py`: what the networks know of sentences that somebody typed.
 
-typed/ has two sets of sentences, each by somebody who had not read the corpora. Recipes may be
-chosen by choice_*.tsv. test_*.tsv is kept apart from every choice; the tables are made of it.
+There are two sets of sentences, each by somebody who had not read the corpora. Recipes may be
+chosen by typed/choice_*.tsv. typed/test_masked.tsv, and the senses that come with the package, are
+kept apart from every choice; the tables are made of them.
 
 - *_senses.tsv: a word with two senses, the sense, a short sentence.
 - *_masked.tsv: a sentence with `<mask>`, and the words that are acceptable there.
@@ -11,30 +12,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from report import keep, put_into_readme, with_table
-from sklearn.feature_extraction.text import CountVectorizer
 from torch.nn import functional as F
 
 from bert_tutorial import BERTModel, Vocab, fill_mask, load_data_wiki, load_pretrained, read_text
 from bert_tutorial.network.losses import read_out
 from bert_tutorial.pretraining.baselines import Between
-from bert_tutorial.representation.encoding import word_vector
-from bert_tutorial.representation.few_labels import naive_bayes
-from bert_tutorial.representation.occurrences import labelled_occurrences, windows
-from bert_tutorial.representation.senses import nearest_mean, vector_tasks
-from bert_tutorial.text.wikitext_format import Corpus
+from bert_tutorial.representation.lab import NETWORKS, LabNetwork
+from bert_tutorial.representation.typed import TypedSense, score_typed, typed_senses
 
 TYPED = Path(__file__).parent / "typed"
 SURE = 0.3  # a first guess as probable as this is compared with how often it is right
-
-
-class Sense(NamedTuple):
-    word: str
-    sense: str
-    sentence: str
 
 
 class Masked(NamedTuple):
@@ -42,36 +32,14 @@ class Masked(NamedTuple):
     acceptable: set[str]
 
 
-def read_senses(name: str) -> list[Sense]:
-    lines = (TYPED / f"{name}_senses.tsv").read_text("utf-8").splitlines()
-    return [Sense(*line.split("\t")) for line in lines]
+def read_senses(name: str) -> list[TypedSense]:
+    """The sentences to choose by, or ("test") those that come with the package."""
+    return typed_senses() if name == "test" else typed_senses(TYPED / f"{name}_senses.tsv")
 
 
 def read_masked(name: str) -> list[Masked]:
     lines = (line.split("\t") for line in (TYPED / f"{name}_masked.tsv").read_text().splitlines())
     return [Masked(sentence, set(words.split(","))) for sentence, words in lines]
-
-
-def senses_right(net: BERTModel, vocab: Vocab, corpus: Corpus, typed: list[Sense]) -> float:
-    """By the nearest of the mean vectors over the training text, all labels told."""
-    tasks, right = vector_tasks(net, vocab, corpus), 0
-    for word, sense, sentence in typed:
-        vector = word_vector(net, vocab, vocab.tokenize(sentence), word)[None].numpy()
-        right += nearest_mean(tasks[word].known, tasks[word].known_senses, vector)[0] == sense
-    return right / len(typed)
-
-
-def bag_senses_right(vocab: Vocab, corpus: Corpus, typed: list[Sense]) -> float:
-    """By naive Bayes on the neighbouring words, told the same labels."""
-    right, found = 0, labelled_occurrences(corpus.train)
-    for word, sense, sentence in typed:
-        counter = CountVectorizer(analyzer=list)
-        around = [t[:place] + t[place + 1 :] for t, place in windows(corpus.train, found[word])]
-        known = counter.fit_transform(around)
-        asked = counter.transform([[t for t in vocab.tokenize(sentence) if t != word]])
-        senses = np.array([occurrence.sense for occurrence in found[word]])
-        right += naive_bayes(known, senses, asked)[0] == sense
-    return right / len(typed)
 
 
 def masked_right(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> dict[str, float]:
@@ -170,23 +138,19 @@ def measure_calibration() -> dict[str, list]:
 
 
 def measure(name: str) -> dict[str, dict[str, float]]:
-    """All figures on one of the two sets."""
-    senses, masked, text = read_senses(name), read_masked(name), read_text("bundled")
-    net, vocab, _ = load_pretrained("bundled", "shipped")
-    untrained = BERTModel.from_config(net.config)
-    untrained.reset(torch.Generator().manual_seed(0))
-    found = {
-        "network": masked_right(net, vocab, masked),
-        "the same, untrained": masked_right(untrained.eval(), vocab, masked),
-        "a bag of words": {"senses": bag_senses_right(vocab, text, senses)},
-        "two neighbours, counted": masked_right_between("bundled", masked),
-        "network of WikiText-2": masked_right(
-            *load_pretrained("wikitext-2", "shipped")[:2], masked
-        ),
-        "two neighbours, counted in WikiText-2": masked_right_between("wikitext-2", masked),
-    }
-    found["network"]["senses"] = senses_right(net, vocab, text, senses)
-    found["the same, untrained"]["senses"] = senses_right(untrained, vocab, text, senses)
+    """All figures on one of the two sets; the senses of all networks by the bundled corpus."""
+    senses, masked, text, found = read_senses(name), read_masked(name), read_text("bundled"), {}
+    for corpus, suffix in (("bundled", ""), ("wikitext-2", " of WikiText-2")):
+        net, vocab, _ = load_pretrained(corpus, "shipped")
+        lab = LabNetwork(net, vocab, text)
+        score = score_typed(lab, senses)
+        for which in NETWORKS:
+            right = masked_right(lab.nets[which], vocab, masked)
+            found[f"{which}{suffix}"] = right | {"senses": score.senses[which]}
+        found[f"network{suffix}"] |= {"alike": score.alike, "cosine": score.cosine}
+        between = masked_right_between(corpus, masked)
+        found[f"two neighbours, counted{suffix and ' in WikiText-2'}"] = between
+        found.setdefault("a bag of words", {"senses": score.senses["bag of words"]})
     return found
 
 
@@ -199,12 +163,14 @@ def table(found: dict[str, dict[str, float]], num_senses: int, num_masked: int) 
     rows = []
     for name, figures in found.items():
         row = [name, f"{figures['senses']:.1%}" if "senses" in figures else ""]
+        row += [f"{figures[name]:.3f}" if name in figures else "" for name in ("alike", "cosine")]
         row.append(f"{figures['first_five']:.0%}" if "first_five" in figures else "")
         row.append(f"{figures['sure']:.0f}" if "sure" in figures else "")
         is_any = figures.get("sure", 0) > 0
         row += [f"{figures[f'sure_{w}']:.0%}" if is_any else "" for w in ("says", "right")]
         rows.append(row)
-    header = ["", "senses right", "acceptable word among the first five", "sure guesses"]
+    header = ["", "senses right", "pairs in order, as the lab shows them", "by plain cosine"]
+    header += ["acceptable word among the first five", "sure guesses"]
     return with_table(about, [*header, "they say", "they are right"], rows)
 
 

@@ -4,6 +4,7 @@ from . import from_d2l
 from .devices import try_all_gpus
 from .network.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
 from .network.config import BERTConfig
+from .network.hub_export import save_pretrained
 from .network.model import BERTModel
 from .pretraining.baselines import baselines
 from .pretraining.evaluation import evaluate
@@ -32,7 +33,7 @@ __all__ = [
     "get_tokens_and_segments", "mask_tokens", "load_data_wiki", "PretrainingExamples", "Batch",
     "BERTConfig", "BERTModel", "try_all_gpus",
     "train_bert", "train_steps", "Recipe", "TrainingRun", "evaluate", "baselines",
-    "save_checkpoint", "load_checkpoint", "load_pretrained",
+    "save_checkpoint", "load_checkpoint", "load_pretrained", "save_pretrained",
     "get_bert_encoding", "get_layers", "compare_tokens", "cosine_similarity", "fill_mask",
     "sense_scores",
 ]  # fmt: skip

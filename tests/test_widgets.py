@@ -5,13 +5,11 @@ escape what is typed.
 import time
 
 import pytest
-import torch
 
-from bert_tutorial.network.model import BERTModel
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
-from bert_tutorial.widgets import MaskExplorer, SentenceLab, TrainingPanel
+from bert_tutorial.widgets import MaskExplorer, TrainingPanel
 from bert_tutorial.widgets.mask_explorer import masked_example
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
@@ -85,34 +83,8 @@ def test_mask_explorer_keeps_the_picture_when_the_text_is_empty(vocab):
 
 def test_what_is_typed_is_escaped(vocab):
     explorer = MaskExplorer(vocab, HOSTILE)
-    lab = SentenceLab(BERTModel(len(vocab)), vocab, HOSTILE, HOSTILE)
-    for value in (explorer.picture.value, explorer.status.value, lab.status.value):
+    for value in (explorer.picture.value, explorer.status.value):
         assert "<img" not in value and "<b>crane" not in value
-
-
-def test_sentence_lab_follows_text_and_layer(vocab):
-    torch.manual_seed(0)
-    lab = SentenceLab(BERTModel(len(vocab)), vocab)
-    pictures = [bytes(lab.picture.value)]
-    lab.layer.value = 0
-    pictures.append(bytes(lab.picture.value))
-    lab.text_b.value = "a blue crane left"
-    pictures.append(bytes(lab.picture.value))
-    assert len(set(pictures)) == 3 and all(p.startswith(b"\x89PNG") for p in pictures)
-    assert "read as &lt;unk&gt;: blue" in lab.status.value
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [("", "second text has no word"), ("word " * 41, "at most 40"), ("word " * 600, "at most 40")],
-)
-def test_sentence_lab_keeps_the_picture_when_the_input_is_wrong(vocab, text, why):
-    lab = SentenceLab(BERTModel(len(vocab)), vocab)
-    before = lab.picture.value
-    lab.text_b.value = text
-    assert why in lab.status.value and lab.picture.value == before
-    lab.text_b.value = "he left"
-    assert "Not possible" not in lab.status.value and lab.picture.value != before
 
 
 def test_training_panel_trains_what_the_sliders_say(train_iter):
@@ -161,12 +133,9 @@ def test_a_panel_has_a_text_to_stand_in_for_it(vocab):
 
 
 def test_very_long_texts_are_cut_at_once(vocab):
-    lab = SentenceLab(BERTModel(len(vocab)), vocab)
     began = time.monotonic()
-    lab.text_a.value = "x" * 1_000_000
-    assert time.monotonic() - began < 5
-    assert "Only the first 2,000 characters are read." in lab.status.value
     explorer = MaskExplorer(vocab, "a crane " * 10_000)
+    assert time.monotonic() - began < 5
     assert "Only the first 2,000 characters are read." in explorer.status.value
 
 

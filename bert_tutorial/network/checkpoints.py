@@ -11,11 +11,12 @@ from safetensors import SafetensorError
 from ..cache import cache_dir, read_safetensors, write_safetensors
 from ..text.corpora import CORPORA
 from ..text.vocabulary import Vocab
+from ..text.wordpiece import WordPieceVocab
 from .config import BERTConfig
-from .model import BERTModel
+from .hub import is_hub_name, read_bert
+from .model import TIED, BERTModel
 
 SHIPPED = Path(__file__).parents[1] / "data" / "checkpoints"
-TIED = "mlm.weight"  # the same tensor as the token embedding; written once
 
 
 def save_checkpoint(
@@ -42,6 +43,9 @@ def save_checkpoint(
     state = {name: value for name, value in net.state_dict().items() if name != TIED}
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
+    about["missing_heads"] = sorted(net.missing_heads)
+    if isinstance(vocab, WordPieceVocab):
+        about["tokenizer"] = [vocab.to_json(), vocab.to_tokens(vocab.special_ids)]
     write_safetensors(path, tensors, about)
 
 
@@ -65,10 +69,14 @@ def _load(path: Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
         tensors, about = read_safetensors(path)
         tensors = {name: value.float() for name, value in tensors.items()}
         config = BERTConfig(**about["config"])
-        vocab = Vocab.from_counts(about["itos"], about["counts"])
+        if "tokenizer" in about:
+            vocab = WordPieceVocab.from_json(*about["tokenizer"], config.vocab_size)
+        else:
+            vocab = Vocab.from_counts(about["itos"], about["counts"])
         _check_sizes(config, vocab, tensors)
         net = BERTModel.from_config(config)
         net.load_state_dict(tensors | {TIED: tensors["encoder.embeddings.token.weight"]})
+        net.missing_heads = frozenset(about.get("missing_heads", ()))
         return net.eval(), vocab, dict(about.get("card", {}))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no checkpoint {path}") from error
@@ -116,10 +124,15 @@ class Pretrained(NamedTuple):
 def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> Pretrained:
     """The network for a corpus: one that notebook 02 has trained, or one of the package.
 
+    Or a published BERT, in Hugging Face's format: a folder, or a name on its hub such as
+    google-bert/bert-base-uncased. See `hub.read_bert`.
+
     Args:
-        corpus: A name in `CORPORA`, or the path of the text file that notebook 02 was run on.
+        corpus: A name in `CORPORA`, the path of the text file that notebook 02 was run on, or a
+            published BERT.
         prefer: Which to take where there are both: "trained" (in notebook 02) or "shipped". Or the
-            path of a network, or of the folder that `python -m bert_tutorial.pretrain` left it in.
+            path of a network, or of the folder that `python -m bert_tutorial.pretrain` left it in,
+            or a published BERT.
 
     Returns:
         Network, vocabulary, and which it is.
@@ -127,8 +140,10 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
     Raises:
         FileNotFoundError: There is none for this corpus, or none at that path.
         OSError: The file is there, but cannot be read.
-        ValueError: The file is damaged.
+        ValueError: The file is damaged, or the published BERT is one that `BERTModel` cannot be.
     """
+    if is_hub_name(str(prefer)) or os.path.isfile(os.path.expanduser(f"{prefer}/config.json")):
+        return Pretrained(*read_bert(prefer))
     places = {
         "trained": (trained_path(corpus), "trained in notebook 02"),
         "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
@@ -149,6 +164,8 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
             rate = card.get("next_sentence_rate", card.get("next_share"))
             game = "; it was not taught the next-sentence game" if rate in ("0.0", "1.0") else ""
             return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
+    if is_hub_name(str(corpus)) or os.path.isdir(os.path.expanduser(corpus)):
+        return Pretrained(*read_bert(corpus))
     raise FileNotFoundError(
         f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it "
         "first"

@@ -1,60 +1,121 @@
-"""Weights of published BERTs."""
+"""Published BERTs: reading them from a folder in Hugging Face's format, or from its hub.
+
+A folder holds config.json, model.safetensors, and tokenizer.json or vocab.txt. Nothing else is
+opened, and nothing that could run code. The hub is asked only for a name such as
+google-bert/bert-base-uncased, and never for what is a folder here.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .checkpoints import TIED
+from ..text.vocabulary import Vocab
+from ..text.wordpiece import read_json, read_vocab
+from .config import BERTConfig
+from .hub_files import WEIGHTS, bert_config, check_weights, read_weights
+from .hub_names import from_transformers_names, missing_heads
+from .model import HEADS, INIT_STD, TIED, BERTModel
+
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json",
+         "special_tokens_map.json")  # fmt: skip
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILE_ENDINGS = (".txt", ".tokens", ".md", ".csv", ".json", ".html", ".safetensors", ".gz", ".zip")
 
 
-def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of `transformers.BertForPreTraining` under the names of `BERTModel`.
+def is_hub_name(name: str) -> bool:
+    """Whether this is a name on the hub, owner/name, and no path on this computer.
 
-    Key and value become one matrix, and the two outputs of the next-sentence head change places:
-    there 0 means "is next", here, as in d2l, 1 does.
+    >>> is_hub_name("google-bert/bert-base-uncased"), is_hub_name("texts/my.txt")
+    (True, False)
+    """
+    is_path = os.path.exists(name.split("/")[0]) or name.lower().endswith(_FILE_ENDINGS)
+    return bool(_HUB_NAME.fullmatch(name)) and not is_path
+
+
+def download(name: str) -> Path:
+    """Fetch a BERT from the hub into the cache of `huggingface_hub`, or find it there.
 
     Args:
-        state: `state_dict()` of such a network.
+        name: Owner and name, such as google-bert/bert-base-uncased.
 
     Returns:
-        What `BERTModel.load_state_dict` takes.
+        Its folder.
 
     Raises:
-        KeyError: A weight is missing.
+        FileNotFoundError: It cannot be had; the message says why.
     """
-    ours = {
-        "encoder.embeddings.token.weight": state["bert.embeddings.word_embeddings.weight"],
-        "encoder.embeddings.segment.weight": state["bert.embeddings.token_type_embeddings.weight"],
-        "encoder.embeddings.position.weight": state["bert.embeddings.position_embeddings.weight"],
-        TIED: state["bert.embeddings.word_embeddings.weight"],
-        "mlm.bias": state["cls.predictions.bias"],
-        "nsp.output.weight": state["cls.seq_relationship.weight"].flip(0),
-        "nsp.output.bias": state["cls.seq_relationship.bias"].flip(0),
-    }
-    modules = {
-        "encoder.embeddings.norm": "bert.embeddings.LayerNorm",
-        "mlm.transform": "cls.predictions.transform.dense",
-        "mlm.norm": "cls.predictions.transform.LayerNorm",
-        "nsp.hidden": "bert.pooler.dense",
-    }
-    layer = 0
-    while f"bert.encoder.layer.{layer}.output.dense.weight" in state:
-        theirs, block = f"bert.encoder.layer.{layer}", f"encoder.blocks.{layer}"
-        for kind in ("weight", "bias"):
-            query, *others = (
-                state[f"{theirs}.attention.self.{name}.{kind}"]
-                for name in ("query", "key", "value")
-            )
-            ours[f"{block}.attention.query.{kind}"] = query
-            ours[f"{block}.attention.key_value.{kind}"] = torch.cat(others)
-        modules |= {
-            f"{block}.attention.output": f"{theirs}.attention.output.dense",
-            f"{block}.attention_norm": f"{theirs}.attention.output.LayerNorm",
-            f"{block}.expand": f"{theirs}.intermediate.dense",
-            f"{block}.contract": f"{theirs}.output.dense",
-            f"{block}.ffn_norm": f"{theirs}.output.LayerNorm",
-        }
-        layer += 1
-    for name, other in modules.items():
-        for kind in ("weight", "bias"):
-            ours[f"{name}.{kind}"] = state[f"{other}.{kind}"]
-    return ours
+    # Before the import, which reads it: the hub is told nothing about this computer.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except ImportError as error:
+        reason = "that needs the package huggingface_hub: pip install huggingface_hub"
+        raise FileNotFoundError(_not_found(name, reason)) from error
+    except Exception as error:  # it raises those of several libraries
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise FileNotFoundError(_not_found(name, f"its hub does not give it: {reason}")) from error
+
+
+def _not_found(name: str, reason: str) -> str:
+    return f"there is no folder {name} (looked at {os.path.abspath(name)!r}), and {reason}"
+
+
+def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
+    """Read a published BERT.
+
+    Args:
+        name: A folder, or a name on the hub.
+
+    Returns:
+        The network (in evaluation mode, float32, on the CPU), its vocabulary, and a sentence that
+        says which it is and what it lacks. A missing head is drawn, always alike.
+
+    Raises:
+        FileNotFoundError: There is no such folder, and no such name on the hub.
+        ValueError: It cannot be read into a `BERTModel`; the message says why.
+    """
+    folder = Path(os.path.expanduser(name))
+    if not folder.is_dir():
+        folder = download(str(name))
+    try:
+        config = bert_config(read_json(folder / "config.json"))
+        tensors, about = read_weights(folder)
+        heads = missing_heads(tensors)
+        check_weights(config, tensors, heads)
+        counts = json.loads(about["counts"]) if "counts" in about else None
+        vocab = read_vocab(folder, config.vocab_size, counts)
+        net = _build(config, from_transformers_names(tensors, heads), heads)
+    except ValueError as error:
+        raise ValueError(f"the BERT in {name} cannot be read: {error}") from error
+    unused = {n.split(".")[0] for n in tensors} - {"bert", "cls"}
+    return net, vocab, _describe(str(name), net, sorted(unused))
+
+
+def _build(config: BERTConfig, state: dict[str, Tensor], heads: frozenset[str]) -> BERTModel:
+    """A network with these weights; those of missing heads are drawn, with a seed of their own."""
+    with torch.device("meta"):  # sizes without numbers
+        net = BERTModel.from_config(config)
+    generator = torch.Generator().manual_seed(0)
+    for name, value in net.state_dict().items():
+        if name not in state and name != TIED:
+            state[name] = torch.full(value.shape, float(name.endswith("norm.weight")))
+            if value.dim() > 1:
+                state[name].normal_(std=INIT_STD, generator=generator)
+    net.load_state_dict(state | {TIED: state["encoder.embeddings.token.weight"]}, assign=True)
+    net.missing_heads = heads
+    return net.eval()
+
+
+def _describe(name: str, net: BERTModel, unused: list[str]) -> str:
+    """Which network it is, and what is missing."""
+    c = net.config
+    sizes = f"{c.num_layers} layers, {c.num_hiddens} hidden units, {c.vocab_size:,} entries"
+    missing = [f"no {HEADS[head]}" for head in HEADS if head in net.missing_heads]
+    told = f"; it has {', '.join(missing)}" if missing else ""
+    return f"BERT {name}: {sizes}{told}" + (f"; {', '.join(unused)} is not read" if unused else "")

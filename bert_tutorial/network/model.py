@@ -20,6 +20,7 @@ from .encoder import LAYER_NORM_EPS, BERTEncoder
 INIT_STD = 0.02  # BERT's; d2l draws embeddings from N(0, 1), which does not train well
 # Of position embeddings. With 0.02, attention takes half as long again to find neighbours.
 POSITION_INIT_STD = 0.06
+TIED = "mlm.weight"  # in a state: the same tensor as the token embeddings
 
 
 class MaskLM(nn.Module):
@@ -95,12 +96,33 @@ def check_vocab(net: "BERTModel", vocab: Vocab) -> None:
         )
 
 
+HEADS = {"mlm": "masked-word head", "nsp": "next-sentence head", "pooler": "pooler"}
+
+
+def check_head(net: "BERTModel", head: str) -> None:
+    """Check that a network has learned what is asked of it: published BERTs may lack a head.
+
+    Args:
+        net: The network.
+        head: "mlm", "nsp" or "pooler".
+
+    Raises:
+        ValueError: The head's weights were in no file, so they are only drawn.
+    """
+    if head in net.missing_heads:
+        raise ValueError(
+            f"this network was saved without its {HEADS[head]}, so it cannot answer that: load a "
+            "BERT that has one (in its config.json, architectures names BertForPreTraining)"
+        )
+
+
 class BERTOutput(NamedTuple):
     """What `BERTModel` gives, in d2l's order."""
 
     encoded: Tensor  # (B, L, D), the last layer's vectors
     mlm_logits: Tensor | None  # (B, P, V), a score for every word at each position to predict
-    nsp_logits: Tensor  # (B, 2), scores of "from elsewhere" and "is next"
+    # (B, 2), scores of "from elsewhere" and "is next"; None if the network has no such head.
+    nsp_logits: Tensor | None
 
 
 class BERTModel(nn.Module):
@@ -114,6 +136,11 @@ class BERTModel(nn.Module):
         num_layers: Encoder blocks.
         dropout: How many of the values are zeroed in training, from 0 to below 1.
         max_len: The most positions a row can have.
+
+    Attributes:
+        config: Its sizes.
+        missing_heads: Those of "mlm", "nsp" and "pooler" that were in no file and are only drawn.
+            Whoever trains them takes them out.
 
     Raises:
         ValueError: A size that cannot be; the message names it.
@@ -144,6 +171,7 @@ class BERTModel(nn.Module):
         self.encoder = BERTEncoder(self.config)
         self.mlm = MaskLM(self.config, self.encoder.embeddings.token)
         self.nsp = NextSentencePred(self.config)
+        self.missing_heads: frozenset[str] = frozenset()
         self.reset()
 
     @classmethod
@@ -184,7 +212,13 @@ class BERTModel(nn.Module):
 
         Returns:
             Vectors and logits.
+
+        Raises:
+            ValueError: There are positions to predict, but no head for it; see `check_head`.
         """
+        if pred_positions is not None:
+            check_head(self, "mlm")
         encoded = self.encoder(token_ids, segments, valid_lens)
         mlm_logits = None if pred_positions is None else self.mlm(encoded, pred_positions)
-        return BERTOutput(encoded, mlm_logits, self.nsp(encoded[:, 0]))
+        nsp_logits = None if "nsp" in self.missing_heads else self.nsp(encoded[:, 0])
+        return BERTOutput(encoded, mlm_logits, nsp_logits)

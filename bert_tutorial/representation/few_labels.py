@@ -16,7 +16,6 @@ import torch
 from scipy.sparse import issparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.preprocessing import normalize
 from torch import Tensor
 
 from ..text.vocabulary import Vocab
@@ -35,16 +34,19 @@ def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
     return MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses).predict(asked)
 
 
-def seeded_means(
-    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
-) -> np.ndarray:
-    """The nearest mean, where occurrences without a label take part in the means.
+def let_join(
+    known: np.ndarray, senses: np.ndarray, unlabelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each occurrence without a label joins the sense whose mean is nearest, three times over.
 
-    Each joins the sense whose mean is nearest, three times over: k-means that begins with labels.
+    This is k-means that begins with labels.
 
     Args:
-        known, senses, asked: As in `nearest_mean`.
+        known, senses: As in `nearest_mean`.
         unlabelled: (m, D), occurrences whose sense nobody told.
+
+    Returns:
+        All rows (rows + m, D), and their senses, told or joined.
 
     Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
     """
@@ -52,7 +54,14 @@ def seeded_means(
     for _ in range(3):
         joined = nearest_mean(rows, labels, unlabelled)
         rows, labels = np.concatenate([known, unlabelled]), np.concatenate([senses, joined])
-    return nearest_mean(rows, labels, asked)
+    return rows, labels
+
+
+def seeded_means(
+    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
+) -> np.ndarray:
+    """The nearest mean, where occurrences without a label take part in the means."""
+    return nearest_mean(*let_join(known, senses, unlabelled), asked)
 
 
 def bag_tasks(
@@ -94,25 +103,36 @@ def averaged_tasks(
     return sense_tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
 
 
-def main_directions(task: SenseTask) -> SenseTask:
-    """The same task, in which the directions that vary most among all occurrences count most.
+class MainDirections:
+    """The directions in which the vectors of a word differ most, over all its occurrences.
 
-    No label is used for it. Where a word has two senses, much of what varies is the sense.
+    No label is used for it. Where a word has two senses, much of what differs is the sense.
 
     Args:
-        task: Features of the network or of the bag.
-
-    Returns:
-        Features from which the mean is taken away. Each main direction (principal component) is
-        stretched by the root of its strength, and every row has length 1.
+        known: (rows, D), a vector for each occurrence.
     """
+
+    def __init__(self, known: np.ndarray):
+        self.mean = known.mean(0)
+        _, strengths, directions = np.linalg.svd(known - self.mean, full_matrices=False)
+        self.stretched = directions.T * (strengths / max(strengths[0], 1e-12)) ** 2
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (n, D) without the mean, each main direction stretched by its variance.
+
+        Returns:
+            (n, number of directions), float32, rows of length 1.
+        """
+        turned = (vectors - self.mean) @ self.stretched
+        lengths = np.linalg.norm(turned, axis=1, keepdims=True)
+        return (turned / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def main_directions(task: SenseTask) -> SenseTask:
+    """The same task along the main directions; features of the network or of the bag."""
     known, asked = (part.toarray() if issparse(part) else part for part in (task.known, task.asked))
-    mean = known.mean(0)
-    _, strengths, directions = np.linalg.svd(known - mean, full_matrices=False)
-    stretched = directions.T * np.sqrt(strengths / max(strengths[0], 1e-12))
-    turned = ((part - mean) @ stretched for part in (known, asked))
-    known, asked = (normalize(part).astype(np.float32) for part in turned)
-    return task._replace(known=known, asked=asked)
+    turn = MainDirections(known)
+    return task._replace(known=turn(known), asked=turn(asked))
 
 
 def rare_words_count_more(task: SenseTask) -> SenseTask:

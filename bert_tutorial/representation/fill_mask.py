@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from ..network.mode import dropout_off
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_head
 from ..text.vocabulary import Vocab
 from .encoding import network_input
 
@@ -24,7 +24,8 @@ def fill_mask(
 
     Args:
         net, vocab: Network and vocabulary.
-        sentence: For example `a <mask> driver came`.
+        sentence: For example `a <mask> driver came`; `<mask>` may be written whatever the
+            vocabulary's own mask is called.
         num_guesses: How many words for each place.
 
     Returns:
@@ -32,8 +33,10 @@ def fill_mask(
         guessed.
 
     Raises:
-        ValueError: There is no `<mask>`, or the sentence is too long.
+        ValueError: There is no `<mask>`, the sentence is too long, or the network has no head for
+            it.
     """
+    check_head(net, "mlm")
     tokens, mask = vocab.tokenize(sentence), vocab.to_tokens(vocab.mask_id)
     places = [place for place, token in enumerate(tokens, start=1) if token == mask]
     if not places:
@@ -45,7 +48,9 @@ def fill_mask(
     with dropout_off(net):
         positions = torch.tensor([places], device=token_ids.device)
         logits = net(token_ids, segments, None, positions).mlm_logits[0]
-    logits[:, list(vocab.special_ids)] = float("-inf")
+    is_word = torch.zeros(len(vocab), dtype=torch.bool, device=logits.device)
+    is_word[vocab.word_ids] = True
+    logits[:, ~is_word] = float("-inf")
     best = torch.softmax(logits, dim=-1).topk(min(num_guesses, len(vocab.word_ids)))
     return [
         [Guess(vocab.to_tokens(number), value) for number, value in zip(*row, strict=True)]

@@ -21,6 +21,7 @@ from ..network.model import BERTModel, check_vocab
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
+from ..text.wordpiece import WordPieceVocab
 
 read_paragraphs = lru_cache(maxsize=4)(paragraphs)  # a long text takes more than a second
 _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
@@ -126,33 +127,56 @@ def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list
     return found
 
 
-def occurrence_vectors(
+def occurrence_layers(
     net: BERTModel,
     vocab: Vocab,
     text: str,
     occurrences: list[Occurrence],
-    layer: int = -1,
     max_len: int = 64,
 ) -> Tensor:
-    """The vector of a word at each of its occurrences, read with the sentences around it.
+    """The vectors of a word at each of its occurrences, read with the sentences around it.
 
     Args:
         net, vocab: Network and vocabulary.
         text, occurrences, max_len: As in `windows`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
 
     Returns:
-        (number of occurrences, D), on the CPU.
+        (1 + number of layers, number of occurrences, D), on the CPU; [0] is before any layer.
     """
     check_vocab(net, vocab)
     read = windows(text, occurrences, min(max_len, net.config.max_len))
-    cls, sep, mask = vocab.to_tokens([vocab.cls_id, vocab.sep_id, vocab.mask_id])
+    mask = vocab.to_tokens(vocab.mask_id)
     for (tokens, place), occurrence in zip(read, occurrences, strict=True):
         if occurrence.is_hidden:
             tokens[place] = mask
-    rows = [get_tokens_and_segments(tokens, cls=cls, sep=sep)[0] for tokens, _ in read]
+    return window_layers(net, vocab, read)
+
+
+def as_pieces(vocab: Vocab, words: list[str]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Words as the network reads them: the pieces, and from where to where each word goes.
+
+    With a vocabulary of whole words each is one piece.
+    """
+    if not isinstance(vocab, WordPieceVocab):
+        return words, [(i, i + 1) for i in range(len(words))]
+    pieces, spans = [], []
+    for word in words:
+        some = vocab.tokenize(word) or [word]
+        spans.append((len(pieces), len(pieces) + len(some)))
+        pieces += some
+    return pieces, spans
+
+
+def window_layers(net: BERTModel, vocab: Vocab, read: list[Window]) -> Tensor:
+    """The vectors at one place of each window: (1 + number of layers, number of windows, D).
+
+    A word of several pieces has their mean.
+    """
+    cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
+    cut = [(as_pieces(vocab, tokens), place) for tokens, place in read]
+    rows = [get_tokens_and_segments(pieces, cls=cls, sep=sep)[0] for (pieces, _), _ in cut]
     rows = [torch.tensor(vocab[row]) for row in rows]
-    places = [1 + place for _, place in read]
+    spans = [spans[place] for (_, spans), place in cut]
     device = next(net.parameters()).device
     found = []
     with dropout_off(net):
@@ -163,6 +187,28 @@ def occurrence_vectors(
             ).to(device)
             valid_lens = torch.tensor([len(row) for row in rows[some]], device=device)
             segments = torch.zeros_like(token_ids)
-            vectors, _ = list(net.encoder.layers(token_ids, segments, valid_lens))[layer]
-            found.append(vectors[torch.arange(len(part)), places[some]].cpu())
-    return torch.cat(found)
+            layers = net.encoder.layers(token_ids, segments, valid_lens)
+            layers = torch.stack([vectors for vectors, _ in layers]).cpu()
+            places = [
+                layers[:, i, 1 + start : 1 + end].mean(1)
+                for i, (start, end) in enumerate(spans[some])
+            ]
+            found.append(torch.stack(places, dim=1))
+    return torch.cat(found, dim=1)
+
+
+def occurrence_vectors(
+    net: BERTModel,
+    vocab: Vocab,
+    text: str,
+    occurrences: list[Occurrence],
+    layer: int = -1,
+    max_len: int = 64,
+) -> Tensor:
+    """One layer of `occurrence_layers`: (number of occurrences, D), on the CPU.
+
+    Args:
+        net, vocab, text, occurrences, max_len: As there.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+    """
+    return occurrence_layers(net, vocab, text, occurrences, max_len)[layer]

@@ -7,7 +7,7 @@ sentence someone types meets the same tokens that the network was trained on.
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import NamedTuple, overload
 
 import regex
 import torch
@@ -74,6 +74,14 @@ def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST
     return sorted(frequencies.values(), reverse=True)[largest] + 1
 
 
+class Word(NamedTuple):
+    """A word among some tokens."""
+
+    start: int  # number of its first token
+    end: int  # number of the token behind its last one
+    text: str
+
+
 class Vocab:
     """A two-way table of tokens and their ids, and the tokenizer that goes with it.
 
@@ -128,12 +136,16 @@ class Vocab:
         vocab._set(list(itos), list(counts))
         return vocab
 
-    def _set(self, itos: list[str], counts: list[int]) -> None:
+    def _set(
+        self, itos: list[str], counts: list[int], special: Sequence[str] = SPECIAL_TOKENS
+    ) -> None:
         self.itos, self.counts = itos, counts
         self._stoi = {token: number for number, token in enumerate(itos)}
-        self.special_ids = tuple(self._stoi[token] for token in SPECIAL_TOKENS)
+        self.special_ids = tuple(self._stoi[token] for token in special)
         self.unk_id, self.pad_id, self.mask_id, self.cls_id, self.sep_id = self.special_ids
-        self.word_ids = torch.arange(len(SPECIAL_TOKENS), len(itos))
+        is_word = torch.ones(len(itos), dtype=torch.bool)
+        is_word[list(self.special_ids)] = False
+        self.word_ids = is_word.nonzero().flatten()
 
     def __len__(self) -> int:
         return len(self.itos)
@@ -185,3 +197,11 @@ class Vocab:
     def unknown(self, tokens: Iterable[str]) -> list[str]:
         """Those of some tokens that have no entry and are read as `<unk>`, each once, in order."""
         return [token for token in dict.fromkeys(tokens) if token not in self]
+
+    def words(self, tokens: Sequence[str]) -> list[Word]:
+        """Which tokens form one word. Here each is one; in `WordPieceVocab` several may be.
+
+        >>> Vocab(["crane"]).words(["a", "crane"])
+        [Word(start=0, end=1, text='a'), Word(start=1, end=2, text='crane')]
+        """
+        return [Word(place, place + 1, token) for place, token in enumerate(tokens)]

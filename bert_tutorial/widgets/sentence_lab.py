@@ -1,83 +1,241 @@
-"""Type two sentences and compare their tokens' vectors, layer by layer."""
+"""The sentence lab: type two sentences, and see what a word's neighbours make of it.
+
+Controls, and which view shows what; the numbers come from `representation/lab_state.py`.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import ipywidgets as ipw
 
-from ..network.model import BERTModel
-from ..plots import heatmap
-from ..representation.encoding import compare_tokens
-from ..text.vocabulary import Vocab
-from .parts import WIDE, Panel, cut_note, say, shortened, slider_with_number
+from ..notebook import Display
+from ..representation.few_labels import EVERY
+from ..representation.lab import LabNetwork, published
+from ..representation.lab_senses import meter
+from ..representation.lab_state import LabState
+from . import lab_html
+from .lab_parts import PARTS, Part
+from .lab_texts import EXAMPLES
+from .parts import LONGEST_TEXT, WIDE, Panel, shortened, slider_with_number
+from .status import StatusLine
+from .views import Meter, TokenChips
 
-MAX_WORDS = 40  # of a sentence; more cells than that nobody can read
+ALL_LABELS = 64  # at the slider's end all labels are told
+NAME = {"description_width": "6rem"}
 
 
 class SentenceLab(Panel):
-    """Two text boxes, a layer slider, and a heatmap of cosines between both sentences' tokens.
+    """Two text boxes; under them the tokens, the senses, and one view after the other.
 
     Args:
-        net, vocab: A pretrained network and its vocabulary. The network is only read.
+        lab: The network to begin with, its vocabulary and corpus.
         sentence_a, sentence_b: What stands in the boxes at first.
+        description: Which network it is.
+        others: Further networks by name, each loaded when it is chosen.
+        folder: Where the button puts the file that it writes.
     """
 
     fallback = "Sentence lab (open this notebook in JupyterLab to use it)"
 
     def __init__(
         self,
-        net: BERTModel,
-        vocab: Vocab,
+        lab: LabNetwork,
         sentence_a: str = "a crane is flying",
         sentence_b: str = "a crane driver came",
+        description: str = "this network",
+        others: dict[str, Callable[[], LabNetwork]] | None = None,
+        folder: str | Path = ".",
     ):
-        self.net, self.vocab = net, vocab
-        self.text_a = ipw.Text(
-            sentence_a, description="Sentence 1", continuous_update=False, layout=WIDE
-        )
-        self.text_b = ipw.Text(
-            sentence_b, description="Sentence 2", continuous_update=False, layout=WIDE
-        )
-        layers = net.config.num_layers
-        self.layer = ipw.IntSlider(
-            layers, min=0, max=layers, description="Layer", continuous_update=False
-        )
-        self.picture = ipw.Image(
-            format="png", layout=ipw.Layout(max_width="100%", align_self="flex-start")
-        )
-        self.status = ipw.HTML()
+        self.folder, self.static = Path(folder), lab_html.Static()
+        self._labs = {description: lab}
+        self._others = {description: lambda: lab, **(others or {})}
+        self._lock, self._is_busy = threading.RLock(), False
+        self._make_controls(sentence_a, sentence_b)
+        self.parts: dict[str, Part] = {name: part() for name, part in PARTS.items()}
+        self.box = ipw.VBox()
         super().__init__(
-            [self.text_a, self.text_b, slider_with_number(self.layer), self.status, self.picture]
+            [
+                ipw.HBox([self.example, self.model], layout=_WRAP),
+                self.text_a,
+                self.chips[0],
+                self.text_b,
+                self.chips[1],
+                self.status,
+                ipw.HBox([self.layer_row, self.labels_row], layout=_WRAP),
+                self.meter,
+                ipw.HBox([self.show, self.raw, self.keep], layout=_WRAP),
+                self.box,
+                self.other,
+            ]
         )
-        for control in (self.text_a, self.text_b, self.layer):
-            control.observe(lambda _: self.redraw(), names="value")
-        self.redraw()
+        self.read()
+
+    def _make_controls(self, sentence_a: str, sentence_b: str) -> None:
+        text = dict(continuous_update=False, layout=WIDE, style=NAME)
+        self.text_a = ipw.Text(sentence_a, description="Sentence 1", **text)
+        self.text_b = ipw.Text(sentence_b, description="Sentence 2", **text)
+        self.example = ipw.Dropdown(
+            options=["your own", *EXAMPLES], description="Example", style=NAME
+        )
+        self.model = ipw.Dropdown(options=list(self._others), description="Model", style=NAME)
+        self.labels = ipw.IntSlider(
+            ALL_LABELS, min=1, max=ALL_LABELS, description="Labels", continuous_update=False
+        )
+        self.layer = ipw.IntSlider(0, min=0, max=0, description="Layer", continuous_update=False)
+        self.layer_row, self.labels_row = map(slider_with_number, (self.layer, self.labels))
+        self.other = ipw.Text(
+            "", description="Other BERT", placeholder="a folder, or a hub's name", **text
+        )
+        self.show = ipw.Dropdown(options=list(PARTS), description="Show", style=NAME)
+        self.raw = ipw.Checkbox(False, description="raw cosines", indent=False)
+        self.keep = ipw.Button(description="Keep as HTML")
+        self.status, self.meter = StatusLine(), Meter()
+        self.chips = [TokenChips(label=f"Tokens of sentence {number}") for number in (1, 2)]
+        for control, react in (
+            (self.text_a, self.read),
+            (self.text_b, self.read),
+            (self.model, self.read),
+            (self.example, lambda: self._try(self._take_example)),
+            (self.other, lambda: self._try(self._take_other)),
+            (self.layer, self.redraw),
+            (self.labels, self.redraw),
+            (self.show, self.redraw),
+            (self.raw, self.redraw),
+        ):
+            control.observe(lambda _, react=react: react(), names="value")
+        for sentence, chips in enumerate(self.chips):
+            chips.observe(lambda change, s=sentence: self._pick(s, change.new), names="clicked")
+        self.keep.on_click(lambda _: self._try(self._keep))
+
+    @property
+    def number(self) -> int:
+        """How many labels of each sense are told."""
+        return EVERY if self.labels.value == ALL_LABELS else self.labels.value
+
+    def _try(self, what: Callable[[], Any]) -> None:
+        """Do something; a sentence in the status line says why it cannot be done."""
+        with self._lock:  # callbacks may come on several threads
+            if self._is_busy:  # this thread's own change made another
+                return
+            self._is_busy = True
+            try:
+                what()
+            except Exception as error:  # in a callback it would vanish
+                self.status.say(str(error), is_error=True)
+            finally:
+                self._is_busy = False
+
+    def _take_example(self) -> None:
+        if pair := EXAMPLES.get(self.example.value):
+            self.text_a.value, self.text_b.value = pair
+            self._read()
+
+    def _take_other(self) -> None:
+        name = self.other.value.strip()
+        if name and name not in self._others:
+            self.status.say(f"loading {name} …")
+            self._labs[name] = published(name)
+            self._others[name] = lambda: self._labs[name]
+            self.model.options = list(self._others)
+        if name:
+            self.model.value = name
+            self._read()
+
+    def read(self) -> None:
+        """Read both sentences with the chosen network; a wrong input leaves what is shown."""
+        self._try(self._read)
+
+    def _read(self) -> None:
+        name = self.model.value
+        if name not in self._labs:
+            self.status.say(f"loading {name} …")
+            self._labs[name] = self._others[name]()
+        lab, texts = self._labs[name], (self.text_a.value, self.text_b.value)
+        state = LabState(lab, *map(shortened, texts))
+        self.state = state
+        layers = lab.nets["network"].config.num_layers
+        if self.layer.max != layers:
+            self.layer.max = layers
+            self.layer.value = layers
+        self.picked = list(state.same_word())
+        for sentence, chips in enumerate(self.chips):
+            with chips.hold_sync():
+                chips.tokens = [self._chip(word) for word in state.words[sentence]]
+                chips.chosen = [self.picked[sentence]]
+        self._redraw()
+        is_cut = any(len(text) > LONGEST_TEXT for text in texts)
+        cut = f"Only the first {LONGEST_TEXT:,} characters are read. " if is_cut else ""
+        unknown = [w for words in state.words for w in words if state.is_unknown(w)]
+        if unknown:
+            self.status.say(f"{cut}Not in the vocabulary, so read as <unk>: {', '.join(unknown)}.")
+        else:
+            self.status.say(f"{cut}All words are in the vocabulary.")
+
+    def _chip(self, word: str) -> dict[str, Any]:
+        is_unknown, count = self.state.is_unknown(word), self.state.count(word)
+        note = "→ <unk>" if is_unknown else "" if count is None else f"{count:,}×"
+        return {"text": word, "note": note, "is_unknown": is_unknown}
 
     def redraw(self) -> None:
-        """Compare the two sentences at the chosen layer; a wrong input leaves the picture."""
+        """Show the same sentences with other settings."""
+        self._try(self._redraw)
+
+    def _redraw(self) -> None:
+        for key in self.state.unread():
+            self.status.say(f"reading the uses of {key} in the corpus …")
         layer = self.layer.value
-        texts = self.text_a.value, self.text_b.value
-        try:
-            tokens_a, tokens_b, similarity = compare_tokens(
-                self.net, self.vocab, *map(shortened, texts), layer
-            )
-            if max(len(tokens_a), len(tokens_b)) > MAX_WORDS:
-                raise ValueError(
-                    f"a sentence has {max(len(tokens_a), len(tokens_b))} tokens: at most "
-                    f"{MAX_WORDS} fit the picture"
-                )
-        except ValueError as error:
-            say(self.status, str(error), is_error=True)
+        rows = meter(self.state, layer, self.number)
+        self.meter.rows = [
+            {
+                "label": lab_html.row_label(self.state, row),
+                "source": row.source,
+                "position": row.position,
+                "low": row.low,
+                "high": row.high,
+                "left": row.senses[0],
+                "right": row.senses[1],
+                "text": lab_html.meter_text(row),
+            }
+            for row in rows
+        ]
+        told = "all labels" if self.number == EVERY else f"{self.number} of each sense"
+        self.meter.caption = (
+            f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest "
+            "held-out uses, how many have this sense"
+            if rows
+            else "No word here has two senses that the corpus knows: try an example."
+        )
+        part = self.parts[self.show.value]
+        self.raw.disabled = not part.has_raw
+        part.show(self.state, self.picked, layer, self.number, self.raw.value)
+        if self.box.children != (part.box,):
+            self.box.children = (part.box,)
+        self.static.show(self.state, self.model.value, layer, self.number, self.raw.value)
+
+    def _pick(self, sentence: int, clicked: dict) -> None:
+        if not clicked or clicked["index"] >= len(self.state.words[sentence]):
             return
-        name = (
-            "embeddings, before any layer"
-            if layer == 0
-            else f"after layer {layer} of {self.net.config.num_layers}"
+        self.picked[sentence] = clicked["index"]
+        self.chips[sentence].chosen = [clicked["index"]]
+        self.parts[self.show.value].sentence = sentence
+        self.redraw()
+
+    def _keep(self) -> None:
+        path = self.folder / "sentence_lab.html"
+        body = lab_html.report(
+            self.state, self.model.value, self.layer.value, self.number, self.raw.value
         )
-        self.picture.value = heatmap(
-            similarity, tokens_a, tokens_b, f"cosine similarity of tokens, {name}"
-        )
-        note, unknown = cut_note(*texts), self.vocab.unknown(tokens_a + tokens_b)
-        if unknown:
-            say(
-                self.status, f"{note}Not in the vocabulary, so read as <unk>: {', '.join(unknown)}."
-            )
-        else:
-            say(self.status, f"{note}All words are in the vocabulary.")
+        part = self.parts[self.show.value].as_html(self.state, self.picked, self.layer.value)
+        path.write_text(lab_html.page(body + part), encoding="utf-8")
+        self.status.say(f"kept in {path.resolve()}")
+
+    def _ipython_display_(self) -> None:
+        """Show the widget, and under it what is seen where there is no kernel."""
+        Display().show(self._repr_mimebundle_())
+        self.static.is_shown = True
+        self.redraw()
+
+
+_WRAP = ipw.Layout(flex_flow="row wrap")

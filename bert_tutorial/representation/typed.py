@@ -1,0 +1,98 @@
+"""Which senses does a network tell in sentences that somebody typed?
+
+The sentences come with the package. Their writer had not read the corpus, and no recipe was chosen
+by them.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional as F
+
+from ..network.model import BERTModel
+from ..progress import track
+from ..text.vocabulary import Vocab
+from .encoding import word_vector
+from .lab import NETWORKS, LabNetwork
+from .readings import read_use
+from .uses import WordUses
+
+TYPED = Path(__file__).parents[1] / "data" / "typed" / "senses.tsv"
+
+
+class TypedSense(NamedTuple):
+    """A sentence, and the sense of one of its words."""
+
+    word: str
+    sense: str
+    sentence: str
+
+
+def typed_senses(path: Path = TYPED) -> list[TypedSense]:
+    """The 320 sentences, ten a word, five a sense."""
+    return [TypedSense(*line.split("\t")) for line in path.read_text("utf-8").splitlines()]
+
+
+class TypedScore(NamedTuple):
+    """What is right of some typed sentences, from 0 to 1."""
+
+    senses: dict[str, float]  # told by the network, the untrained one, a bag of words
+    cosine: float  # area under the curve: pairs of one sense above pairs of two, by plain cosine
+    alike: float  # the same by the cosine along the main directions of the word
+
+
+def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> TypedScore:
+    """Ask about typed sentences as the sentence lab does, with all labels told.
+
+    Args:
+        lab: The network; its corpus must know the senses of these words.
+        typed: From `typed_senses`.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+
+    Returns:
+        How many senses are right, and how well two cosines order the pairs of sentences in which a
+        word is the same.
+    """
+    right: dict[str, list[bool]] = {name: [] for name in (*NETWORKS, "bag of words")}
+    same, plain, alike = [], [], []
+    for word in track(sorted({row.word for row in typed}), "reading words in their sentences"):
+        rows = [row for row in typed if row.word == word]
+        wanted = np.array([row.sense for row in rows])
+        read = [lab.vocab.tokenize(row.sentence) for row in rows]
+        for which in NETWORKS:
+            uses = lab.uses(word, which)
+            turned = _turned(lab.nets[which], lab.vocab, uses, read, layer)
+            sides = uses.positions(turned, uses.means(layer)) > 0
+            right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
+            if which == "network":
+                alike += _pairs(turned @ turned.T)
+        chosen = tuple(uses.labelled())
+        for tokens, sense in zip(read, wanted, strict=True):
+            position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
+            right["bag of words"].append(uses.senses[int(position > 0)] == sense)
+        net = lab.nets["network"]
+        vectors = [word_vector(net, lab.vocab, tokens, word, layer=layer) for tokens in read]
+        vectors = F.normalize(torch.stack(vectors).cpu())
+        plain += _pairs((vectors @ vectors.T).numpy())
+        same += _pairs(wanted[:, None] == wanted)
+    return TypedScore(
+        {name: float(np.mean(values)) for name, values in right.items()},
+        float(roc_auc_score(same, plain)),
+        float(roc_auc_score(same, alike)),
+    )
+
+
+def _turned(
+    net: BERTModel, vocab: Vocab, uses: WordUses, read: list[list[str]], layer: int
+) -> np.ndarray:
+    """The word's use in each of some sentences, along its main directions."""
+    found = [read_use(net, vocab, tokens, tokens.index(uses.word))[layer] for tokens in read]
+    return uses.turned(torch.stack(found), layer)
+
+
+def _pairs(table: np.ndarray) -> list:
+    """What a symmetric table says of each pair."""
+    return table[np.triu_indices(len(table), 1)].tolist()

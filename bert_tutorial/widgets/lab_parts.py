@@ -1,0 +1,246 @@
+"""The views below the sense meter, one at a time: each shows a lab's state in its own way."""
+
+import html
+from typing import Any
+
+import ipywidgets as ipw
+
+from ..representation.lab import NETWORKS
+from ..representation.lab_senses import sense_map
+from ..representation.lab_state import LabState
+from . import lab_html
+from .views import AttentionView, PointMap, TokenHeatmap
+
+WRAP = ipw.Layout(flex_flow="row wrap", align_items="flex-start")
+
+
+class Part:
+    """One view. It computes nothing itself.
+
+    Attributes:
+        box: What is shown.
+        sentence: Which sentence was clicked last: 0 or 1.
+        has_raw: Whether the check box for raw cosines means something here.
+    """
+
+    has_raw = False
+
+    def __init__(self):
+        self.sentence = 0
+        self.text = ipw.HTML()
+        self.box: Any = self.text
+
+    def show(
+        self, state: LabState, picked: list[int], layer: int, number: int, is_raw: bool
+    ) -> None:
+        """Show a state. `picked` are the chosen words of both sentences."""
+        self.text.value = self.as_html(state, picked, layer)
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """The same without anything that moves."""
+        return ""
+
+
+class Similarity(Part):
+    """Cosines of all pairs of words; the untrained network beside, in the same colours."""
+
+    has_raw = True
+
+    def __init__(self):
+        super().__init__()
+        self.maps = {which: TokenHeatmap() for which in NETWORKS}
+        self.box = ipw.VBox([self.text, ipw.HBox(list(self.maps.values()), layout=WRAP)])
+        self.last: tuple | None = None
+        self.maps["network"].observe(self._clicked, names="selected")
+
+    def show(
+        self, state: LabState, picked: list[int], layer: int, number: int, is_raw: bool
+    ) -> None:
+        """See `Part`."""
+        self.last = None
+        found = {which: state.similarity(layer, is_raw, which) for which in NETWORKS}
+        low = min(cosines.min().item() for cosines in found.values())
+        high = max(cosines.max().item() for cosines in found.values())
+        same = [
+            [i, j]
+            for i, word in enumerate(state.words[0])
+            for j, other in enumerate(state.words[1])
+            if word == other
+        ]
+        kind = "raw" if is_raw else "common direction out"
+        for which, cosines in found.items():
+            view = self.maps[which]
+            with view.hold_sync():
+                view.rows, view.columns = state.words
+                view.low, view.high = low, high
+                view.caption = f"{lab_html.name_of(which)}, layer {layer}, cosines, {kind}"
+                view.marked, view.values = same, cosines.tolist()
+                view.selected = list(picked)
+        self.last = state, layer, is_raw
+        self._tell(*picked)
+
+    def _clicked(self, change: Any) -> None:
+        if self.last and len(change.new) == 2:
+            self._tell(*change.new)
+
+    def _tell(self, i: int, j: int) -> None:
+        state, layer, is_raw = self.last
+        self.text.value = pair_html(state, i, j, layer, is_raw)
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        return pair_html(state, *picked, layer, False)
+
+
+def pair_html(state: LabState, i: int, j: int, layer: int, is_raw: bool) -> str:
+    """The cosine of two words, and what it has to be compared with."""
+    one, other = state.words[0][i], state.words[1][j]
+    background = state.lab.background("network")
+    same, anything = (of(layer, is_raw) for of in (background.same_word, background.any_words))
+    cosine = state.similarity(layer, is_raw)[i, j].item()
+    lines = [f"<b>{html.escape(one)}, {html.escape(other)}: cosine {cosine:.2f}.</b>"]
+    lines.append(
+        f"In the corpus: one word in two sentences {same.mean:.2f} ± {same.deviation:.2f}, two "
+        f"words {anything.mean:.2f} ± {anything.deviation:.2f}."
+    )
+    if not is_raw:
+        noise = state.dropout_cosine(0, i, layer)
+        lines.append(f"The same sentence twice, with dropout: {noise:.2f}.")
+    if found := state.alike(i, j, layer):
+        use, of_one, of_two = found
+        lines.append(
+            f"<br><b>How alike are these two uses of {html.escape(one)}? {use:.2f}</b>, along the "
+            f"main directions of this word. Held-out uses of one sense: {of_one:.2f}; of two "
+            f"senses: {of_two:.2f} (medians)."
+        )
+    return f"<p>{' '.join(lines)}</p>"
+
+
+class Nearest(Part):
+    """The five nearest uses of the clicked word in the corpus."""
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        place = picked[self.sentence]
+        word = html.escape(state.words[self.sentence][place])
+        about = f"<p>The five uses of <b>{word}</b> (sentence {self.sentence + 1}) in the corpus"
+        lists = lab_html.uses_lists(state, self.sentence, place, layer)
+        return f"{about} that are nearest. Click another token to ask about it.</p>{lists}"
+
+
+class SenseMap(Part):
+    """All occurrences of the clicked word as points, and the typed ones among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = {which: PointMap() for which in NETWORKS}
+        self.box = ipw.VBox([self.text, ipw.HBox(list(self.maps.values()), layout=WRAP)])
+
+    def show(
+        self, state: LabState, picked: list[int], layer: int, number: int, is_raw: bool
+    ) -> None:
+        """See `Part`."""
+        word = state.words[self.sentence][picked[self.sentence]]
+        right = []
+        for which, view in self.maps.items():
+            found = sense_map(state, word, layer, number, which)
+            with view.hold_sync():
+                view.selected = []
+                view.points, (view.x_name, view.y_name) = found.points, found.names
+                view.caption = f"{word}, {lab_html.name_of(which)}, layer {layer}"
+            if found.accuracy is not None:
+                right.append(f"{lab_html.name_of(which)} {found.accuracy:.0%}")
+        self.text.value = lab_html.paragraph(
+            f"Each point is a use of {word}; the large ones are yours. "
+            + (f"Held-out uses on the right side: {', '.join(right)}." if right else "")
+        )
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        return self.text.value
+
+
+class Attention(Part):
+    """Which token looks at which, in the sentence that was clicked last."""
+
+    def __init__(self):
+        super().__init__()
+        self.views = {which: AttentionView() for which in NETWORKS}
+        columns = [
+            ipw.VBox([ipw.HTML(f"<b>{lab_html.name_of(which)}</b>"), view])
+            for which, view in self.views.items()
+        ]
+        self.box = ipw.HBox(columns, layout=WRAP)
+
+    def show(
+        self, state: LabState, picked: list[int], layer: int, number: int, is_raw: bool
+    ) -> None:
+        """See `Part`."""
+        for which, view in self.views.items():
+            view.show(*state.attention(self.sentence, which))
+            view.layer = max(0, layer - 1)
+
+
+class HiddenWord(Part):
+    """What could stand in the place of the clicked word? One's own guess comes first."""
+
+    def __init__(self):
+        super().__init__()
+        self.guess = ipw.Text(
+            "", description="Your guess", continuous_update=False, placeholder="a word, then Enter"
+        )
+        self.box = ipw.VBox([self.guess, self.text])
+        self.asked: tuple | None = None
+        self.guess.observe(lambda _: self._tell(), names="value")
+
+    def show(
+        self, state: LabState, picked: list[int], layer: int, number: int, is_raw: bool
+    ) -> None:
+        """See `Part`."""
+        asked = state, self.sentence, picked[self.sentence]
+        if self.asked is None or asked[1:] != self.asked[1:] or state is not self.asked[0]:
+            self.asked = asked
+            self.guess.value = ""
+        self._tell()
+
+    def _tell(self) -> None:
+        state, sentence, place = self.asked
+        words = [html.escape(word) for word in state.words[sentence]]
+        words[place] = "<b>&lt;mask&gt;</b>"
+        shown = f"<p>{' '.join(words)}</p>"
+        own = self.guess.value.strip().lower()
+        if own:
+            try:
+                table = lab_html.guesses_table(state.guesses(sentence, place), own)
+                found = state.probability(sentence, place, own)
+                said = "not in its vocabulary" if found is None else f"{found:.2%}"
+                table = lab_html.paragraph(f"Your guess, {own}, by the network: {said}.") + table
+            except ValueError as error:
+                table = lab_html.paragraph(str(error))
+            shown += table + lab_html.paragraph(
+                "On held-out text a network is right as often as it says. On short sentences that "
+                "somebody types it is not: see benchmarks/README.md."
+            )
+        self.text.value = shown
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        return self.text.value
+
+
+class Layers(Part):
+    """How alike a word is to itself in other sentences, by layer."""
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        return lab_html.layers_picture(state.lab)
+
+
+PARTS = {
+    "similar words": Similarity,
+    "nearest uses in the corpus": Nearest,
+    "map of uses": SenseMap,
+    "attention": Attention,
+    "hidden word": HiddenWord,
+    "layers": Layers,
+}

