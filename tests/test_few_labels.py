@@ -132,7 +132,7 @@ def test_unlabelled_occurrences_help_where_few_labels_are_known():
     task = {"w": main_directions(SenseTask(known, senses, asked, wanted))}
     alone = label_curve(task, nearest_mean, (1, EVERY)).mean
     joined = label_curve(task, seeded_means, (1, EVERY), with_unlabelled=True).mean
-    assert joined[1] > alone[1] + 0.03
+    assert joined[1] > alone[1] + 0.015
     assert joined[EVERY] == alone[EVERY]  # nothing is left that has no label
 
 

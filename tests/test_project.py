@@ -225,13 +225,13 @@ def shown_objects(notebook: dict) -> set[str]:
 
 
 def function_lengths(package: Path) -> dict[str, int]:
-    """Lines of every function and method of the package, with its docstring."""
+    """Lines of every function, method and class of the package, with its docstring."""
     found = {}
     for path in package.rglob("*.py"):
         for node in ast.parse(path.read_text("utf-8")).body:
             parts = [node, *getattr(node, "body", [])] if isinstance(node, ast.ClassDef) else [node]
             for part in parts:
-                if isinstance(part, ast.FunctionDef):
+                if isinstance(part, ast.FunctionDef | ast.ClassDef):
                     name = part.name if part is node else f"{node.name}.{part.name}"
                     found[name] = part.end_lineno - part.lineno + 1
     return found
@@ -478,7 +478,7 @@ def test_the_helpers_find_heavy_prose_and_long_functions(tmp_path):
     (tmp_path / "a.py").write_text(
         "def f():\n    x = 1\n    return x\nclass A:\n    def g(self): ...\n"
     )
-    assert function_lengths(tmp_path) == {"f": 3, "A.g": 1}
+    assert function_lengths(tmp_path) == {"f": 3, "A": 2, "A.g": 1}
     cell = {"cell_type": "code", "metadata": {}, "source": "show_source(f, A.g)\nx = 1"}
     assert shown_objects({"cells": [cell]}) == {"f", "A.g"}
 

@@ -7,12 +7,9 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-PREPARE = """import torch
-from bert_tutorial import BERTModel, load_data_wiki
-from bert_tutorial.widgets import MaskExplorer, SentenceLab, TrainingPanel
-torch.manual_seed(0)
-train_iter, vocab = load_data_wiki(64, 64)
-net = BERTModel(len(vocab)).eval()"""
+PREPARE = """from bert_tutorial import load_data_wiki
+from bert_tutorial.widgets import MaskExplorer, TrainingPanel
+train_iter, vocab = load_data_wiki(64, 64)"""
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 
 
@@ -42,17 +39,6 @@ def open_with(lab, name: str, *sources: str) -> None:
     lab.wait_idle()
 
 
-def picture(lab) -> str:
-    return lab.page.locator(".jp-OutputArea img.widget-image").get_attribute("src")
-
-
-def wait_for_another_picture(lab, before: str) -> None:
-    lab.page.wait_for_function(
-        "before => document.querySelector('.jp-OutputArea img.widget-image').src !== before",
-        arg=before,
-    )
-
-
 def test_mask_explorer(lab, pictures):
     open_with(lab, "explorer.ipynb", "MaskExplorer(vocab)")
     page = lab.page
@@ -74,31 +60,6 @@ def test_mask_explorer(lab, pictures):
     page.get_by_label("Sentence").press("Enter")
     page.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
     lab.screenshot(pictures / "mask_explorer.png")
-    assert (
-        page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
-    )
-    assert lab.errors() == []
-
-
-def test_sentence_lab(lab, pictures):
-    open_with(lab, "lab.ipynb", "SentenceLab(net, vocab)")
-    page, before = lab.page, picture(lab)
-    page.get_by_label("Sentence 2").fill("the crane lifted a heavy load")
-    page.get_by_label("Sentence 2").press("Enter")
-    wait_for_another_picture(lab, before)
-    before = picture(lab)
-    page.get_by_label("Layer").fill("0")
-    page.get_by_label("Layer").press("Enter")
-    wait_for_another_picture(lab, before)
-    lab.screenshot(pictures / "sentence_lab.png")
-    before = picture(lab)
-    page.get_by_label("Sentence 1").fill("")
-    page.get_by_label("Sentence 1").press("Enter")
-    page.get_by_text("the first text has no word in it").wait_for()
-    assert picture(lab) == before
-    page.get_by_label("Sentence 1").fill(HOSTILE)
-    page.get_by_label("Sentence 1").press("Enter")
-    page.get_by_text("read as <unk>").wait_for()
     assert (
         page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
     )
