@@ -11,7 +11,6 @@ our held-out examples. The seconds of measuring do not count.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -221,8 +220,12 @@ def seconds_until(points: list, goal: float) -> float | None:
     return next((seconds for seconds, _, nats in points if nats <= goal), None)
 
 
-def table(runs: dict, known: dict) -> str:
+def table(results: dict) -> str:
     """A row for each program, a column for each loss."""
+    runs, known = (
+        {name: results[name] for name in PROGRAMS if name in results},
+        results["baselines"],
+    )
     reached = {n: [seconds_until(run["points"], g) for g in GOALS] for n, run in runs.items()}
     rows = []
     for name, run in runs.items():
@@ -242,8 +245,9 @@ def table(runs: dict, known: dict) -> str:
     )
 
 
-def draw(runs: dict, known: dict) -> None:
+def draw(results: dict) -> None:
     """time_to_loss.png."""
+    runs, known = {name: results[name] for name in PROGRAMS}, results["baselines"]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for (name, run), style in zip(runs.items(), ("-", "--", ":"), strict=False):
@@ -279,11 +283,12 @@ def main() -> None:
         if name not in kept("time_to_loss"):
             command = [sys.executable, __file__, name, "--threads", str(options.threads)]
             subprocess.run(command, check=True)
-    runs = {name: kept("time_to_loss")[name] for name in PROGRAMS}
     known = baselines(load_data_wiki(corpus="wikitext-2")[0])._asdict()
-    draw(runs, known)
-    put_into_readme("time to loss", table(runs, known))
-    print(table(runs, known), json.dumps(known))
+    results = kept("time_to_loss") | {"baselines": known}
+    keep("time_to_loss", results)
+    draw(results)
+    put_into_readme("time to loss", table(results))
+    print(table(results))
 
 
 if __name__ == "__main__":

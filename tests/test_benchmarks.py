@@ -178,6 +178,8 @@ def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):
     typed = benchmark("typed")
     sizes = len(typed.read_senses("test")), len(typed.read_masked("test"))
     tables["typed"] = typed.table(report.kept("typed"), *sizes)
+    tables["time to loss"] = benchmark("time_to_loss").table(report.kept("time_to_loss"))
+    tables["minute"] = benchmark("minute").table(report.kept("minute")["runs"])
     readme = (FOLDER / "README.md").read_text("utf-8")
     for name, table in tables.items():
         assert f"<!-- {name} -->\n{table}\n<!-- end of {name} -->\n" in readme, name
@@ -281,6 +283,14 @@ def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
         "ours": {"threads": 1, "points": points},
         "d2l": {"threads": 1, "points": [(20.0, 10, 6.5), (30.0, 20, 5.5)]},
     }
-    table = program.table(runs, {"unigram": 6.7, "neighbours": 4.9})
+    table = program.table(runs | {"baselines": {"unigram": 6.7, "neighbours": 4.9}})
     assert "| ours | 2 s | 4 s | 4 s | not reached | not reached |" in table
     assert "| `d2l` | 30 s (15 times) | 30 s (8 times) | not reached |" in table
+
+
+def test_the_table_of_the_minute_has_the_mean_and_the_range_of_the_seeds(benchmark):
+    minute = benchmark("minute")
+    runs = [{"found": {"seconds": s, "held-out MLM loss": m}} for s, m in ((50, 3.9), (60, 4.0))]
+    table = minute.table(runs)
+    assert "| seconds | 55 | 50 to 60 |" in table
+    assert "| held-out MLM loss | 3.950 | 3.900 to 4.000 |" in table

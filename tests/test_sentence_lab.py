@@ -146,6 +146,11 @@ def test_the_kept_file_needs_nothing_else(lab, tmp_path):
     assert text.startswith("<!DOCTYPE html>") and "bird, 10 of 10" in text
     assert "http" not in text and "<script" not in text and '<img alt="A word' in text
     assert str(tmp_path) in lab.status.text
+    for name, alt in (("map of uses", 'alt="crane, network'), ("attention", 'alt="attention, ')):
+        lab.show.value = name
+        lab.keep.click()
+        text = (tmp_path / "sentence_lab.html").read_text("utf-8")
+        assert text.count(alt) >= 1 and text.count("<img") == 2, name  # the untrained one too
 
 
 def test_a_lab_has_a_text_to_stand_in_for_it(lab):

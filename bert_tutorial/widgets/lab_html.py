@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..notebook import Display, in_notebook
-from ..plots import curves
+from ..plots import curves, heatmap, new_figure, to_png
 from ..representation.fill_mask import Guess
 from ..representation.lab import NETWORKS, LabNetwork
 from ..representation.lab_senses import MeterRow, Use, meter, nearest
@@ -77,6 +77,30 @@ def similarity_table(state: LabState, layer: int, is_raw: bool) -> str:
     return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
+def pair_html(state: LabState, i: int, j: int, layer: int, is_raw: bool) -> str:
+    """The cosine of two words, and what it has to be compared with."""
+    one, other = state.words[0][i], state.words[1][j]
+    background = state.lab.background("network")
+    same, anything = (of(layer, is_raw) for of in (background.same_word, background.any_words))
+    cosine = state.similarity(layer, is_raw)[i, j].item()
+    lines = [f"<b>{html.escape(one)}, {html.escape(other)}: cosine {cosine:.2f}.</b>"]
+    lines.append(
+        f"In the corpus: one word in two sentences {same.mean:.2f} ± {same.deviation:.2f}, two "
+        f"words {anything.mean:.2f} ± {anything.deviation:.2f}."
+    )
+    if not is_raw:
+        noise = state.dropout_cosine(0, i, layer)
+        lines.append(f"The same sentence twice, with dropout: {noise:.2f}.")
+    if found := state.alike(i, j, layer):
+        use, of_one, of_two = found
+        lines.append(
+            f"<br><b>How alike are these two uses of {html.escape(one)}? {use:.2f}</b>, along the "
+            f"main directions of this word. Held-out uses of one sense: {of_one:.2f}; of two "
+            f"senses: {of_two:.2f} (medians)."
+        )
+    return f"<p>{' '.join(lines)}</p>"
+
+
 def uses_lists(state: LabState, sentence: int, place: int, layer: int) -> str:
     """The nearest occurrences in the corpus, according to the network and to its untrained twin."""
     lists = []
@@ -123,6 +147,33 @@ def layers_picture(lab: LabNetwork) -> str:
     )
     text = f"A word and itself in another sentence: {'; '.join(lines)}."
     return picture(png, text) + paragraph(text)
+
+
+def attention_pictures(state: LabState, sentence: int, layer: int) -> str:
+    """The mean of a layer's heads, by the network and by its untrained twin."""
+    found = []
+    for which in NETWORKS:
+        tokens, weights = state.attention(sentence, which)
+        number = max(1, layer)
+        title = f"attention, {name_of(which)}, layer {number}, mean of the heads"
+        mean = weights[number - 1].mean(0)
+        png = heatmap(mean, tokens, tokens, title, low=0.0, high=mean.max().item())
+        found.append(picture(png, f"{title}: rows look at columns"))
+    return "".join(found)
+
+
+def map_picture(points: Sequence[dict], names: Sequence[str], title: str) -> str:
+    """A map of uses that does not move: every sense has a shape of its own."""
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    groups = sorted({point["group"] for point in points}, key=lambda g: (g == "yours", g))
+    for group, mark in zip(groups, "os^D", strict=False):
+        x, y = zip(*((p["x"], p["y"]) for p in points if p["group"] == group), strict=True)
+        axes.scatter(x, y, s=80 if group == "yours" else 16, marker=mark, label=group)
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_title(title, parse_math=False)
+    axes.legend()
+    return picture(to_png(figure), f"{title}: {', '.join(groups)}")
 
 
 def picture(png: bytes, alt: str) -> str:

@@ -85,35 +85,11 @@ class Similarity(Part):
 
     def _tell(self, i: int, j: int) -> None:
         state, layer, is_raw = self.last
-        self.text.value = pair_html(state, i, j, layer, is_raw)
+        self.text.value = lab_html.pair_html(state, i, j, layer, is_raw)
 
     def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
         """See `Part`."""
-        return pair_html(state, *picked, layer, False)
-
-
-def pair_html(state: LabState, i: int, j: int, layer: int, is_raw: bool) -> str:
-    """The cosine of two words, and what it has to be compared with."""
-    one, other = state.words[0][i], state.words[1][j]
-    background = state.lab.background("network")
-    same, anything = (of(layer, is_raw) for of in (background.same_word, background.any_words))
-    cosine = state.similarity(layer, is_raw)[i, j].item()
-    lines = [f"<b>{html.escape(one)}, {html.escape(other)}: cosine {cosine:.2f}.</b>"]
-    lines.append(
-        f"In the corpus: one word in two sentences {same.mean:.2f} ± {same.deviation:.2f}, two "
-        f"words {anything.mean:.2f} ± {anything.deviation:.2f}."
-    )
-    if not is_raw:
-        noise = state.dropout_cosine(0, i, layer)
-        lines.append(f"The same sentence twice, with dropout: {noise:.2f}.")
-    if found := state.alike(i, j, layer):
-        use, of_one, of_two = found
-        lines.append(
-            f"<br><b>How alike are these two uses of {html.escape(one)}? {use:.2f}</b>, along the "
-            f"main directions of this word. Held-out uses of one sense: {of_one:.2f}; of two "
-            f"senses: {of_two:.2f} (medians)."
-        )
-    return f"<p>{' '.join(lines)}</p>"
+        return lab_html.pair_html(state, *picked, layer, False)
 
 
 class Nearest(Part):
@@ -157,7 +133,11 @@ class SenseMap(Part):
 
     def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
         """See `Part`."""
-        return self.text.value
+        pictures = [
+            lab_html.map_picture(view.points, (view.x_name, view.y_name), view.caption)
+            for view in self.maps.values()
+        ]
+        return self.text.value + "".join(pictures)
 
 
 class Attention(Part):
@@ -179,6 +159,10 @@ class Attention(Part):
         for which, view in self.views.items():
             view.show(*state.attention(self.sentence, which))
             view.layer = max(0, layer - 1)
+
+    def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
+        """See `Part`."""
+        return lab_html.attention_pictures(state, self.sentence, layer)
 
 
 class HiddenWord(Part):

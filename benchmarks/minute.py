@@ -1,0 +1,107 @@
+"""`python benchmarks/minute.py`: what notebook 2's network knows after its minute, three times.
+
+Each seed trains on all threads, as the notebook does. Close everything else: the seconds count.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+import torch
+from report import MACHINE, keep, kept, put_into_readme, with_table
+from typed import masked_right, read_masked
+
+from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, read_text, train_steps
+from bert_tutorial.representation.contexts import two_contexts
+from bert_tutorial.representation.encoding import dropout_vectors, word_vector
+from bert_tutorial.representation.few_labels import (
+    EVERY,
+    label_curve,
+    main_directions,
+    seeded_means,
+)
+from bert_tutorial.representation.lab import LabNetwork
+from bert_tutorial.representation.occurrences import labelled_occurrences
+from bert_tutorial.representation.senses import nearest_mean, sense_centroids, vector_tasks
+from bert_tutorial.representation.typed import score_typed, typed_senses
+
+SEEDS = (0, 1, 2)
+LABELS = (1, 4, 16, EVERY)
+RECIPE = dict(num_steps=430, learning_rate=5e-3, embedding_rate=0.5)
+
+
+def train(seed: int) -> dict[str, float]:
+    """Train as notebook 2 does, and measure all that the tutorial shows of the network."""
+    text = read_text("bundled")
+    train_iter, vocab = load_data_wiki(
+        128, 64, mask_rate=0.4, sentences_per_segment=(1, 2, 3), next_sentence_rate=1.0
+    )
+    train_iter.seed = seed  # of the training pairs and masks; the held-out ones stay the same
+    net = BERTModel(len(vocab), dropout=0.0)
+    net.reset(torch.Generator().manual_seed(seed))
+    began = time.perf_counter()
+    for _ in train_steps(net, train_iter, Recipe(seed=seed, **RECIPE)):
+        pass
+    found = {"seconds": time.perf_counter() - began}
+    held_out = evaluate(net.eval(), train_iter.valid)
+    found |= {"held-out MLM loss": held_out.mlm_loss, "masked words right": held_out.mlm_accuracy}
+    tasks = vector_tasks(net, vocab, text)
+    plain = label_curve(tasks, nearest_mean, LABELS).mean
+    turned = {word: main_directions(task) for word, task in tasks.items()}
+    both = label_curve(turned, seeded_means, LABELS, with_unlabelled=True).mean
+    for how, curve in (("nearest mean", plain), ("with unlabelled occurrences", both)):
+        for number, value in curve.items():
+            found[f"senses, {how}, {number or 'all'} labels"] = value
+    typed = score_typed(LabNetwork(net, vocab, text), typed_senses())
+    found["senses in typed sentences"] = typed.senses["network"]
+    found["typed masked words, in the first five"] = masked_right(net, vocab, read_masked("test"))[
+        "first_five"
+    ]
+    for sense, lead in zip(("bird", "machine"), leads(net, vocab, text), strict=True):
+        found[f"lead of d2l's {sense}, in spreads by dropout"] = lead
+    return found
+
+
+def leads(net: BERTModel, vocab, text) -> list[float]:
+    """How much nearer d2l's two cranes are to their own sense, in units of dropout's spread."""
+    senses, means = sense_centroids(
+        net, vocab, text.train, labelled_occurrences(text.train)["crane"]
+    )
+    shaken = BERTModel.from_config(dataclasses.replace(net.config, dropout=0.1))
+    shaken.load_state_dict(net.state_dict())
+    found = []
+    for sense, (tokens_a, tokens_b) in zip(senses, two_contexts(vocab, text)[1:], strict=True):
+        vector = word_vector(net, vocab, tokens_a, "crane", tokens_b)
+        own = senses.index(sense)
+        distances = torch.cdist(vector[None], means)[0]
+        noisy = dropout_vectors(shaken, vocab, tokens_a, "crane", tokens_b)
+        spread = torch.cdist(noisy, means).diff().std()
+        found.append(((distances[1 - own] - distances[own]) / spread).item())
+    return found
+
+
+def table(runs: list[dict]) -> str:
+    """A row for each figure: the mean of the seeds, the lowest and the highest."""
+    rows = []
+    for name in runs[0]["found"]:
+        values = np.array([run["found"][name] for run in runs])
+        digits = 0 if name == "seconds" else 1 if name.startswith("lead") else 3
+        shown = [f"{value:.{digits}f}" for value in (values.mean(), values.min(), values.max())]
+        rows.append([name, shown[0], f"{shown[1]} to {shown[2]}"])
+    about = f"{MACHINE}. {RECIPE['num_steps']} steps of 128 pairs, {len(runs)} seeds."
+    return with_table(about, ["", "mean", "lowest to highest"], rows)
+
+
+def main() -> None:
+    runs = kept("minute").get("runs", [])
+    for seed in SEEDS:
+        if not any(run["seed"] == seed for run in runs):
+            runs.append({"seed": seed, "machine": MACHINE, "found": train(seed)})
+            keep("minute", {"runs": runs})
+            print(runs[-1], flush=True)
+    put_into_readme("minute", table(runs))
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main()
