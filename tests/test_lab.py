@@ -97,6 +97,15 @@ def test_guesses_stand_beside_counting(state):
     assert state.probability(0, 8, "zebrafish") is None
 
 
+def test_a_typed_mask_is_not_confused_with_the_hidden_word(lab):
+    state = LabState(lab, "<mask> saw the crane", "a crane")
+    alone = LabState(lab, "he saw the crane", "a crane").guesses(0, 3)["network"][0]
+    first, hidden = state.guesses(0, 0)["network"][0], state.guesses(0, 3)["network"][0]
+    assert hidden != first and hidden.token != "he"
+    assert state.probability(0, 3, hidden.token) == pytest.approx(hidden.probability, rel=1e-4)
+    assert alone.probability > 0
+
+
 def test_attention_is_that_of_the_tokens_shown(state):
     tokens, weights = state.attention(1, "network")
     assert tokens == ["<cls>", *MACHINE.split(), "<sep>"]

@@ -103,7 +103,7 @@ def test_markup_stays_text_in_everything_that_is_written_as_html(lab):
         written = lab.parts[name].text.value + lab.parts[name].as_html(lab.state, lab.picked, 2)
         assert "<img src" not in written and "<b>crane</b></b>" not in written
         assert "onerror=alert" not in written or "&lt;" in written
-    kept = report(lab.state, "<b>net</b>", 2, 0, False)
+    kept = report(lab.state, lab.rows, "<b>net</b>", 2, False)
     assert "<img" not in kept and "<b>net" not in kept
 
 
@@ -134,8 +134,44 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     assert lab.status.text == "Not possible: there is no such network here"
     lab.model.value = "this network"
     assert lab.parts["similar words"].maps["network"].values == before
+    assert "this network" in report(lab.state, lab.rows, lab.shown, 2, False)
     lab.other.value = "no/such/folder/here"
-    assert lab.status.is_error and "no/such" in lab.status.text
+    assert "is no folder, and no name at a hub" in lab.status.text
+
+
+def test_a_word_that_is_too_rare_is_told_in_its_view_and_the_rest_goes_on(lab):
+    lab.show.value = "nearest uses in the corpus"
+    lab.text_b.value = "a crane zebrafish here"
+    lab.chips[1].clicked = {"index": 2, "count": 1}
+    assert "stands 0 times" in lab.problem.value and lab.box.children == (lab.problem,)
+    assert "zebrafish" in lab.status.text and not lab.status.is_error
+    lab.show.value = "hidden word"  # the same word of the same sentence
+    assert "a crane <b>&lt;mask&gt;</b> here" in lab.parts["hidden word"].text.value
+    lab.chips[1].clicked = {"index": 1, "count": 2}
+    lab.show.value = "nearest uses in the corpus"
+    assert lab.box.children == (lab.parts["nearest uses in the corpus"].box,)
+
+
+def test_a_lab_that_begins_with_a_wrong_text_can_be_used(network, tmp_path):
+    lab = SentenceLab(network, "", "x", folder=tmp_path)
+    assert "first text has no word" in lab.status.text
+    lab.chips[0].clicked = {"index": 0, "count": 1}
+    lab.keep.click()
+    assert "type two sentences first" in lab.status.text
+    lab.text_a.value = "a crane is here"
+    assert not lab.status.is_error and len(lab.meter.rows) == 3
+
+
+def test_what_is_picked_stays_with_the_same_words(lab):
+    lab.example.value = "crane: bird, machine"
+    lab.chips[0].clicked = {"index": 8, "count": 1}
+    lab.labels.value = 4
+    assert lab.picked == [8, 2]
+    lab.text_a.value = "a crane is flying"
+    assert lab.picked == [1, 2] and lab.example.value == "your own"
+    lab.text_a.value = "a crane saw a crane"
+    labels = {row["label"] for row in lab.meter.rows}
+    assert len(labels) == 3 and "crane (word 5), sentence 1" in labels
 
 
 def test_the_kept_file_needs_nothing_else(lab, tmp_path):
@@ -159,7 +195,7 @@ def test_a_lab_has_a_text_to_stand_in_for_it(lab):
 
 
 def test_without_a_notebook_nothing_is_displayed(lab):
-    Static().show(lab.state, "a network", 2, 0, False)  # and does not fail
+    Static().show(lab.state, lab.rows, "a network", 2, False)  # and does not fail
 
 
 def test_a_track_is_a_place_between_two_ends():

@@ -11,6 +11,7 @@ from bert_tutorial.representation.occurrences import labelled_occurrences
 from bert_tutorial.representation.pseudowords import HiddenPairs, labels_for
 from bert_tutorial.representation.readings import both_readings, find_uses, read_use, shaken_uses
 from bert_tutorial.representation.uses import WordUses
+from bert_tutorial.text.wordpiece import WordPieceVocab
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,26 @@ def test_dropout_shakes_a_use_about_what_it_is_without(shipped):
     assert cosine > 0.9
     again = shaken_uses(net, vocab, tokens, 1, repeats=64)
     torch.testing.assert_close(shaken, again)
+
+
+def test_a_word_of_several_pieces_has_their_mean_in_every_reading():
+    tokenizers = pytest.importorskip("tokenizers")
+    entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cr", "##ane", "is", "here"]
+    model = tokenizers.models.WordPiece({t: i for i, t in enumerate(entries)}, unk_token="[UNK]")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(entries[:5])
+    vocab = WordPieceVocab(tokenizer)
+    torch.manual_seed(0)
+    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=16, dropout=0.0, max_len=8).eval()
+    words = ["a", "crane", "is", "here"]
+    exact = read_use(net, vocab, words, 1)
+    pieces = get_layers(net, vocab, ["a", "cr", "##ane", "is", "here"]).vectors[:, 2:4].mean(1)
+    torch.testing.assert_close(exact[:, :16], pieces)
+    shaken = shaken_uses(net, vocab, words, 1, repeats=2)
+    torch.testing.assert_close(shaken[:, 0], exact)
+    long = read_use(net, vocab, ["crane"] * 9, 8)  # more pieces than positions
+    assert long.isfinite().all()
 
 
 def test_occurrences_stand_on_the_side_of_their_sense(crane, shipped):

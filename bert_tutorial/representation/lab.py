@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
 from ..network.checkpoints import SHIPPED, load_pretrained, trained_path
+from ..network.hub import is_hub_name
 from ..network.model import BERTModel
 from ..pretraining.baselines import Between
 from ..text.corpora import CORPORA, read_text
@@ -21,7 +22,7 @@ from ..text.wikitext_format import Corpus, paragraphs
 from .occurrences import windows
 from .pseudowords import labels_for
 from .similarity import Background
-from .uses import NEAR, WordUses
+from .uses import FEWEST, NEAR, WordUses
 
 NETWORKS = ("network", "untrained")
 DROPOUT = 0.1  # BERT's, for the spread that it makes
@@ -53,7 +54,8 @@ class LabNetwork:
         labelled = self.labels(self.corpus.train)
         pairs = (key for key in labelled if "/" in key and word in key.split("/"))
         key = word if word in labelled else next(pairs, "")
-        is_double = key and len({occurrence.sense for occurrence in labelled[key]}) == 2
+        found = labelled.get(key, [])
+        is_double = len(found) >= FEWEST and len({occurrence.sense for occurrence in found}) == 2
         return key if is_double and key in self.labels(self.corpus.valid) else ""
 
     def _uses(self, word: str, which: str) -> WordUses:
@@ -85,7 +87,7 @@ class LabNetwork:
         """A copy of a network that has dropout; it shares the weights."""
         net = self.nets[which]
         shaken = BERTModel.from_config(dataclasses.replace(net.config, dropout=DROPOUT))
-        shaken.load_state_dict(net.state_dict(), assign=False)
+        shaken.load_state_dict(net.state_dict(), assign=True)
         return shaken
 
 
@@ -112,7 +114,7 @@ class Bag:
         some = list(chosen)
         model = MultinomialNB(alpha=0.5, fit_prior=False)
         model.fit(self.known[some], self.known_senses[some])
-        return model, 2 * model.predict_proba(self.asked)[:, 1] - 1
+        return model, _log_odds(model, self.asked)
 
     def place(
         self, tokens: list[str], place: int, chosen: tuple[int, ...]
@@ -120,10 +122,15 @@ class Bag:
         """A position from -1 to 1; held-out occurrences near it, and those of the same sense."""
         model, of_asked = self.told(chosen)
         asked = self.counter.transform([tokens[:place] + tokens[place + 1 :]])
-        position = 2 * float(model.predict_proba(asked)[0, 1]) - 1
-        nearest = np.argsort(np.abs(of_asked - position))[:NEAR]
-        sense = model.classes_[int(position > 0)]
+        log_odds = float(_log_odds(model, asked)[0])
+        nearest = np.argsort(np.abs(of_asked - log_odds))[:NEAR]
+        sense, position = model.classes_[int(log_odds > 0)], float(np.tanh(log_odds / 2))
         return position, len(nearest), int((self.asked_senses[nearest] == sense).sum())
+
+
+def _log_odds(model: MultinomialNB, counts: Any) -> np.ndarray:
+    """How many nats the second sense is ahead of the first: (n, V) -> (n,)."""
+    return np.subtract(*model.predict_joint_log_proba(counts).T[::-1])
 
 
 def _around(text: str, occurrences: list) -> list[list[str]]:
@@ -153,6 +160,14 @@ def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab
 
 
 def published(folder: str) -> LabNetwork:
-    """A published BERT, from a folder or by its name at a hub, beside the bundled corpus."""
+    """A published BERT, from a folder or by its name at a hub, beside the bundled corpus.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not Path(folder[:255]).expanduser().is_dir() and not is_hub_name(folder):
+        raise ValueError(
+            f"{folder[:80]!r} is no folder, and no name at a hub, which is like owner/name"
+        )
     net, vocab, _ = load_pretrained(folder)
     return LabNetwork(net, vocab, read_text("bundled"))

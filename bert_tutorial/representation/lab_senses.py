@@ -9,6 +9,7 @@ from .few_labels import EVERY
 from .lab import NETWORKS
 from .lab_state import LabState
 from .readings import shaken_uses
+from .uses import WordUses
 
 
 class MeterRow(NamedTuple):
@@ -27,6 +28,8 @@ class MeterRow(NamedTuple):
     @property
     def sense(self) -> str:
         """The nearer sense."""
+        if self.position == 0:
+            return "neither"
         return self.senses[int(self.position > 0)]
 
 
@@ -42,6 +45,7 @@ class Use(NamedTuple):
 class SenseMap(NamedTuple):
     """All uses of a word as points."""
 
+    word: str  # or both words of a hidden pair
     points: list[dict]  # x, y, group (the sense), kind ("corpus" or "typed"), label, text
     names: tuple[str, str]  # of the axes
     accuracy: float | None  # how many held-out uses stand on the side of their own sense
@@ -99,6 +103,11 @@ def nearest(
     ]
 
 
+def _is_in(uses: WordUses, word: str) -> bool:
+    """Whether a word is one of a hidden pair."""
+    return uses.is_hidden and word in uses.senses
+
+
 def sense_map(state: LabState, word: str, layer: int, number: int, which: str) -> SenseMap:
     """All uses of a word in the corpus as points, and those in the two sentences.
 
@@ -116,7 +125,7 @@ def sense_map(state: LabState, word: str, layer: int, number: int, which: str) -
         )
     ]
     for sentence, words in enumerate(state.words):
-        for place in [place for place, other in enumerate(words) if other == word]:
+        for place in [i for i, other in enumerate(words) if other == word or _is_in(uses, other)]:
             turned = state.turned_use(which, sentence, place, uses, layer)
             x, y = map(float, onto(turned[None])[0])
             name = f"sentence {sentence + 1}"
@@ -125,4 +134,4 @@ def sense_map(state: LabState, word: str, layer: int, number: int, which: str) -
                 | {"label": name, "text": " ".join(words)}
             )
     accuracy = None if means is None else uses.accuracy(layer, means)
-    return SenseMap(points, onto.names, accuracy)
+    return SenseMap(uses.word.replace("/", " or "), points, onto.names, accuracy)

@@ -144,10 +144,12 @@ class LabState:
             ValueError: The network has no masked-word head.
         """
         vocab, words = self.lab.vocab, list(self.words[sentence])
-        words[place] = vocab.to_tokens(vocab.mask_id)
-        hidden, found = " ".join(words), {}
+        mask = vocab.to_tokens(vocab.mask_id)
+        which_mask, words[place] = words[:place].count(mask), mask
+        number, found = min(number, len(vocab.word_ids)), {}
         for which in NETWORKS:
-            found[which] = fill_mask(self.lab.nets[which], vocab, hidden, number)[0]
+            found[which] = fill_mask(self.lab.nets[which], vocab, " ".join(words), number)
+            found[which] = found[which][which_mask]
         if any(vocab.counts):
             around = vocab[[vocab.to_tokens(vocab.sep_id), *words]]
             around = [*around, vocab.sep_id]
@@ -158,7 +160,7 @@ class LabState:
                 ("word frequencies", between.unigram.clone()),
             ):
                 p[list(vocab.special_ids)] = 0
-                best = p.topk(number)
+                best = (p / p.sum()).topk(number)
                 tokens = vocab.to_tokens(best.indices.tolist())
                 found[name] = [
                     Guess(*pair) for pair in zip(tokens, best.values.tolist(), strict=True)
@@ -168,6 +170,7 @@ class LabState:
     def probability(self, sentence: int, place: int, word: str) -> float | None:
         """How probable the network finds a word in that place; None for one it does not know."""
         vocab, words = self.lab.vocab, list(self.words[sentence])
-        words[place] = vocab.to_tokens(vocab.mask_id)
-        every = fill_mask(self.lab.nets["network"], vocab, " ".join(words), len(vocab.word_ids))[0]
-        return next((guess.probability for guess in every if guess.token == word), None)
+        mask = vocab.to_tokens(vocab.mask_id)
+        which_mask, words[place] = words[:place].count(mask), mask
+        every = fill_mask(self.lab.nets["network"], vocab, " ".join(words), len(vocab.word_ids))
+        return next((g.probability for g in every[which_mask] if g.token == word), None)

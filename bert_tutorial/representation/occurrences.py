@@ -173,10 +173,14 @@ def window_layers(net: BERTModel, vocab: Vocab, read: list[Window]) -> Tensor:
     A word of several pieces has their mean.
     """
     cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
-    cut = [(as_pieces(vocab, tokens), place) for tokens, place in read]
-    rows = [get_tokens_and_segments(pieces, cls=cls, sep=sep)[0] for (pieces, _), _ in cut]
-    rows = [torch.tensor(vocab[row]) for row in rows]
-    spans = [spans[place] for (_, spans), place in cut]
+    rows, spans, longest = [], [], net.config.max_len - 2
+    for tokens, place in read:
+        pieces, all_spans = as_pieces(vocab, tokens)
+        start, end = all_spans[place]
+        cut = max(0, end - longest)  # more pieces than positions: what stands before goes first
+        row = get_tokens_and_segments(pieces[cut : cut + longest], cls=cls, sep=sep)[0]
+        rows.append(torch.tensor(vocab[row]))
+        spans.append((max(start, cut) - cut, end - cut))
     device = next(net.parameters()).device
     found = []
     with dropout_off(net):

@@ -70,12 +70,15 @@ def shaken_uses(
         network_input(net, vocab, as_pieces(vocab, read)[0])
         for read, _ in _readings(vocab, tokens, place, is_hidden)
     ]
-    start, end = as_pieces(vocab, tokens)[1][place]
+    spans = [
+        as_pieces(vocab, read.tokens)[1][place]
+        for read in _readings(vocab, tokens, place, is_hidden)
+    ]
     found = []
     with in_mode(net, training=True), torch.no_grad():
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(0)
-            for _, token_ids, segments in inputs:
+            for (_, token_ids, segments), (start, end) in zip(inputs, spans, strict=True):
                 many = (part.repeat(repeats, 1) for part in (token_ids, segments))
                 layers = net.encoder.layers(*many, None)
                 places = [vectors[:, 1 + start : 1 + end].mean(1) for vectors, _ in layers]

@@ -50,7 +50,9 @@ class Background:
     def __init__(self, net: BERTModel, vocab: Vocab, text: str, num_sentences: int = NUM_SENTENCES):
         sentences = [s for paragraph in read_paragraphs(text) for s in paragraph if len(s) > 2]
         longest = net.config.max_len - 2
-        some = sentences[:: max(1, len(sentences) // num_sentences)][:num_sentences]
+        sentences = sentences or [s for paragraph in read_paragraphs(text) for s in paragraph]
+        number = min(num_sentences, len(sentences))
+        some = [sentences[i] for i in np.linspace(0, len(sentences) - 1, number).astype(int)]
         some = [as_pieces(vocab, tokens)[0][: min(longest, 62)] for tokens in some]
         self.tokens = [token for tokens in some for token in tokens]
         self.sentence = np.repeat(np.arange(len(some)), [len(tokens) for tokens in some])

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from ..network.model import BERTModel
 from ..progress import track
 from ..text.vocabulary import Vocab
-from .encoding import word_vector
 from .lab import NETWORKS, LabNetwork
 from .readings import read_use
 from .uses import WordUses
@@ -61,7 +60,7 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
     for word in track(sorted({row.word for row in typed}), "reading words in their sentences"):
         rows = [row for row in typed if row.word == word]
         wanted = np.array([row.sense for row in rows])
-        read = [lab.vocab.tokenize(row.sentence) for row in rows]
+        read = [_words(lab.vocab, row.sentence) for row in rows]
         for which in NETWORKS:
             uses = lab.uses(word, which)
             turned = _turned(lab.nets[which], lab.vocab, uses, read, layer)
@@ -74,8 +73,8 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
             position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
             right["bag of words"].append(uses.senses[int(position > 0)] == sense)
         net = lab.nets["network"]
-        vectors = [word_vector(net, lab.vocab, tokens, word, layer=layer) for tokens in read]
-        vectors = F.normalize(torch.stack(vectors).cpu())
+        uses = [read_use(net, lab.vocab, tokens, tokens.index(word))[layer] for tokens in read]
+        vectors = F.normalize(torch.stack(uses)[:, : net.config.num_hiddens])  # as they stand
         plain += _pairs((vectors @ vectors.T).numpy())
         same += _pairs(wanted[:, None] == wanted)
     return TypedScore(
@@ -83,6 +82,10 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
         float(roc_auc_score(same, plain)),
         float(roc_auc_score(same, alike)),
     )
+
+
+def _words(vocab: Vocab, sentence: str) -> list[str]:
+    return [word.text for word in vocab.words(vocab.tokenize(sentence))]
 
 
 def _turned(

@@ -20,6 +20,7 @@ from .occurrences import (
 )
 from .readings import both_readings, find_uses
 
+FEWEST = 5  # occurrences of a word that can be compared
 NEAR = 10  # held-out occurrences with which a place between two senses is compared
 
 
@@ -55,10 +56,10 @@ class WordUses:
         self.net, self.vocab, self.corpus, self.word = net, vocab, corpus, word
         self.occurrences = labels(corpus.train).get(word) or find_uses(corpus.train, word)
         asked = labels(corpus.valid).get(word, [])
-        if len(self.occurrences) < 5:
+        if len(self.occurrences) < FEWEST:
             raise ValueError(
                 f"{word!r} stands {len(self.occurrences)} times in the training text: too seldom "
-                "to compare its uses, which takes 5"
+                f"to compare its uses, which takes {FEWEST}"
             )
         self.is_hidden = self.occurrences[0].is_hidden
         self.known_senses = np.array([occurrence.sense for occurrence in self.occurrences])
@@ -142,7 +143,8 @@ class WordUses:
         rows, senses = self.asked[layer], self.asked_senses
         cosines, same = rows @ rows.T, senses[:, None] == senses
         above = np.triu(np.ones_like(same), 1)
-        return tuple(float(np.median(cosines[part & above])) for part in (same, ~same))
+        parts = [cosines[part & above] for part in (same, ~same)]
+        return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
 
     def map(self, layer: int, means: np.ndarray | None) -> "Map":
         """A map of all occurrences, and the way onto it."""

@@ -12,7 +12,7 @@ from ..notebook import Display, in_notebook
 from ..plots import curves, heatmap, new_figure, to_png
 from ..representation.fill_mask import Guess
 from ..representation.lab import NETWORKS, LabNetwork
-from ..representation.lab_senses import MeterRow, Use, meter, nearest
+from ..representation.lab_senses import MeterRow, Use, nearest
 from ..representation.lab_state import LabState
 
 
@@ -23,7 +23,10 @@ def meter_text(row: MeterRow) -> str:
 
 def row_label(state: LabState, row: MeterRow) -> str:
     """Which word a row of the meter is about."""
-    return f"{state.words[row.sentence][row.place]}, sentence {row.sentence + 1}"
+    words = state.words[row.sentence]
+    word, is_double = words[row.place], words.count(words[row.place]) > 1
+    which = f" (word {row.place + 1})" if is_double else ""
+    return f"{word}{which}, sentence {row.sentence + 1}"
 
 
 def meter_table(state: LabState, rows: Sequence[MeterRow]) -> str:
@@ -84,10 +87,11 @@ def pair_html(state: LabState, i: int, j: int, layer: int, is_raw: bool) -> str:
     same, anything = (of(layer, is_raw) for of in (background.same_word, background.any_words))
     cosine = state.similarity(layer, is_raw)[i, j].item()
     lines = [f"<b>{html.escape(one)}, {html.escape(other)}: cosine {cosine:.2f}.</b>"]
-    lines.append(
-        f"In the corpus: one word in two sentences {same.mean:.2f} ± {same.deviation:.2f}, two "
-        f"words {anything.mean:.2f} ± {anything.deviation:.2f}."
-    )
+    if same.mean == same.mean:  # a small text has no pairs
+        lines.append(
+            f"In the corpus: one word in two sentences {same.mean:.2f} ± {same.deviation:.2f}, two "
+            f"words {anything.mean:.2f} ± {anything.deviation:.2f}."
+        )
     if not is_raw:
         noise = state.dropout_cosine(0, i, layer)
         lines.append(f"The same sentence twice, with dropout: {noise:.2f}.")
@@ -188,20 +192,23 @@ table { border-collapse: collapse } td, th { padding: .2rem .5rem; text-align: l
 """
 
 
-def report(state: LabState, description: str, layer: int, number: int, is_raw: bool) -> str:
+def report(
+    state: LabState, rows: Sequence[MeterRow], description: str, layer: int, is_raw: bool
+) -> str:
     """The lab's present state without anything that moves: what is kept, and what is seen later.
 
     Args:
         state: The two sentences.
         description: Which network it is.
-        layer, number, is_raw: As the lab's controls say.
+        rows: The meter's.
+        layer, is_raw: As the lab's controls say.
 
     Returns:
         HTML without a frame.
     """
     sentences = [paragraph(f"Sentence {i + 1}: {' '.join(w)}") for i, w in enumerate(state.words)]
     parts = ["<h3>Sentence lab</h3>", *sentences, paragraph(f"Model: {description}.")]
-    if rows := meter(state, layer, number):
+    if rows:
         parts += ["<h4>Between two senses</h4>", meter_table(state, rows)]
     kind = "raw" if is_raw else "the common direction taken out"
     parts += [f"<h4>Cosines of words, layer {layer}, {kind}</h4>"]

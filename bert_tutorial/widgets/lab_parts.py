@@ -80,8 +80,11 @@ class Similarity(Part):
         self._tell(*picked)
 
     def _clicked(self, change: Any) -> None:
-        if self.last and len(change.new) == 2:
-            self._tell(*change.new)
+        if not self.last or len(change.new) != 2:
+            return
+        i, j = change.new
+        if i < len(self.last[0].words[0]) and j < len(self.last[0].words[1]):
+            self._tell(i, j)
 
     def _tell(self, i: int, j: int) -> None:
         state, layer, is_raw = self.last
@@ -89,7 +92,7 @@ class Similarity(Part):
 
     def as_html(self, state: LabState, picked: list[int], layer: int) -> str:
         """See `Part`."""
-        return lab_html.pair_html(state, *picked, layer, False)
+        return self.text.value
 
 
 class Nearest(Part):
@@ -127,7 +130,7 @@ class SenseMap(Part):
             if found.accuracy is not None:
                 right.append(f"{lab_html.name_of(which)} {found.accuracy:.0%}")
         self.text.value = lab_html.paragraph(
-            f"Each point is a use of {word}; the large ones are yours. "
+            f"Each point is a use of {found.word}; the large ones are yours. "
             + (f"Held-out uses on the right side: {', '.join(right)}." if right else "")
         )
 
@@ -175,6 +178,7 @@ class HiddenWord(Part):
         )
         self.box = ipw.VBox([self.guess, self.text])
         self.asked: tuple | None = None
+        self.text.value = ""
         self.guess.observe(lambda _: self._tell(), names="value")
 
     def show(
@@ -188,6 +192,8 @@ class HiddenWord(Part):
         self._tell()
 
     def _tell(self) -> None:
+        if self.asked is None:
+            return
         state, sentence, place = self.asked
         words = [html.escape(word) for word in state.words[sentence]]
         words[place] = "<b>&lt;mask&gt;</b>"
@@ -202,8 +208,8 @@ class HiddenWord(Part):
             except ValueError as error:
                 table = lab_html.paragraph(str(error))
             shown += table + lab_html.paragraph(
-                "On held-out text a network is right as often as it says. On short sentences that "
-                "somebody types it is not: see benchmarks/README.md."
+                "On held-out text the networks in the package are right as often as they say. On "
+                "short sentences that somebody types they are not: see benchmarks/README.md."
             )
         self.text.value = shown
 

@@ -17,7 +17,7 @@ from ..representation.lab_senses import meter
 from ..representation.lab_state import LabState
 from . import lab_html
 from .lab_parts import PARTS, Part
-from .lab_texts import EXAMPLES
+from .lab_texts import EXAMPLES, chip, meter_caption, notice
 from .parts import LONGEST_TEXT, WIDE, Panel, shortened, slider_with_number
 from .status import StatusLine
 from .views import Meter, TokenChips
@@ -48,13 +48,15 @@ class SentenceLab(Panel):
         others: dict[str, Callable[[], LabNetwork]] | None = None,
         folder: str | Path = ".",
     ):
+        self.state: LabState | None = None
+        self.sentence, self.shown = 0, description  # clicked last; the network that is shown
         self.folder, self.static = Path(folder), lab_html.Static()
         self._labs = {description: lab}
         self._others = {description: lambda: lab, **(others or {})}
         self._lock, self._is_busy = threading.RLock(), False
         self._make_controls(sentence_a, sentence_b)
         self.parts: dict[str, Part] = {name: part() for name, part in PARTS.items()}
-        self.box = ipw.VBox()
+        self.box, self.problem = ipw.VBox(), ipw.HTML()
         super().__init__(
             [
                 ipw.HBox([self.example, self.model], layout=_WRAP),
@@ -153,40 +155,33 @@ class SentenceLab(Panel):
             self.status.say(f"loading {name} …")
             self._labs[name] = self._others[name]()
         lab, texts = self._labs[name], (self.text_a.value, self.text_b.value)
-        state = LabState(lab, *map(shortened, texts))
-        self.state = state
+        state, before = LabState(lab, *map(shortened, texts)), self.state
+        self.state, self.shown = state, name
+        if texts != EXAMPLES.get(self.example.value, texts):
+            self.example.value = "your own"
         layers = lab.nets["network"].config.num_layers
         if self.layer.max != layers:
             self.layer.max = layers
             self.layer.value = layers
-        self.picked = list(state.same_word())
+        if before is None or before.words != state.words:
+            self.picked = list(state.same_word())
         for sentence, chips in enumerate(self.chips):
             with chips.hold_sync():
-                chips.tokens = [self._chip(word) for word in state.words[sentence]]
+                chips.tokens = [chip(state, word) for word in state.words[sentence]]
                 chips.chosen = [self.picked[sentence]]
         self._redraw()
-        is_cut = any(len(text) > LONGEST_TEXT for text in texts)
-        cut = f"Only the first {LONGEST_TEXT:,} characters are read. " if is_cut else ""
-        unknown = [w for words in state.words for w in words if state.is_unknown(w)]
-        if unknown:
-            self.status.say(f"{cut}Not in the vocabulary, so read as <unk>: {', '.join(unknown)}.")
-        else:
-            self.status.say(f"{cut}All words are in the vocabulary.")
-
-    def _chip(self, word: str) -> dict[str, Any]:
-        is_unknown, count = self.state.is_unknown(word), self.state.count(word)
-        note = "→ <unk>" if is_unknown else "" if count is None else f"{count:,}×"
-        return {"text": word, "note": note, "is_unknown": is_unknown}
 
     def redraw(self) -> None:
         """Show the same sentences with other settings."""
         self._try(self._redraw)
 
     def _redraw(self) -> None:
+        if self.state is None:
+            raise ValueError("type two sentences first")
         for key in self.state.unread():
             self.status.say(f"reading the uses of {key} in the corpus …")
         layer = self.layer.value
-        rows = meter(self.state, layer, self.number)
+        rows = self.rows = meter(self.state, layer, self.number)
         self.meter.rows = [
             {
                 "label": lab_html.row_label(self.state, row),
@@ -200,34 +195,35 @@ class SentenceLab(Panel):
             }
             for row in rows
         ]
-        told = "all labels" if self.number == EVERY else f"{self.number} of each sense"
-        self.meter.caption = (
-            f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest "
-            "held-out uses, how many have this sense"
-            if rows
-            else "No word here has two senses that the corpus knows: try an example."
-        )
+        self.meter.caption = meter_caption(self.state, rows, layer, self.number)
         part = self.parts[self.show.value]
         self.raw.disabled = not part.has_raw
-        part.show(self.state, self.picked, layer, self.number, self.raw.value)
-        if self.box.children != (part.box,):
-            self.box.children = (part.box,)
-        self.static.show(self.state, self.model.value, layer, self.number, self.raw.value)
+        part.sentence = self.sentence
+        try:
+            part.show(self.state, self.picked, layer, self.number, self.raw.value)
+            shown = part.box
+        except ValueError as error:  # for example, the word is too rare
+            self.problem.value, shown = lab_html.paragraph(f"Not possible: {error}"), self.problem
+        if self.box.children != (shown,):
+            self.box.children = (shown,)
+        is_cut = any(len(box.value) > LONGEST_TEXT for box in (self.text_a, self.text_b))
+        self.status.say(notice(self.state, is_cut))
+        self.static.show(self.state, rows, self.shown, layer, self.raw.value)
 
     def _pick(self, sentence: int, clicked: dict) -> None:
-        if not clicked or clicked["index"] >= len(self.state.words[sentence]):
+        if not clicked or self.state is None or clicked["index"] >= len(self.state.words[sentence]):
             return
         self.picked[sentence] = clicked["index"]
         self.chips[sentence].chosen = [clicked["index"]]
-        self.parts[self.show.value].sentence = sentence
+        self.sentence = sentence
         self.redraw()
 
     def _keep(self) -> None:
-        path = self.folder / "sentence_lab.html"
-        body = lab_html.report(
-            self.state, self.model.value, self.layer.value, self.number, self.raw.value
-        )
-        part = self.parts[self.show.value].as_html(self.state, self.picked, self.layer.value)
+        if self.state is None:
+            raise ValueError("type two sentences first")
+        path, layer = self.folder / "sentence_lab.html", self.layer.value
+        body = lab_html.report(self.state, self.rows, self.shown, layer, self.raw.value)
+        part = self.parts[self.show.value].as_html(self.state, self.picked, layer)
         path.write_text(lab_html.page(body + part), encoding="utf-8")
         self.status.say(f"kept in {path.resolve()}")
 
