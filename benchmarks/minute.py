@@ -88,7 +88,7 @@ def table(runs: list[dict]) -> str:
         digits = 0 if name == "seconds" else 1 if name.startswith("lead") else 3
         shown = [f"{value:.{digits}f}" for value in (values.mean(), values.min(), values.max())]
         rows.append([name, shown[0], f"{shown[1]} to {shown[2]}"])
-    about = f"{MACHINE}. {RECIPE['num_steps']} steps of 128 pairs, {len(runs)} seeds."
+    about = f"{runs[0]['machine']}. {RECIPE['num_steps']} steps of 128 pairs, {len(runs)} seeds."
     return with_table(about, ["", "mean", "lowest to highest"], rows)
 
 

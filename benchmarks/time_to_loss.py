@@ -235,10 +235,10 @@ def table(results: dict) -> str:
             row.append(f"{seconds:.0f} s{factor}" if seconds else "not reached")
         seconds, steps, nats = run["points"][-1]
         rows.append([*row, f"{nats:.2f} nats after {steps:,} steps, {seconds:.0f} s"])
-    threads = {run["threads"] for run in runs.values()}
+    machines = "; ".join(sorted({run["machine"] for run in runs.values()}))
     about = (
-        f"{MACHINE}. Threads: {', '.join(map(str, sorted(threads)))}. Word frequencies: "
-        f"{known['unigram']:.2f} nats; two neighbours: {known['neighbours']:.2f} nats."
+        f"{machines}. Word frequencies: {known['unigram']:.2f} nats; two neighbours: "
+        f"{known['neighbours']:.2f} nats."
     )
     return with_table(
         about, ["program", *(f"to {goal} nats" for goal in GOALS), "at its end"], rows

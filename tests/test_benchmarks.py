@@ -280,8 +280,8 @@ def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
         curve.step()
     assert [(steps, nats) for _, steps, nats in curve.points] == [(2, 3.0), (4, 2.0)]
     runs = {
-        "ours": {"threads": 1, "points": points},
-        "d2l": {"threads": 1, "points": [(20.0, 10, 6.5), (30.0, 20, 5.5)]},
+        "ours": {"machine": "m", "points": points},
+        "d2l": {"machine": "m", "points": [(20.0, 10, 6.5), (30.0, 20, 5.5)]},
     }
     table = program.table(runs | {"baselines": {"unigram": 6.7, "neighbours": 4.9}})
     assert "| ours | 2 s | 4 s | 4 s | not reached | not reached |" in table
@@ -290,7 +290,10 @@ def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
 
 def test_the_table_of_the_minute_has_the_mean_and_the_range_of_the_seeds(benchmark):
     minute = benchmark("minute")
-    runs = [{"found": {"seconds": s, "held-out MLM loss": m}} for s, m in ((50, 3.9), (60, 4.0))]
+    runs = [
+        {"machine": "m", "found": {"seconds": s, "held-out MLM loss": m}}
+        for s, m in ((50, 3.9), (60, 4.0))
+    ]
     table = minute.table(runs)
     assert "| seconds | 55 | 50 to 60 |" in table
     assert "| held-out MLM loss | 3.950 | 3.900 to 4.000 |" in table
