@@ -3,6 +3,8 @@
 import ctypes
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -73,3 +75,17 @@ def machine(device: torch.device) -> str:
         f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
         f"{platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
     )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let this thread compute alone: on small tensors, several would mostly wait for one another.
+
+    Other Python threads that compute already, such as one that trains, keep theirs.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

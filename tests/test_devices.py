@@ -1,9 +1,11 @@
 """Devices and number formats."""
 
+import threading
+
 import pytest
 import torch
 
-from bert_tutorial.devices import pick_dtype, try_all_gpus
+from bert_tutorial.devices import one_thread, pick_dtype, try_all_gpus
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,29 @@ def test_all_gpus_or_the_cpu(monkeypatch, cuda, mps, wanted):
 )
 def test_without_a_gpu_there_is_the_cpu():
     assert try_all_gpus() == [torch.device("cpu")]
+
+
+def test_one_thread_computes_alone_and_others_keep_theirs():
+    before, seen, ask = torch.get_num_threads(), [], threading.Event()
+    ready = threading.Event()
+
+    def trains():
+        seen.append(torch.get_num_threads())
+        ready.set()
+        assert ask.wait(20)
+        seen.append(torch.get_num_threads())
+
+    torch.set_num_threads(2)
+    other = threading.Thread(target=trains)
+    try:
+        other.start()
+        assert ready.wait(20)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            ask.set()
+            other.join()
+        with pytest.raises(ValueError), one_thread():
+            raise ValueError
+        assert torch.get_num_threads() == 2 and seen == [2, 2]
+    finally:
+        torch.set_num_threads(before)

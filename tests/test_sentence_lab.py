@@ -57,9 +57,10 @@ def test_every_view_follows_text_layer_and_picked_word(lab):
     assert lab.chips[1].chosen == [5]
 
 
-def test_the_field_beside_the_layer_slider_goes_as_far_as_the_slider(lab):
-    number, slider = lab.layer_row.children
-    assert slider is lab.layer and lab.layer.value == number.max == 2
+def test_the_layer_goes_from_the_embeddings_to_the_last_layer(lab):
+    assert (lab.layer.min, lab.layer.max, lab.layer.value) == (0, 2, 2)
+    lab.layer.value = 7
+    assert lab.layer.value == 2 and not lab.status.is_error
 
 
 def test_labels_move_the_meter(lab):

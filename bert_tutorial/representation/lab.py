@@ -25,6 +25,7 @@ from .similarity import Background
 from .uses import FEWEST, NEAR, WordUses
 
 NETWORKS = ("network", "untrained")
+MOST_KNOWN = 500  # results that are remembered
 DROPOUT = 0.1  # BERT's, for the spread that it makes
 
 
@@ -41,6 +42,7 @@ class LabNetwork:
         untrained = BERTModel.from_config(net.config)
         untrained.reset(torch.Generator().manual_seed(0))
         self.nets = {"network": net, "untrained": untrained.eval()}
+        self._known: dict[tuple, Any] = {}
         self.was_read: set[str] = set()  # words whose uses are in the cache
         self.uses = lru_cache(maxsize=64)(self._uses)
         self.background = lru_cache(self._background)
@@ -48,6 +50,14 @@ class LabNetwork:
         self.bag = lru_cache(maxsize=64)(self._bag)
         self.shaken = lru_cache(self._shaken)
         self.key = lru_cache(maxsize=4096)(self._key)
+
+    def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What was computed before for this key; of two sentences mostly one is the same."""
+        if key not in self._known:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = make()
+        return self._known[key]
 
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""

@@ -3,6 +3,7 @@
 Everything stands beside a control: the same network untrained, and a bag of words.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from .few_labels import EVERY
@@ -55,7 +56,10 @@ def meter(state: LabState, layer: int, number: int = EVERY) -> list[MeterRow]:
     """Where each word with senses stands between them; `number` labels of each sense."""
     rows = []
     for sentence, place in state.with_senses():
-        rows += [_by_network(state, which, sentence, place, layer, number) for which in NETWORKS]
+        for which in NETWORKS:
+            how = which, sentence, place, layer, number
+            key = ("meter", *how, *state.words[sentence])
+            rows.append(state.lab.remember(key, partial(_by_network, state, *how)))
         rows.append(_by_bag(state, sentence, place, number))
     return rows
 

@@ -49,6 +49,9 @@ class LabState:
 
     def _read(self, which: str, words: list[str]) -> tuple[Tensor, Tensor]:
         """Vectors (1 + layers, n, D) of a sentence's words, and attention of its tokens."""
+        return self.lab.remember((which, *words), lambda: self._read_anew(which, words))
+
+    def _read_anew(self, which: str, words: list[str]) -> tuple[Tensor, Tensor]:
         pieces, spans = as_pieces(self.lab.vocab, words)
         found = get_layers(self.lab.nets[which], self.lab.vocab, pieces)
         inside = found.vectors[:, 1:-1].cpu()
@@ -124,7 +127,11 @@ class LabState:
 
     def dropout_cosine(self, sentence: int, place: int, layer: int) -> float:
         """The mean cosine of a word with itself, where only dropout differs."""
-        noisy = shaken_uses(self.lab.shaken("network"), self.lab.vocab, self.words[sentence], place)
+        words = self.words[sentence]
+        noisy = self.lab.remember(
+            ("shaken", place, *words),
+            lambda: shaken_uses(self.lab.shaken("network"), self.lab.vocab, words, place),
+        )
         size = noisy.shape[2] // 2
         rows = noisy[layer, :, :size]
         half = len(rows) // 2

@@ -9,6 +9,7 @@ Shapes: L tokens of a sentence, D hidden units, N tokens of the text.
 
 import random
 from collections import defaultdict
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +60,8 @@ class Background:
         self.vectors = read_alone(net, vocab, some)
         self.mean = self.vectors.mean(1, keepdim=True)
         self._same, self._any = self._pairs()
+        self.same_word = lru_cache(self._same_word)
+        self.any_words = lru_cache(self._any_words)
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
         """Numbers of tokens: (2, n) of one word in two sentences, (2, n) of any two words."""
@@ -79,11 +82,11 @@ class Background:
         cosines = torch.cosine_similarity(*rows[pairs])
         return Spread(cosines.mean().item(), cosines.std().item())
 
-    def same_word(self, layer: int, is_raw: bool = False) -> Spread:
+    def _same_word(self, layer: int, is_raw: bool = False) -> Spread:
         """Cosines of one word in two sentences, over words that occur twice."""
         return self._spread(self._same, layer, is_raw)
 
-    def any_words(self, layer: int, is_raw: bool = False) -> Spread:
+    def _any_words(self, layer: int, is_raw: bool = False) -> Spread:
         """Cosines of two different words."""
         return self._spread(self._any, layer, is_raw)
 

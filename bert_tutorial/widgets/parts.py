@@ -29,7 +29,6 @@ def slider_with_number(slider: ipw.IntSlider) -> ipw.HBox:
         layout=ipw.Layout(width="12rem"),
     )
     slider.description = ""
-    slider.observe(lambda change: setattr(number, "max", change.new), names="max")
     ipw.jslink((slider, "value"), (number, "value"))
     return ipw.HBox([number, slider])
 

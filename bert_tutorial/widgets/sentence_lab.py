@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from ..devices import one_thread
 from ..notebook import Display
 from ..representation.few_labels import EVERY
 from ..representation.lab import LabNetwork, published
@@ -18,9 +19,9 @@ from ..representation.lab_state import LabState
 from . import lab_html
 from .lab_parts import PARTS, Part
 from .lab_texts import EXAMPLES, chip, meter_caption, notice
-from .parts import LONGEST_TEXT, WIDE, Panel, shortened, slider_with_number
+from .parts import LONGEST_TEXT, WIDE, Panel, shortened
 from .status import StatusLine
-from .views import Meter, TokenChips
+from .views import Meter, NumberSlider, TokenChips
 
 ALL_LABELS = 64  # at the slider's end all labels are told
 NAME = {"description_width": "6rem"}
@@ -54,6 +55,7 @@ class SentenceLab(Panel):
         self._labs = {description: lab}
         self._others = {description: lambda: lab, **(others or {})}
         self._lock, self._is_busy = threading.RLock(), False
+        self._timer = threading.Timer(0, self._keep_static)
         self._make_controls(sentence_a, sentence_b)
         self.parts: dict[str, Part] = {name: part() for name, part in PARTS.items()}
         self.box, self.problem = ipw.VBox(), ipw.HTML()
@@ -65,7 +67,7 @@ class SentenceLab(Panel):
                 self.text_b,
                 self.chips[1],
                 self.status,
-                ipw.HBox([self.layer_row, self.labels_row], layout=_WRAP),
+                ipw.HBox([self.layer, self.labels], layout=_WRAP),
                 self.meter,
                 ipw.HBox([self.show, self.raw, self.keep], layout=_WRAP),
                 self.box,
@@ -82,11 +84,8 @@ class SentenceLab(Panel):
             options=["your own", *EXAMPLES], description="Example", style=NAME
         )
         self.model = ipw.Dropdown(options=list(self._others), description="Model", style=NAME)
-        self.labels = ipw.IntSlider(
-            ALL_LABELS, min=1, max=ALL_LABELS, description="Labels", continuous_update=False
-        )
-        self.layer = ipw.IntSlider(0, min=0, max=0, description="Layer", continuous_update=False)
-        self.layer_row, self.labels_row = map(slider_with_number, (self.layer, self.labels))
+        self.labels = NumberSlider(value=ALL_LABELS, min=1, max=ALL_LABELS, description="Labels")
+        self.layer = NumberSlider(value=0, min=0, max=0, description="Layer")
         self.other = ipw.Text(
             "", description="Other BERT", placeholder="a folder, or a hub's name", **text
         )
@@ -118,7 +117,7 @@ class SentenceLab(Panel):
 
     def _try(self, what: Callable[[], Any]) -> None:
         """Do something; a sentence in the status line says why it cannot be done."""
-        with self._lock:  # callbacks may come on several threads
+        with self._lock, one_thread():  # callbacks may come on several threads; sentences are small
             if self._is_busy:  # this thread's own change made another
                 return
             self._is_busy = True
@@ -208,7 +207,21 @@ class SentenceLab(Panel):
             self.box.children = (shown,)
         is_cut = any(len(box.value) > LONGEST_TEXT for box in (self.text_a, self.text_b))
         self.status.say(notice(self.state, is_cut))
-        self.static.show(self.state, rows, self.shown, layer, self.raw.value)
+        self._keep_soon()
+
+    def _keep_soon(self) -> None:
+        """Renew what is seen without a kernel, when nothing has changed for half a second."""
+        self._timer.cancel()
+        if self.static.is_shown:
+            self._timer = threading.Timer(0.5, self._keep_static)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _keep_static(self) -> None:
+        with self._lock:
+            if self.state is not None:
+                how = self.state, self.rows, self.shown, self.layer.value, self.raw.value
+                self.static.show(*how)
 
     def _pick(self, sentence: int, clicked: dict) -> None:
         if not clicked or self.state is None or clicked["index"] >= len(self.state.words[sentence]):
@@ -231,7 +244,7 @@ class SentenceLab(Panel):
         """Show the widget, and under it what is seen where there is no kernel."""
         Display().show(self._repr_mimebundle_())
         self.static.is_shown = True
-        self.redraw()
+        self._keep_static()
 
 
 _WRAP = ipw.Layout(flex_flow="row wrap")

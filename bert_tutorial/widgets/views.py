@@ -193,3 +193,24 @@ class Meter(View):
     fallback = "Meter of senses (open this notebook in JupyterLab to see it)"
     rows = t.List(t.Dict()).tag(sync=True)
     caption = t.Unicode().tag(sync=True)
+
+
+class NumberSlider(View):
+    """A whole number: a field to type it into, and a slider.
+
+    Attributes:
+        value: The number, kept from `min` to `max`.
+        min, max: The range.
+        description: Its name.
+    """
+
+    _esm = _module("slider.js")
+    fallback = "Slider (open this notebook in JupyterLab to move it)"
+    value = t.Int(0).tag(sync=True)
+    min = t.Int(0).tag(sync=True)
+    max = t.Int(100).tag(sync=True)
+    description = t.Unicode("").tag(sync=True)
+
+    @t.validate("value")
+    def _in_range(self, proposal: dict) -> int:
+        return min(self.max, max(self.min, proposal["value"]))
