@@ -55,8 +55,8 @@ def import_d2l():
     return d2l
 
 
-def d2l():
-    """d2l as published: its data set, network and loss, with its optimizer and settings."""
+def d2l_as_published(batch_size=BATCH_SIZE):
+    """d2l's data set and network, and its training: data, net, steps that yield their pairs."""
     library = import_d2l()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "wiki.train.tokens").write_text(
@@ -68,14 +68,23 @@ def d2l():
     net = library.BERTModel(vocab_size, num_blks=SIZES["num_layers"], **sizes)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     loss = torch.nn.CrossEntropyLoss()
-    loader = torch.utils.data.DataLoader(data, BATCH_SIZE, shuffle=True)
-    while True:
-        for batch in loader:
-            optimizer.zero_grad()
-            *_, total = library._get_batch_loss_bert(net, loss, vocab_size, *batch)
-            total.backward()
-            optimizer.step()
-            yield len(batch[0])
+    loader = torch.utils.data.DataLoader(data, batch_size, shuffle=True)
+
+    def steps():
+        while True:
+            for batch in loader:
+                optimizer.zero_grad()
+                *_, total = library._get_batch_loss_bert(net, loss, vocab_size, *batch)
+                total.backward()
+                optimizer.step()
+                yield len(batch[0])
+
+    return data, net, steps()
+
+
+def d2l():
+    """d2l as published: its data set, network and loss, with its optimizer and settings."""
+    yield from d2l_as_published()[2]
 
 
 def transformers():

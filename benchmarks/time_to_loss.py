@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from itertools import islice
 
 import torch
 from matplotlib.figure import Figure
-from programs import MAX_LEN, SIZES, import_d2l
+from programs import MAX_LEN, SIZES, d2l_as_published
 from report import HERE, MACHINE, keep, kept, put_into_readme, with_table
 from torch.nn import functional as F
 
@@ -28,7 +28,6 @@ from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_ste
 from bert_tutorial.network.hub import from_transformers_names
 from bert_tutorial.network.mode import in_mode
 from bert_tutorial.pretraining.baselines import baselines
-from bert_tutorial.text.corpora import read_text
 
 BATCH_SIZE = 64
 GOALS = (6.0, 5.5, 5.0, 4.6, 4.36)  # nats
@@ -173,17 +172,7 @@ def transformers(num_steps: int = 2600) -> Curve:
 
 def d2l(num_steps: int = 50) -> Curve:
     """d2l's data set, network, loss and optimizer."""
-    library = import_d2l()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "wiki.train.tokens").write_text(read_text("wikitext-2").train, "utf-8")
-        data = library._WikiTextDataset(library._read_wiki(folder), MAX_LEN)
-    vocab_size = len(data.vocab)
-    sizes = {name: value for name, value in SIZES.items() if name != "num_layers"}
-    net = library.BERTModel(vocab_size, num_blks=SIZES["num_layers"], **sizes)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    loss = torch.nn.CrossEntropyLoss()
-    loader = torch.utils.data.DataLoader(data, 512, shuffle=True)
-
+    data, net, steps = d2l_as_published()
     train_iter, vocab = load_data_wiki(corpus="wikitext-2")
     theirs = torch.tensor(data.vocab[vocab.to_tokens(list(range(len(vocab))))])
 
@@ -201,15 +190,9 @@ def d2l(num_steps: int = 50) -> Curve:
         return total / number
 
     curve = Curve(held_out_loss, 10)
-    while True:
-        for batch in loader:
-            optimizer.zero_grad()
-            *_, total = library._get_batch_loss_bert(net, loss, vocab_size, *batch)
-            total.backward()
-            optimizer.step()
-            curve.step()
-            if curve.steps == num_steps:
-                return curve
+    for _ in islice(steps, num_steps):
+        curve.step()
+    return curve
 
 
 PROGRAMS = {"ours": ours, "d2l": d2l, "transformers": transformers}

@@ -190,6 +190,16 @@ class Lab:
         self.page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.ready")
         self.page.wait_for_function(f"() => {{ {NOTEBOOK_JS} return kernel?.status === 'idle' }}")
 
+    def open_cells(self, name: str, *sources: str) -> None:
+        """Write a notebook of these code cells into the server's folder, and open it."""
+        empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+        cells = [empty | {"id": f"cell{i}", "source": s} for i, s in enumerate(sources)]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        notebook = {"cells": cells, "metadata": {"kernelspec": kernel}}
+        notebook |= {"nbformat": 4, "nbformat_minor": 5}
+        (self.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
+        self.open(name)
+
     def run_all(self) -> None:
         """Clear all outputs, start Run All Cells, and return at once."""
         self.page.evaluate(

@@ -10,29 +10,6 @@ pytestmark = pytest.mark.browser
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 
 
-def write_notebook(folder: Path, name: str, *sources: str) -> str:
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell{i}",
-            "metadata": {},
-            "source": source,
-            "execution_count": None,
-            "outputs": [],
-        }
-        for i, source in enumerate(sources)
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {
-        "cells": cells,
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
-    return name
-
-
 def figures(lab) -> list[tuple[str, bool]]:
     """Alternative text of each figure under a cell, and whether the figure can be seen."""
     found = lab.page.locator(".jp-RenderedHTMLCommon.jp-OutputArea-output img").evaluate_all(
@@ -66,7 +43,7 @@ def test_a_failing_cell_a_broken_widget_and_an_error_in_the_page_are_noticed(lab
 class Broken(anywidget.AnyWidget):
     _esm = "export default { render() { throw new Error('no picture today') } }"
 Broken()"""
-    lab.open(write_notebook(lab.server.root, "broken.ipynb", "1", broken_widget, "1 / 0", "2"))
+    lab.open_cells("broken.ipynb", "1", broken_widget, "1 / 0", "2")
     lab.run_all()
     lab.wait_idle()
     lab.page.wait_for_function("() => document.body.innerText.includes('no picture today')")
@@ -83,7 +60,7 @@ slider.observe(lambda change: setattr(answer, "value", f"{change.new} heads"), n
 ipywidgets.VBox([slider, answer])"""
     long = """from IPython.display import HTML
 HTML('<div style="height: 15000px; background: teal"></div>')"""
-    lab.open(write_notebook(lab.server.root, "slider.ipynb", code, long))
+    lab.open_cells("slider.ipynb", code, long)
     lab.run_all()
     lab.wait_idle()
     handle = lab.page.locator(".widget-hslider .noUi-handle")

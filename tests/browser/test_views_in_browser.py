@@ -1,7 +1,6 @@
 """The views, in a real JupyterLab: hovered, clicked, dragged, reached by keys, and looked at."""
 
 import ast
-import json
 
 import pytest
 from playwright.sync_api import expect
@@ -63,26 +62,7 @@ CELLS = [PREPARE, CHIPS, HEATMAP, ATTENTION, POINTS, METER]
 
 def open_with(lab, name: str, *sources: str) -> None:
     """A notebook of these cells, run."""
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"c{i}",
-            "metadata": {},
-            "source": source,
-            "execution_count": None,
-            "outputs": [],
-        }
-        for i, source in enumerate(sources)
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {
-        "cells": cells,
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (lab.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
-    lab.open(name)
+    lab.open_cells(name, *sources)
     lab.run_all()
     lab.wait_idle()
     lab.page.locator(".bert-view").first.wait_for()
@@ -257,6 +237,8 @@ def test_points_are_read_dragged_over_and_selected_by_keys(lab):
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.85, steps=5)
     page.mouse.up()
     expect(page.locator(".bert-list li").last).to_contain_text("more")
+    # The page knows it at once, the kernel a moment later.
+    expect(page.locator(".widget-html-content")).not_to_have_text("state: [[61]]")
     selected = state(lab)[0]
     assert len(selected) > 31 and page.locator(".bert-list li").count() == 31
     assert page.locator(".bert-list li").last.inner_text() == f"and {len(selected) - 30} more"

@@ -1,6 +1,5 @@
 """Our widgets, in a real JupyterLab: typed into, slid and clicked, and looked at."""
 
-import json
 import time
 
 import pytest
@@ -15,26 +14,7 @@ HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 
 def open_with(lab, name: str, *sources: str) -> None:
     """A notebook of these cells, run."""
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"c{i}",
-            "metadata": {},
-            "source": source,
-            "execution_count": None,
-            "outputs": [],
-        }
-        for i, source in enumerate((PREPARE, *sources))
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {
-        "cells": cells,
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (lab.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
-    lab.open(name)
+    lab.open_cells(name, PREPARE, *sources)
     lab.run_all()
     lab.wait_idle()
 
