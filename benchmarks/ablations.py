@@ -89,7 +89,7 @@ ABLATIONS = {
         (fast.Dropout, "forward", lambda self, x: F.dropout(x, self.rate, self.training))
     ],
     "lengths in multiples of 8": [(batch, "LENGTH_MULTIPLE", 1)],
-    AT_A_TIME: [(training, "MICRO_BATCH", 10**9)],
+    AT_A_TIME: [(training, "rows_at_once", lambda net, device: 10**9)],
 }
 NOTHING = "(nothing taken away)"
 NOTHING_LARGE = "(nothing taken away, larger batch)"

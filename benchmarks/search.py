@@ -131,7 +131,7 @@ def train(name, recipe, num_pairs, num_threads, pseudowords=True, seed=0) -> dic
         embedding_rate=recipe["embedding_rate"],
         seed=seed,
     )
-    optimizers = make_optimizers(net, how.learning_rate, how.weight_decay, how.embedding_rate)
+    optimizers = make_optimizers(net, how)
     if recipe["matrices"] == "adamw":
         muon, adam = optimizers
         adam.add_param_group(

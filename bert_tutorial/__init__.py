@@ -9,8 +9,9 @@ from .network.model import BERTModel
 from .pretraining.baselines import baselines
 from .pretraining.evaluation import evaluate
 from .pretraining.live import train_bert
+from .pretraining.recipe import Recipe
 from .pretraining.runs import TrainingRun
-from .pretraining.training import Recipe, train_steps
+from .pretraining.training import train_steps
 from .representation.encoding import (
     compare_tokens,
     cosine_similarity,

@@ -9,21 +9,16 @@ import io
 import itertools
 import threading
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from .pretraining.baselines import Baselines
-    from .pretraining.evaluation import Evaluation
-    from .pretraining.training import Step
-
 BLUE, ORANGE, GREY = "#006BA4", "#FF800E", "#595959"  # of matplotlib's tableau-colorblind10
-LONGEST_LABEL = 24  # characters of a token in a heatmap
+LONGEST_LABEL = 24  # characters
 _drawing = threading.Lock()  # matplotlib's fonts and caches are shared between figures
 
 
@@ -34,83 +29,37 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
     return figure
 
 
-def to_png(figure: Figure) -> bytes:
-    """Draw a figure."""
+def to_png(
+    figure: Figure, compress_level: int = 6, draw: Callable[[], None] | None = None
+) -> bytes:
+    """Draw a figure.
+
+    Args:
+        figure: From `new_figure`.
+        compress_level: From 1 (quick, for what is soon drawn again) to 9 (few bytes).
+        draw: Draws it on its canvas, if there is a quicker way than all anew.
+
+    Returns:
+        A PNG.
+    """
     with _drawing, warnings.catch_warnings():
         # A character that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph")
+        (draw or figure.canvas.draw)()
         png = io.BytesIO()
-        figure.canvas.print_png(png)
+        pixels, compress = figure.canvas.buffer_rgba(), {"compress_level": compress_level}
+        imsave(png, pixels, format="png", origin="upper", dpi=figure.dpi, pil_kwargs=compress)
         return png.getvalue()
 
 
-class LossPlot:
-    """Training curves that grow, each with its baselines: MLM loss, and NSP where it is played.
+def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
+    """A text on one line, and cut where it is too long.
 
-    Args:
-        num_steps: Where the x axis ends.
-        baselines: Losses of predictors without a network, drawn as horizontal lines.
-        with_nsp: Whether the next-sentence game is played.
+    >>> shorten("a name  that is long", 10)
+    'a name th…'
     """
-
-    def __init__(self, num_steps: int, baselines: "Baselines", with_nsp: bool = True):
-        self.figure, self.baselines = new_figure(8, 3, layout=None), baselines
-        names = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-        names = names if with_nsp else {"mlm_loss": names["mlm_loss"]}
-        # Fixed margins: faster, and nothing moves while the curves grow.
-        self.figure.subplots_adjust(left=0.08, right=0.98, top=0.8, bottom=0.17, wspace=0.25)
-        panels = self.figure.subplots(1, len(names), squeeze=False)[0]
-        self.axes = dict(zip(names, panels, strict=True))
-        self.lines = {}
-        for field, axes in self.axes.items():
-            axes.set(xlabel="step", ylabel="loss in nats", title=names[field])
-            axes.set_xlim(0, max(2, num_steps))
-            (train,) = axes.plot([], [], color=BLUE, label="training batch")
-            (held_out,) = axes.plot([], [], "--o", color=ORANGE, label="held-out text")
-            self.lines[field] = train, held_out
-        uniform, unigram = baselines.uniform, baselines.unigram
-        mlm = self.axes["mlm_loss"]
-        mlm.axhline(uniform, color=GREY, linestyle=":", label=f"uniform {uniform:.2f}")
-        mlm.axhline(unigram, color=GREY, linestyle="-.", label=f"word frequencies {unigram:.2f}")
-        label = f"two neighbours {baselines.neighbours:.2f}"
-        mlm.axhline(
-            baselines.neighbours, color=GREY, linestyle=(0, (5, 1, 1, 1, 1, 1)), label=label
-        )
-        if with_nsp:
-            nsp, label = self.axes["nsp_loss"], f"a coin {baselines.nsp:.2f}"
-            nsp.axhline(baselines.nsp, color=GREY, linestyle=":", label=label)
-            nsp.set_ylim(0.3, 1.1)
-        for axes in self.axes.values():
-            axes.legend(fontsize="x-small", loc="upper right")
-
-    def png(
-        self,
-        history: Sequence["Step"],
-        held_out: Sequence[tuple[int, "Evaluation"]],
-        title: str = "",
-    ) -> bytes:
-        """Draw the steps and evaluations so far.
-
-        Args:
-            history: `Step`s.
-            held_out: `(step, Evaluation)` pairs.
-            title: One line above both panels.
-
-        Returns:
-            A PNG of 800 x 300 pixels.
-        """
-        # As they are now: a run goes on while it is drawn.
-        history, held_out = list(history), list(held_out)
-        steps = [step.step for step in history]
-        for field, (train, evaluated) in self.lines.items():
-            train.set_data(steps, [getattr(step, field) for step in history])
-            places = [step for step, _ in held_out]
-            evaluated.set_data(places, [getattr(value, field) for _, value in held_out])
-        losses = [step.mlm_loss for step in history] + [value.mlm_loss for _, value in held_out]
-        losses.append(self.baselines.unigram)  # the line to get below is always to be seen
-        self.axes["mlm_loss"].set_ylim(min(losses) - 0.2, max(losses) + 0.4)
-        self.figure.suptitle(title, fontsize="small", parse_math=False)
-        return to_png(self.figure)
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title: str = "") -> bytes:
@@ -158,11 +107,7 @@ def heatmap(
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
     row_labels, column_labels = (
-        [
-            label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
-            for label in labels
-        ]
-        for labels in (row_labels, column_labels)
+        [shorten(label) for label in labels] for labels in (row_labels, column_labels)
     )
     figure = new_figure(max(3.5, 0.55 * columns + 2.2), max(2.2, 0.36 * rows + 1.5))
     axes = figure.subplots()

@@ -23,8 +23,9 @@ from .pretraining.baselines import baselines
 from .pretraining.evaluation import evaluate
 from .pretraining.optimizers import make_optimizers
 from .pretraining.parallel import Processes, join_processes, own_device
+from .pretraining.recipe import Recipe
 from .pretraining.run_store import RunFolder
-from .pretraining.training import Recipe, prepare, train_steps
+from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
@@ -130,9 +131,7 @@ def train(
         precision=options.precision,
         seed=options.seed,
     )
-    optimizers = make_optimizers(
-        net, recipe.learning_rate, recipe.weight_decay, recipe.embedding_rate
-    )
+    optimizers = make_optimizers(net, recipe)
     settings = {k: str(v) for k, v in vars(options).items() if k not in ("out", "save_every")}
     settings["precision"] = str(pick_dtype(options.precision, next(net.parameters()).device))
     for name in ("word_frequencies", "word_neighbours"):

@@ -91,8 +91,8 @@ def test_a_folder_that_must_not_be_written_is_named_before_the_first_step(plain_
         with pytest.raises(OSError) as error:
             RunFolder(path).open()
         assert str(error.value) == (
-            f"--out is {path}, but nothing can be written there (Permission denied): make room or "
-            "give access, or use another --out"
+            f"the run's folder (--out) is {path}, but nothing can be written there (Permission "
+            "denied): make room or give access, or use another one"
         )
 
 

@@ -124,10 +124,8 @@ def test_a_run_that_is_stopped_from_another_thread_ends_soon(paused):
     assert run.state == "stopped" and run.error is None
     # Steps that were done until the other thread had its turn.
     assert done <= len(run.history) <= done + 50
-    assert run.held_out[-1][0] == len(run.history)
     result = evaluate(run.net, run.train_iter.valid, num_batches=2)
     assert math.isfinite(result.mlm_loss)
-    assert_close(torch.tensor(result), torch.tensor(run.held_out[-1][1]))
 
 
 def test_the_kept_steps_of_a_stopped_run_are_those_of_a_whole_one():
@@ -182,7 +180,7 @@ def test_an_interrupted_wait_does_not_take_the_run_for_ended():
         go_on.set()
         assert ended.wait(PATIENCE)
     assert thought_to_run
-    assert run.wait(PATIENCE) and run.state == "stopped" and len(run.history) == 1
+    assert run.wait(PATIENCE) and run.state == "stopped" and run.history == []
 
 
 def test_an_error_in_the_thread_is_kept():
@@ -259,7 +257,7 @@ def test_a_run_that_follows_a_stopped_one_waits_for_its_last_step():
         third.start()
     go_on.set()
     assert second.wait(PATIENCE) and second.state == "finished"
-    assert first.state == "stopped" and len(first.history) == 1
+    assert first.state == "stopped" and first.history == []
 
 
 def test_a_run_is_started_once():

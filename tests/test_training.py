@@ -26,6 +26,7 @@ from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import (
     Recipe,
+    Work,
     accumulate_gradients,
     start_from_word_frequencies,
     train_steps,
@@ -69,7 +70,7 @@ def test_impossible_settings_are_named(field, value):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype):
-    monkeypatch.setattr(training, "MICRO_BATCH", 256)
+    monkeypatch.setattr(training, "rows_at_once", lambda net, device: 256)
     examples = some_examples(num_paragraphs=300, batch_size=2 * 256 + 44)
     batch = examples.batch(0, 0)
     slots = [part.mlm_weights.sum().item() for part in batch.split(256)]
@@ -78,7 +79,7 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype
     whole, parts = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
     wanted = pretraining_losses(whole, batch, dtype)
     sum(wanted).backward()
-    got = accumulate_gradients(parts, batch, dtype)
+    got = accumulate_gradients(Work(parts), batch, dtype, random.Random(0))
     tolerance = 0.15 if dtype is torch.bfloat16 else 1e-4
     assert_close(torch.tensor(got), torch.stack(wanted).detach(), rtol=tolerance / 10, atol=0)
     for (name, one), two in zip(parts.named_parameters(), whole.parameters(), strict=True):
@@ -190,9 +191,9 @@ def test_global_random_states_are_not_touched():
 
 @pytest.mark.parametrize("stop_after", [1, 5])
 def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
-    examples, recipe = some_examples(), Recipe(num_steps=12)
+    examples, recipe = some_examples(), Recipe(num_steps=12, embedding_rate=0.5)
     net = small_net(examples)
-    optimizers = make_optimizers(net, recipe.learning_rate, recipe.weight_decay, 0.5)
+    optimizers = make_optimizers(net, recipe)
     steps, file = [], io.BytesIO()
     for step in train_steps(net, examples, recipe, optimizers=optimizers):
         steps.append(step)
@@ -207,7 +208,7 @@ def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     again = small_net(some_examples())
     again.reset(torch.Generator().manual_seed(5))
     again.load_state_dict(saved["net"])
-    optimizers = make_optimizers(again, recipe.learning_rate, recipe.weight_decay, 0.5)
+    optimizers = make_optimizers(again, recipe)
     for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(state)
     rest = list(

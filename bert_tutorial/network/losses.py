@@ -16,7 +16,17 @@ from ..text.examples import Batch
 from .fast import LinearCrossEntropy
 from .model import BERTModel
 
-MICRO_BATCH = 512  # sentence pairs that go through the network together
+
+def rows_at_once(net: BERTModel, device: torch.device) -> int:
+    """Sentence pairs that go through the network together.
+
+    On a CPU so many that the part takes a fraction of a second: between two parts a run can be
+    paused, stopped and asked something. More at once would not be faster there.
+    """
+    if device.type != "cpu":
+        return 512
+    size = net.config.num_layers * net.config.num_hiddens
+    return max(8, min(256, 256 * 256 // size))
 
 
 class ReadOut(NamedTuple):

@@ -3,6 +3,7 @@
 Shapes: V vocabulary, D hidden units.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +29,7 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
     the numbers stays that of the noise. Special tokens, and words that stand alone, keep it.
     """
     table = net.encoder.embeddings.token.weight
-    sizes = [part.numel() for part in torch.arange(table.shape[1]).tensor_split(len(WINDOWS))]
-    parts = [
-        word_vectors(text, vocab, window, size) for window, size in zip(WINDOWS, sizes, strict=True)
-    ]
-    vectors = torch.cat(parts, dim=1)
+    vectors = neighbour_vectors(text, vocab, table.shape[1]).clone()
     known = vectors.any(dim=1)
     spread = vectors[known].std(correction=0) if known.any() else torch.zeros(())
     if spread < 1e-3:  # a text or a network too small to say anything
@@ -40,6 +37,14 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
     vectors *= INIT_STD / spread
     with torch.no_grad():
         table[known] = vectors[known].to(table)
+
+
+@lru_cache(maxsize=2)  # a second run on the same text need not wait
+def neighbour_vectors(text: TokenizedText, vocab: Vocab, size: int) -> Tensor:
+    """What word vectors of a network begin with: (V, size), a part of each for each window."""
+    sizes = [part.numel() for part in torch.arange(size).tensor_split(len(WINDOWS))]
+    parts = [word_vectors(text, vocab, *which) for which in zip(WINDOWS, sizes, strict=True)]
+    return torch.cat(parts, dim=1)
 
 
 def word_vectors(text: TokenizedText, vocab: Vocab, window: int, size: int) -> Tensor:

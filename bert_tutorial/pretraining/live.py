@@ -13,12 +13,13 @@ from ..from_d2l import answer_with, check_training
 from ..network.model import BERTModel
 from ..notebook import PngDisplay, in_notebook
 from ..text.examples import PretrainingExamples
-from .runs import TrainingRun
-from .training import Recipe
+from .cost import told
+from .recipe import Recipe
+from .runs import TrainingRun, seconds_left
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
 REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
-PICTURE = "Training and held-out losses by step, with their baselines"
+SMOOTHING = 0.9  # of the strong line in the picture; the pale one is what each step gave
 
 
 class View(Protocol):
@@ -98,10 +99,11 @@ def summary(run: TrainingRun, devices: list[torch.device]) -> str:
         f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
         f"{run.pairs_per_second:.1f} sentence pairs/sec on {devices}",
     ]
-    if run.held_out:
-        known = run.baselines
+    if run.held_out and run.baselines is not None:
+        (step, found), known = run.held_out[-1], run.baselines
+        when = "" if step == len(run.history) else f" after step {step}"
         lines.append(
-            f"held-out: {run.held_out[-1][1]}; baselines: uniform {known.uniform:.2f}, "
+            f"held-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
             f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
             f"a coin {known.nsp:.2f}"
@@ -109,16 +111,19 @@ def summary(run: TrainingRun, devices: list[torch.device]) -> str:
     return "\n".join(lines)
 
 
+DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
+
+
 def progress(run: TrainingRun) -> str:
     """One line on where a run is: step, loss, speed, time left."""
     done, total = len(run.history), run.recipe.num_steps
-    if run.is_evaluating:
-        return f"step {done} of {total}: reading the held-out text"
+    where = f"step {done} of {total}"
+    if run.doing in DOING:
+        return f"{where}: {DOING[run.doing]}"
     if done == 0:
-        return f"step 0 of {total}: the first step is on its way"
-    left = (total - done) * sum(step.seconds for step in run.history) / done
-    speed = f"{run.pairs_per_second:,.0f} pairs/s, about {left:.0f} s left"
-    return f"step {done} of {total}, MLM loss {run.history[-1].mlm_loss:.2f}, {speed}"
+        return f"{where}: the first step is on its way"
+    speed = f"{run.pairs_per_second:,.0f} pairs/s, about {told(seconds_left(run))} left"
+    return f"{where}, MLM loss {run.history[-1].mlm_loss:.2f}, {speed}"
 
 
 class PlotView:
@@ -126,25 +131,26 @@ class PlotView:
 
     Args:
         run: What to show.
-        show: Shows a PNG, and a line about where the run is, in place of the last ones.
+        show: Shows a PNG, a line about where the run is, and a sentence for those who cannot see
+            the picture, in place of the last ones.
     """
 
-    def __init__(self, run: TrainingRun, show: Callable[[bytes, str], None]):
-        from ..plots import LossPlot  # here, so that importing bert_tutorial draws in no matplotlib
+    def __init__(self, run: TrainingRun, show: Callable[[bytes, str, str], None]):
+        from .loss_plot import LossPlot  # here: importing bert_tutorial draws in no matplotlib
 
-        self.run, self.show = run, show
+        self.run, self.show, self.smoothing = run, show, SMOOTHING
         with_nsp = 0 < run.train_iter.next_sentence_rate < 1
         self.plot = LossPlot(run.recipe.num_steps, run.baselines, with_nsp)
-        self.next_drawing = 0.0
+        self.next_drawing, self.drawn = 0.0, ()
 
     def update(self) -> None:
-        """Draw again, unless the last drawing was a moment ago."""
+        """Draw again, unless the last drawing was a moment ago or nothing has changed."""
         began = time.monotonic()
         if began < self.next_drawing:
             return
         self.draw(progress(self.run))
         drawing = time.monotonic() - began
-        self.next_drawing = began + max(REDRAW_EVERY, 20 * drawing)  # at most 5 % of the time
+        self.next_drawing = began + max(REDRAW_EVERY, 50 * drawing)  # at most 2 % of the time
 
     def close(self) -> None:
         """Draw the whole run."""
@@ -153,13 +159,26 @@ class PlotView:
 
     def draw(self, title: str) -> None:
         """Draw the run as it is now."""
-        self.show(self.plot.png(self.run.history, self.run.held_out, title), title)
+        from .loss_plot import describe
+
+        run, plot = self.run, self.plot
+        what = title, len(run.history), len(run.held_out), run.baselines, self.smoothing
+        if what == self.drawn:
+            return
+        self.drawn, plot.baselines = what, run.baselines
+        png = plot.png(run.history, run.held_out, title, self.smoothing)
+        self.show(png, title, describe(run.history, run.held_out, run.baselines))
 
 
 def notebook_view(run: TrainingRun) -> PlotView:
     """The loss plot under the cell; the line about the run stands in it."""
-    display = PngDisplay(PICTURE)
-    return PlotView(run, lambda png, title: display.show(png))
+    display = PngDisplay("")
+
+    def show(png: bytes, title: str, alt: str) -> None:
+        display.alt = alt
+        display.show(png)
+
+    return PlotView(run, show)
 
 
 class TerminalView:
@@ -172,6 +191,7 @@ class TerminalView:
     def update(self) -> None:
         """Move the line to where the run is."""
         done = len(self.run.history)
+        self.bar.set_description(DOING.get(self.run.doing, ""), refresh=False)
         if done:
             self.bar.set_postfix_str(f"MLM loss {self.run.history[-1].mlm_loss:.2f}", refresh=False)
         self.bar.update(done - self.bar.n)

@@ -12,11 +12,15 @@ and Hutter 2019 (AdamW).
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..network.model import BERTModel
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -98,10 +102,8 @@ class Muon(torch.optim.Optimizer):
         return loss
 
 
-def make_optimizers(
-    net: BERTModel, learning_rate: float, weight_decay: float, embedding_rate: float = 1.0
-) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW, which share the parameters of a network among them.
+def make_optimizers(net: BERTModel, recipe: "Recipe") -> list[torch.optim.Optimizer]:
+    """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
 
     Muon has the matrices that turn vectors into vectors. AdamW has the embeddings, the biases, the
     normalisation and the matrix of the next-sentence logits. Matrices decay, biases and
@@ -109,23 +111,26 @@ def make_optimizers(
 
     Args:
         net: The network.
-        learning_rate, weight_decay, embedding_rate: As in `Recipe`.
+        recipe: Which optimizers, their rates and their weight decay.
 
     Returns:
-        Two optimizers; every parameter belongs to one of them.
+        The optimizers; every parameter belongs to one of them.
     """
+    if recipe.optimizer == "adam":
+        return [torch.optim.Adam(net.parameters(), recipe.learning_rate)]
     inside = [
         m.weight for m in net.modules() if isinstance(m, nn.Linear) and m is not net.nsp.output
     ]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words = net.encoder.embeddings.token.weight
     tables = [p for p in others if p.dim() >= 2 and p is not words]
+    decay = recipe.weight_decay
     groups = [
-        {"params": [words], "weight_decay": weight_decay, "factor": embedding_rate},
-        {"params": tables, "weight_decay": weight_decay},
+        {"params": [words], "weight_decay": decay, "factor": recipe.embedding_rate},
+        {"params": tables, "weight_decay": decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
     return [
-        Muon(inside, learning_rate, weight_decay=weight_decay),
-        torch.optim.AdamW(groups, lr=learning_rate, fused=True),
+        Muon(inside, recipe.learning_rate, weight_decay=decay),
+        torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True),
     ]

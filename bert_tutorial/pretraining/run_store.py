@@ -71,7 +71,7 @@ class RunFolder:
         except (SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise ValueError(
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
-                "the run again, or use another --out"
+                "the run again, or use another folder (--out)"
             ) from error
         self._check(before, settings)
         groups = ((o, group) for o in optimizers for group in o.param_groups)
@@ -92,7 +92,7 @@ class RunFolder:
         if other:
             raise ValueError(
                 f"the run in {self.path} was begun with {'; '.join(other)}: use that, or another "
-                "--out"
+                "folder (--out)"
             )
 
     def open(self) -> None:
@@ -108,15 +108,17 @@ class RunFolder:
             for left_over in self.path.glob("*.part"):
                 left_over.unlink()
         except (FileExistsError, NotADirectoryError) as error:
-            raise ValueError(f"--out is {self.path}, but there is a file of that name") from error
+            raise ValueError(
+                f"the run's folder (--out) is {self.path}, but there is a file of that name"
+            ) from error
         except Timeout as error:
             raise ValueError(
-                f"another process trains in {self.path}: wait for it, or use another --out"
+                f"another process trains in {self.path}: wait for it, or use another folder (--out)"
             ) from error
         except OSError as error:
             raise OSError(
-                f"--out is {self.path}, but nothing can be written there "
-                f"({error.strerror or error}): make room or give access, or use another --out"
+                f"the run's folder (--out) is {self.path}, but nothing can be written there "
+                f"({error.strerror or error}): make room or give access, or use another one"
             ) from error
 
     def close(self) -> None:
@@ -137,7 +139,7 @@ class RunFolder:
         Raises:
             OSError: The log cannot be read or written.
         """
-        kept = [step for step in self._logged_steps() if step["step"] <= done]
+        kept = [step for step in self.logged_steps() if step["step"] <= done]
         write_file(self.log, "".join(json.dumps(step) + "\n" for step in kept).encode())
         return sum(step["seconds"] for step in kept)
 
@@ -151,7 +153,7 @@ class RunFolder:
         with writing(self.log), self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(step) + "\n")
 
-    def _logged_steps(self) -> list[dict[str, Any]]:
+    def logged_steps(self) -> list[dict[str, Any]]:
         """Whole lines of the log; half a line, which a killed process left, is passed over."""
         found = {}
         text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""

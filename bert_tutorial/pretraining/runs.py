@@ -2,13 +2,19 @@
 
 import threading
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 from ..devices import keep_memory
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import PretrainingExamples
 from .baselines import Baselines, baselines
+from .cooccurrence import neighbour_vectors
 from .evaluation import Evaluation, evaluate
-from .training import Recipe, Step, check_weights, prepare, train_steps
+from .kept_runs import KeptRun
+from .optimizers import make_optimizers
+from .recipe import Recipe
+from .training import Step, check_weights, is_new, prepare, train_steps
 
 A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
 # The last run of each network, by the network's id. A run keeps its network alive, so an id is not
@@ -17,27 +23,37 @@ _last_run: weakref.WeakValueDictionary[int, "TrainingRun"] = weakref.WeakValueDi
 _starting = threading.Lock()
 
 
+class Stopped(Exception):
+    """The run was asked to stop."""
+
+
 class TrainingRun:
     """A run in a background thread: start it, look at it, pause, resume, stop.
 
     The thread does nothing but train and evaluate; whoever watches reads `history` and `held_out`.
-    All methods may be called from any thread.
+    All methods may be called from any thread. Pausing and stopping take effect within a step, which
+    then is done again or never: the losses are those of a run without a pause.
 
     Args:
         net: The network, changed in place.
         train_iter: Training examples, and in `valid` the held-out ones.
         recipe: How to train.
         num_evaluations: How often to look at the held-out text before the end.
+        kept: Where to keep the run on disk; it goes on where that one was.
+        look: Asked at each evaluation what the network has learned so far; gives what JSON can
+            hold.
 
     Raises:
         ValueError: The network has another vocabulary, or weights that are not float32.
 
     Attributes:
         history: A `Step` for every step done.
-        baselines: What counting reaches on the held-out text; it takes seconds on a large one.
+        baselines: What counting reaches on the held-out text; None until it is counted.
         held_out: `(step, Evaluation)` on the held-out text, before the first step, on the way, and
             after the last.
-        is_evaluating: Whether it reads the held-out text just now.
+        looks: `(step, answer)` of `look`, at the same steps.
+        doing: What it does just now: "counting", "evaluating" or "training".
+        is_still: Whether it rests in a pause.
         error: The exception that ended the run, or None.
     """
 
@@ -47,19 +63,23 @@ class TrainingRun:
         train_iter: PretrainingExamples,
         recipe: Recipe,
         num_evaluations: int = 5,
+        kept: KeptRun | None = None,
+        look: Callable[[BERTModel], Any] | None = None,
     ):
         check_vocab(net, train_iter.vocab)
         check_weights(net)
         self.net, self.train_iter, self.recipe = net, train_iter, recipe
+        self.kept, self.look = kept, look
         self.history: list[Step] = []
         self.held_out: list[tuple[int, Evaluation]] = []
-        self.is_evaluating = False
+        self.looks: list[tuple[int, Any]] = []
+        self.doing, self.is_still = "counting", False
         self.error: BaseException | None = None
-        self.baselines: Baselines = baselines(train_iter)
+        self.baselines: Baselines | None = None
+        self.optimizers = make_optimizers(net, recipe)
         last = recipe.num_steps
-        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} - {
-            last
-        }
+        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)}
+        self._evaluate_at.discard(last)
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
@@ -90,7 +110,7 @@ class TrainingRun:
         return self
 
     def pause(self) -> None:
-        """Wait after the step under way, until `resume`."""
+        """Stand still, at once or within a part of a step, until `resume`."""
         self._go_on.clear()
 
     def resume(self) -> None:
@@ -98,7 +118,7 @@ class TrainingRun:
         self._go_on.set()
 
     def stop(self) -> None:
-        """End after the step under way; the network keeps what it has learned."""
+        """End; the network keeps what it has learned up to the last whole step."""
         self._stop.set()
         self._go_on.set()
 
@@ -127,34 +147,104 @@ class TrainingRun:
     @property
     def pairs_per_second(self) -> float:
         """Sentence pairs trained on per second of training, evaluation not counted."""
-        num_pairs = sum(step.num_pairs for step in self.history)
-        return num_pairs / max(1e-9, sum(step.seconds for step in self.history))
+        history = list(self.history)
+        return sum(step.num_pairs for step in history) / max(1e-9, seconds_of(history))
 
     def _work(self) -> None:
         try:
-            if self._before is not None:
-                self._before.wait()
-                self._before = None
-            prepare(self.net, self.train_iter, self.recipe)
-            self._evaluate(0, A_FEW_BATCHES)
-            steps = train_steps(self.net, self.train_iter, self.recipe)
-            while not self._stop.is_set() and (step := next(steps, None)):
-                self.history.append(step)
-                if step.step in self._evaluate_at:
-                    self._evaluate(step.step, A_FEW_BATCHES)
-                while not self._stop.is_set() and not self._go_on.wait(0.1):
-                    pass
-            self._evaluate(len(self.history), A_FEW_BATCHES if self._stop.is_set() else None)
+            while self._before is not None and not self._before.wait(0.05):
+                self._rest()
+            self._before = None
+            self._count()
+            self._train()
+        except Stopped:
+            pass
         except BaseException as error:
             self.error = error
         finally:
+            try:
+                if self.kept is not None:
+                    self.kept.close(self)
+            except OSError as error:
+                self.error = self.error or error
             self._ended.set()
 
-    def _evaluate(self, step: int, num_batches: int | None = None) -> None:
+    def _count(self) -> None:
+        """What takes seconds on a large text, and cannot be interrupted: in a thread of its own.
+
+        A run that is stopped meanwhile ends; what is counted is there for the next one.
+        """
+        net, text, vocab = self.net, self.train_iter.text, self.train_iter.vocab
+
+        def count() -> None:
+            baselines(self.train_iter)
+            if self.recipe.word_neighbours and is_new(net):
+                neighbour_vectors(text, vocab, net.config.num_hiddens)
+
+        counting = threading.Thread(target=count, name="counting", daemon=True)
+        counting.start()
+        while counting.is_alive():
+            self._rest()
+            counting.join(0.05)
+        self._rest()
+        self.baselines = baselines(self.train_iter)  # known by now, or the error comes here
+        prepare(net, self.train_iter, self.recipe)
+
+    def _train(self) -> None:
+        done = self.kept.begin(self) if self.kept is not None else 0
+        self._evaluate(done)
+        self.doing = "training"
+        steps = train_steps(
+            self.net,
+            self.train_iter,
+            self.recipe,
+            optimizers=self.optimizers,
+            first_step=done,
+            rest=self._rest,
+        )
+        for step in steps:
+            self.history.append(step)
+            if self.kept is not None:
+                self.kept.add(self, step)
+            self._evaluate(step.step)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait while the run is paused; raise once it is stopped."""
+        while not self._go_on.is_set() and not self._stop.is_set():
+            if not self.is_still and self.kept is not None:
+                self.kept.save(self)
+            self.is_still = True
+            self._go_on.wait(0.1)
+        self.is_still = False
+        if self._stop.is_set():
+            raise Stopped
+
+    def _evaluate(self, step: int) -> None:
+        """Read the held-out text where it is time, unless it was read there before."""
+        is_last = step == self.recipe.num_steps
+        if not (is_last or step in self._evaluate_at) or any(s == step for s, _ in self.held_out):
+            return
+        self.doing = "evaluating"
         if self.train_iter.valid is not None:
-            self.is_evaluating = True
-            try:
-                found = evaluate(self.net, self.train_iter.valid, num_batches)
-            finally:
-                self.is_evaluating = False
+            some = None if is_last else A_FEW_BATCHES
+            found = evaluate(self.net, self.train_iter.valid, some, self._rest)
             self.held_out.append((step, found))
+        if self.look is not None:
+            self.looks.append((step, self.look(self.net)))
+        if self.kept is not None:
+            self.kept.tell(self)
+        self.doing = "training"
+
+
+def seconds_of(history: list[Step]) -> float:
+    """Seconds of work of some steps."""
+    return sum(step.seconds for step in history)
+
+
+def seconds_left(run: TrainingRun) -> float | None:
+    """How long the steps that are left will take, by the last ones; None before the first."""
+    last = list(run.history)[-20:]
+    if not last:
+        return None
+    return seconds_of(last) / len(last) * (run.recipe.num_steps - len(run.history))

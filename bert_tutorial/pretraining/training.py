@@ -1,4 +1,4 @@
-"""Pretraining: the recipe and the steps.
+"""Pretraining: the steps.
 
 Nothing here draws or prints; `live.py` does.
 """
@@ -6,15 +6,15 @@ Nothing here draws or prints; `live.py` does.
 import math
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ..devices import keep_memory, pick_dtype
-from ..network.losses import MICRO_BATCH, pretraining_losses
+from ..network.losses import pretraining_losses, rows_at_once
 from ..network.mode import in_mode
 from ..network.model import BERTModel, check_vocab
 from ..text.examples import Batch, PretrainingExamples
@@ -22,57 +22,7 @@ from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
 from .optimizers import make_optimizers
 from .parallel import ALONE, Processes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train. d2l's recipe, Adam with a constant rate of 0.01, does not learn.
-
-    Raises:
-        ValueError: A setting that cannot be; the message names it, and what could be.
-    """
-
-    num_steps: int = 50
-    learning_rate: float = 5e-3  # at its highest, after the warm-up
-    warmup: float = 0.1  # part of the steps in which the learning rate rises; then it falls to 0
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0  # longer gradients are shortened to this length
-    precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
-    word_frequencies: bool = True  # see start_from_word_frequencies
-    word_neighbours: bool = True  # see start_from_neighbours
-    embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
-    seed: int = 0  # of the dropout
-
-    def __post_init__(self):
-        if not isinstance(self.num_steps, int) or self.num_steps < 1:
-            raise ValueError(
-                f"num_steps is {self.num_steps!r}, but must be a whole number of at least 1"
-            )
-        for name, fits, wanted in (
-            ("learning_rate", 0 < self.learning_rate < 1, "lie between 0 and 1, for example 0.005"),
-            ("warmup", 0 <= self.warmup <= 1, "be a part of the steps, from 0 to 1"),
-            ("embedding_rate", self.embedding_rate >= 0, "be at least 0, for example 0.5"),
-            ("weight_decay", self.weight_decay >= 0, "be at least 0, for example 0.01"),
-            ("max_grad_norm", self.max_grad_norm > 0, "be above 0, for example 1.0"),
-            (
-                "precision",
-                self.precision in ("auto", "bf16", "fp32"),
-                "be 'auto', 'bf16' or 'fp32'",
-            ),
-        ):
-            if not fits:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but must {wanted}")
-
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0: up in a straight line, then down in one.
-
-        >>> recipe = Recipe(num_steps=5, learning_rate=0.4, warmup=0.4)
-        >>> [round(recipe.learning_rate_at(step), 2) for step in range(5)]
-        [0.2, 0.4, 0.4, 0.27, 0.13]
-        """
-        rising = (step + 1) / max(1.0, self.warmup * self.num_steps)
-        falling = (self.num_steps - step) / max(1.0, (1 - self.warmup) * self.num_steps)
-        return self.learning_rate * min(1.0, rising, falling)
+from .recipe import Recipe
 
 
 class Step(NamedTuple):
@@ -109,17 +59,22 @@ def check_weights(net: BERTModel) -> None:
         )
 
 
+def is_new(net: BERTModel) -> bool:
+    """Whether a network was never trained: its output bias is still 0."""
+    return not net.mlm.bias.any()
+
+
 def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> None:
     """What a recipe does to a new network before the first step; a trained one stays as it is.
 
-    A network is new if its output bias is 0. One whose word vectors are yours, and which should
-    keep them, needs a recipe with `word_neighbours=False`.
+    One whose word vectors are yours, and which should keep them, needs a recipe with
+    `word_neighbours=False`.
 
     Raises:
         ValueError: As in `check_weights`.
     """
     check_weights(net)
-    if net.mlm.bias.any():
+    if not is_new(net):
         return
     if recipe.word_neighbours:
         start_from_neighbours(net, train_iter.text, train_iter.vocab)
@@ -127,10 +82,37 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> 
         start_from_word_frequencies(net, train_iter.vocab)
 
 
+class Work:
+    """A training's turns at its network, and the seconds that they took.
+
+    Between two turns others may use the network, and a run may pause; that time does not count.
+
+    Args:
+        net: The network.
+        rest: Called before each turn: it may wait, or raise to end the training.
+
+    Attributes:
+        seconds: Of work so far.
+    """
+
+    def __init__(self, net: BERTModel, rest: Callable[[], None] = lambda: None):
+        self.net, self.rest, self.seconds = net, rest, 0.0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Use the network, in training mode."""
+        self.rest()
+        with in_mode(self.net, training=True):
+            began = time.perf_counter()
+            yield
+            self.seconds += time.perf_counter() - began
+
+
 def accumulate_gradients(
-    net: BERTModel,
+    work: Work,
     batch: Batch,
     dtype: torch.dtype,
+    draw: random.Random,
     with_nsp: bool = True,
     processes: Processes = ALONE,
 ) -> tuple[float, float]:
@@ -140,7 +122,9 @@ def accumulate_gradients(
     less memory, and on a CPU most of it stays in the cache.
 
     Args:
-        net, batch, dtype: As in `pretraining_losses`.
+        work: The network's; each part is one turn.
+        batch, dtype: As in `pretraining_losses`.
+        draw: What the dropout follows from.
         with_nsp: Whether the next-sentence loss counts.
         processes: Of several with the same batch, each takes some rows; afterwards all hold the
             gradients of the whole batch. Without dropout these are the gradients of a single
@@ -149,14 +133,18 @@ def accumulate_gradients(
     Returns:
         MLM loss and NSP loss of the batch.
     """
+    net, device = work.net, batch.token_ids.device
     num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
-    totals = torch.zeros(2, device=batch.token_ids.device)
-    for part in processes.rows(batch).split(MICRO_BATCH):
-        loss = pretraining_losses(net, part, dtype)
-        mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
-        nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
-        (mlm + nsp if with_nsp else mlm).backward()
-        totals += torch.stack([mlm, nsp]).detach()
+    totals = torch.zeros(2, device=device)
+    for part in processes.rows(batch).split(rows_at_once(net, device)):
+        # Dropout draws from PyTorch's own generator: borrow it, and give it back after each turn.
+        with work.turn(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(draw.getrandbits(32) + processes.rank)
+            loss = pretraining_losses(net, part, dtype)
+            mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
+            nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
+            (mlm + nsp if with_nsp else mlm).backward()
+            totals += torch.stack([mlm, nsp]).detach()
     processes.add_up(totals, *(p.grad for p in net.parameters() if p.grad is not None))
     return totals[0].item(), totals[1].item()
 
@@ -169,6 +157,7 @@ def train_steps(
     optimizers: list[torch.optim.Optimizer] | None = None,
     first_step: int = 0,
     processes: Processes = ALONE,
+    rest: Callable[[], None] = lambda: None,
 ) -> Iterator[Step]:
     """Train, yielding what each step gave. Stop asking, and training stops.
 
@@ -180,6 +169,7 @@ def train_steps(
         first_step: Steps already done. With the network's and the optimizers' state of that moment,
             this resumes a run exactly.
         processes: Which of how many processes of one run this is.
+        rest: Called several times a step. It may wait; if it raises, that step changes nothing.
 
     Raises:
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
@@ -188,21 +178,20 @@ def train_steps(
     check_vocab(net, train_iter.vocab)
     keep_memory()
     device = next(net.parameters()).device
-    optimizers = optimizers or make_optimizers(
-        net, recipe.learning_rate, recipe.weight_decay, recipe.embedding_rate
-    )
+    optimizers = optimizers or make_optimizers(net, recipe)
     prepare(net, train_iter, recipe)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, recipe.num_steps):
-        began = time.perf_counter()
+        work, began = Work(net, rest), time.perf_counter()
         batch = train_iter.batch_at(step).trim().to(device)
-        mlm_loss, nsp_loss = one_step(net, batch, recipe, step, optimizers, with_nsp, processes)
-        seconds, rate = time.perf_counter() - began, recipe.learning_rate_at(step)
-        yield Step(step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), seconds, rate)
+        work.seconds += time.perf_counter() - began
+        mlm_loss, nsp_loss = one_step(work, batch, recipe, step, optimizers, with_nsp, processes)
+        rate = recipe.learning_rate_at(step)
+        yield Step(step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), work.seconds, rate)
 
 
 def one_step(
-    net: BERTModel,
+    work: Work,
     batch: Batch,
     recipe: Recipe,
     step: int,
@@ -215,15 +204,11 @@ def one_step(
     Returns:
         MLM loss and NSP loss of the batch, before the change.
     """
-    dtype = pick_dtype(recipe.precision, batch.token_ids.device)
-    with in_mode(net, training=True):
-        # Dropout draws from PyTorch's own generator: borrow it, seeded by the step, and give it
-        # back.
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            seed = random.Random(f"{recipe.seed} dropout {step}").getrandbits(32)
-            torch.manual_seed(seed + processes.rank)
-            net.zero_grad(set_to_none=True)
-            mlm_loss, nsp_loss = accumulate_gradients(net, batch, dtype, with_nsp, processes)
+    net, dtype = work.net, pick_dtype(recipe.precision, batch.token_ids.device)
+    draw = random.Random(f"{recipe.seed} dropout {step}")
+    net.zero_grad(set_to_none=True)
+    mlm_loss, nsp_loss = accumulate_gradients(work, batch, dtype, draw, with_nsp, processes)
+    with work.turn():
         length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
         if not math.isfinite(mlm_loss + nsp_loss + length.item()):
             raise FloatingPointError(

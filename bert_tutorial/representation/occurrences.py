@@ -183,21 +183,19 @@ def window_layers(net: BERTModel, vocab: Vocab, read: list[Window]) -> Tensor:
         spans.append((max(start, cut) - cut, end - cut))
     device = next(net.parameters()).device
     found = []
-    with dropout_off(net):
-        for part in torch.arange(len(rows)).split(256):
-            some = slice(part[0], part[-1] + 1)
-            token_ids = nn.utils.rnn.pad_sequence(
-                rows[some], batch_first=True, padding_value=vocab.pad_id
-            ).to(device)
-            valid_lens = torch.tensor([len(row) for row in rows[some]], device=device)
-            segments = torch.zeros_like(token_ids)
-            layers = net.encoder.layers(token_ids, segments, valid_lens)
+    for part in torch.arange(len(rows)).split(64):
+        some = slice(part[0], part[-1] + 1)
+        token_ids = nn.utils.rnn.pad_sequence(
+            rows[some], batch_first=True, padding_value=vocab.pad_id
+        ).to(device)
+        valid_lens = torch.tensor([len(row) for row in rows[some]], device=device)
+        with dropout_off(net):  # a run that trains meanwhile takes its turn between two parts
+            layers = net.encoder.layers(token_ids, torch.zeros_like(token_ids), valid_lens)
             layers = torch.stack([vectors for vectors, _ in layers]).cpu()
-            places = [
-                layers[:, i, 1 + start : 1 + end].mean(1)
-                for i, (start, end) in enumerate(spans[some])
-            ]
-            found.append(torch.stack(places, dim=1))
+        places = [
+            layers[:, i, 1 + start : 1 + end].mean(1) for i, (start, end) in enumerate(spans[some])
+        ]
+        found.append(torch.stack(places, dim=1))
     return torch.cat(found, dim=1)
 
 

@@ -4,7 +4,10 @@ import html
 
 import ipywidgets as ipw
 
-WIDE = ipw.Layout(width="34rem")
+from ..notebook import Display, in_notebook
+
+WIDE = ipw.Layout(width="34rem", max_width="100%")
+NAME = {"description_width": "10rem"}
 
 
 class Panel(ipw.VBox):
@@ -51,3 +54,21 @@ def say(line: ipw.HTML, text: str, is_error: bool = False) -> None:
     """Show a sentence in a status line, whatever characters it holds."""
     lead = "<b>Not possible:</b> " if is_error else ""
     line.value = f"<span role='status'>{lead}{html.escape(text)}</span>"
+
+
+class Static(Display):
+    """What a notebook shows that is opened without a kernel.
+
+    The style of `StatusLine`, which only a live front end has, hides it.
+
+    Attributes:
+        is_shown: Whether there is a place for it; until then nothing is shown.
+    """
+
+    is_shown = False
+
+    def show(self, body: str, text: str) -> None:
+        """Keep some HTML in the notebook, and a text for what shows none."""
+        if self.is_shown and in_notebook():
+            shown = f"<div class='bert-lab-static'>{body}</div>"
+            super().show({"text/html": shown, "text/plain": text})

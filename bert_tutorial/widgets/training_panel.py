@@ -1,97 +1,244 @@
-"""Sliders for steps and heads, Start and Stop, and the losses while the network trains."""
+"""The training panel: choose, start, pause, and see a network learn.
+
+What can be chosen and pressed; the state is `pretraining/workbench.py`, and each view below the
+picture a class of its own.
+"""
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
 
+from ..network.checkpoints import save_checkpoint, trained_path
 from ..network.model import BERTModel
-from ..pretraining.live import PlotView, watch
+from ..notebook import Display
+from ..pretraining.kept_runs import KeptRuns
+from ..pretraining.live import watch
 from ..pretraining.runs import TrainingRun
-from ..pretraining.training import Recipe
+from ..pretraining.settings import DOCUMENT, RECIPES, Settings
+from ..pretraining.workbench import Workbench
+from ..representation.learned import Learned
+from ..text.corpora import read_text
 from ..text.examples import PretrainingExamples
-from .parts import Panel, say, slider_with_number
+from ..text.wikitext_format import Corpus
+from .panel_controls import Controls
+from .panel_parts import ExperimentPart, LearnedPart
+from .panel_view import PanelView, Replaced
+from .panel_views import ButtonRow, Picture
+from .parts import NAME, Panel, Static
+from .runs_part import RunsPart
+from .sliders import NumberSlider
+from .status import StatusLine
 
 
 class TrainingPanel(Panel):
-    """Train a small BERT with the numbers of steps and heads that the sliders say.
+    """Train BERT by hand.
 
-    No cell is busy while it trains, so the buttons answer at once. The last trained network is
-    `panel.net`, the run with its losses `panel.run`.
+    No cell is busy while it trains, so the buttons answer at once. A second panel, or the cell run
+    again, takes over the run that goes on.
 
     Args:
-        train_iter: Training examples.
-        num_steps, num_heads: Where the sliders stand at first.
-        **sizes: Anything else of `BERTModel`.
+        train_iter: Examples of the text; a run has its own, by its settings.
+        corpus: What the text was read from.
+        settings: What the controls say at first; d2l's sizes if None.
+        kept: Where runs are kept; None for the folder in the cache.
+        folder: Where tables and pictures of runs are written.
     """
 
     fallback = "Training panel (open this notebook in JupyterLab to use it)"
 
     def __init__(
-        self, train_iter: PretrainingExamples, num_steps: int = 50, num_heads: int = 2, **sizes: Any
+        self,
+        train_iter: PretrainingExamples,
+        corpus: str | Path | Corpus = "bundled",
+        settings: Settings | None = None,
+        kept: KeptRuns | None = None,
+        folder: str | Path = ".",
     ):
-        self.train_iter, self.sizes = train_iter, sizes
-        self.net: BERTModel | None = None
-        self.run: TrainingRun | None = None
-        self._lock = threading.Lock()
-        self.steps = ipw.IntSlider(
-            num_steps, min=5, max=500, step=5, description="Steps", continuous_update=False
-        )
-        self.heads = ipw.SelectionSlider(
-            options=[1, 2, 4, 8], value=num_heads, description="Heads", continuous_update=False
-        )
-        self.start = ipw.Button(description="Start", button_style="primary")
-        self.stop = ipw.Button(description="Stop", disabled=True)
-        self.picture = ipw.Image(
-            format="png",
-            layout=ipw.Layout(display="none", max_width="100%", align_self="flex-start"),
-        )
-        self.status = ipw.HTML()
-        buttons = ipw.HBox([self.start, self.stop])
-        super().__init__(
-            [slider_with_number(self.steps), self.heads, buttons, self.status, self.picture]
-        )
-        self.start.on_click(lambda _: self.begin())
-        self.stop.on_click(lambda _: self.end())
-        say(self.status, "Choose, then press Start.")
+        self.train_iter, self.corpus, self.static = train_iter, corpus, Static()
+        learned = Learned(train_iter.vocab, read_text(corpus))
+        self.bench = Workbench.open(train_iter, kept, learned)
+        self._lock, self._view = threading.RLock(), None
+        self.controls = Controls(self.bench, settings or RECIPES[DOCUMENT])
+        self.presses: dict[str, Callable[[], Any]] = {
+            "Start": self._start,
+            "Pause": self.bench.pause,
+            "Resume": self.bench.resume,
+            "Stop": self.bench.stop,
+            "Reset": self._reset,
+            "Keep for notebook 3": self._keep,
+            "Run experiment": self._run_experiment,
+            "Save CSV": lambda: self.say(f"Written: {self.runs.save_csv(self.bench)}"),
+            "Save PNG": lambda: self.say(f"Written: {self.runs.save_png()}"),
+        }
+        self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
+        self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
+        self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
+        self.learned = LearnedPart(self.bench.look)
+        self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
+        self.parts = {
+            "what it learns": self.learned, "experiments": self.experiment, "runs": self.runs,
+        }  # fmt: skip
+        self.show = ipw.Dropdown(options=list(self.parts), description="Show", style=NAME)
+        self.part = ipw.VBox()
+        choices = ipw.HBox([self.smoothing, self.show], layout=ipw.Layout(flex_flow="row wrap"))
+        rows = [self.controls.box, self.buttons, self.status, self.bar, self.picture, choices]
+        super().__init__([*rows, self.part])
+        self._connect()
+        self._choose_part()
+        if self.bench.is_busy:
+            self._follow()
+        else:
+            self.say("Choose, then press Start.")
+            self.mark()
 
-    def begin(self) -> None:
-        """What Start does: a new network, a new run; returns at once."""
+    def _connect(self) -> None:
+        for control, react in (
+            (self.smoothing, self._smooth),
+            (self.show, self._choose_part),
+            (self.experiment.choice, self.show_part),
+        ):
+            control.observe(lambda _, react=react: self._try(react), names="value")
+        for row in (self.buttons, self.experiment.buttons, self.runs.buttons):
+            row.observe(lambda change: self._try(self._press, change.new["name"]), names="clicked")
+        self.runs.table.observe(lambda _: self._try(self.show_part), names="ticked")
+        self.runs.table.observe(lambda change: self._try(self._edit, change.new), names="event")
+
+    @property
+    def settings(self) -> Settings:
+        """What the controls say."""
+        return self.controls.settings
+
+    @property
+    def run(self) -> TrainingRun | None:
+        """The run that goes on, or the last one."""
+        return self.bench.run
+
+    @property
+    def net(self) -> BERTModel | None:
+        """Its network."""
+        return self.run.net if self.run is not None else None
+
+    def say(self, text: str, is_error: bool = False) -> None:
+        """Show a sentence in the status line, unless it stands there."""
+        if (text, is_error) != (self.status.text, self.status.is_error):
+            self.status.say(text, is_error)
+
+    def _try(self, what: Callable[..., Any], *arguments: Any) -> None:
+        """Do something; the status line says why it cannot be done."""
         with self._lock:  # callbacks may come on several threads
-            if self.run is not None and self.run.state in ("running", "paused"):
-                return
-            self.net = BERTModel(
-                len(self.train_iter.vocab), num_heads=self.heads.value, **self.sizes
-            )
-            self.run = TrainingRun(self.net, self.train_iter, Recipe(num_steps=self.steps.value))
-            self.start.disabled, self.stop.disabled = True, False
-            self.run.start()
-            threading.Thread(
-                target=self._watch, args=(self.run,), name="drawing", daemon=True
-            ).start()
+            try:
+                what(*arguments)
+            except Exception as error:  # in a callback it would vanish
+                self.say(str(error) or type(error).__name__, is_error=True)
 
-    def end(self) -> None:
-        """What Stop does: end after the step under way; the network keeps what it has learned."""
-        if self.run is not None:
-            self.run.stop()
+    # What can be pressed
 
-    def _watch(self, run: TrainingRun) -> None:
+    def _press(self, name: str) -> None:
+        self.presses[name]()
+        self.mark()
+
+    def _start(self) -> None:
+        if not self.bench.is_busy:
+            self.bench.use(self.train_iter, self.learned.learned)
+            self.bench.begin(self.settings)
+            self._follow()
+
+    def _run_experiment(self) -> None:
+        if not self.bench.is_busy:
+            self.bench.use(self.train_iter, self.learned.learned)
+            self.bench.begin_experiment(self.experiment.choice.value)
+            self._follow()
+
+    def _keep(self) -> None:
+        path, done = trained_path(self.corpus), len(self.run.history)
+        save_checkpoint(self.net, self.run.train_iter.vocab, path)
+        self.say(
+            f"{self.bench.name} is kept as it is after {done} steps: notebook 3 takes it, with "
+            'prefer = "trained" in its first cell.'
+        )
+
+    def _reset(self) -> None:
+        if self.bench.is_busy:
+            return
+        self.bench.run = self.bench.experiment = self._view = None
+        self.controls.fill(RECIPES[DOCUMENT])
+        self.picture.show(b"", "")
+        self.bar.value = ""
+        self.static.show("", self.fallback)
+        self.show_part()
+        self.say("As at the beginning; kept runs stay. Choose, then press Start.")
+
+    def _edit(self, event: dict[str, Any]) -> None:
+        """Do what was asked for in the table of runs."""
+        action, id = event.get("action"), event.get("id", "")
+        if action == "rename":
+            self.bench.rename(id, event["name"])
+        elif action == "delete":
+            self.bench.delete(id)
+        elif action == "go_on" and not self.bench.is_busy:
+            self.bench.use(self.train_iter, self.learned.learned)
+            self.bench.go_on(id)
+            self.controls.fill(self.bench.settings)
+            self._follow()
+        self.show_part()
+        self.mark()
+
+    def mark(self) -> None:
+        """Say which buttons can be pressed."""
+        run, busy = self.run, self.bench.is_busy
+        state = run.state if run is not None else "waiting"
+        can = [not busy, state == "running", state == "paused", busy, not busy]
+        can.append(run is not None and bool(run.history) and state != "running")
+        active = [name for name, can_be in zip(self.buttons.names, can, strict=True) if can_be]
+        if active != self.buttons.active:
+            self.buttons.active = active
+
+    def _smooth(self) -> None:
+        self.runs.smoothing = self.smoothing.value / 100
+        if self._view is not None:
+            self._view.smooth(self.runs.smoothing)
+        self.show_part()
+
+    def _choose_part(self) -> None:
+        self.show_part()
+        self.part.children = (self.parts[self.show.value].box,)
+
+    def show_part(self) -> None:
+        """Bring the view below the picture up to date."""
+        with self._lock:
+            self.parts[self.show.value].show(self.bench)
+
+    # While a run goes on
+
+    def _follow(self) -> None:
+        """Show the run from now on, in a thread of its own."""
+        self.bench.viewer, self.status.is_going = self, True
+        threading.Thread(target=self._watch, name="drawing", daemon=True).start()
+
+    def _watch(self) -> None:
         try:
-            watch(run, PlotView(run, self._show))
-            if run.error is not None:
-                raise run.error
-            steps = f"{len(run.history)} step{'' if len(run.history) == 1 else 's'}"
-            said = f"{run.state} after {steps} with {run.net.config.num_heads} heads"
-            if run.held_out:
-                said += f"; held-out: {run.held_out[-1][1]}"
-            say(self.status, said)
+            while True:  # an experiment has several runs
+                run = self.bench.run
+                self._view = PanelView(self, run)
+                watch(run, self._view)
+                self.bench.wait_for_next(run)
+                if run is self.bench.run:
+                    break
+        except Replaced:
+            self.say("Another panel shows this run now.")
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
-            run.stop()
-            say(self.status, str(error) or type(error).__name__, is_error=True)
+            self.bench.stop()
+            self.say(str(error) or type(error).__name__, is_error=True)
         finally:
-            self.start.disabled, self.stop.disabled = False, True
+            self.status.is_going = False
+            for last in (self.mark, self.show_part, self.controls.tell_cost):
+                self._try(last)
 
-    def _show(self, png: bytes, title: str) -> None:
-        self.picture.value = png
-        self.picture.layout.display = None
-        say(self.status, title)
+    def _ipython_display_(self) -> None:
+        """Show the widget, and under it what is seen where there is no kernel."""
+        Display().show(self._repr_mimebundle_())
+        self.static.is_shown = True
+        self.static.show("", self.fallback)

@@ -1,0 +1,105 @@
+"""What a run will cost: parameters, memory, time.
+
+Shapes: B pairs in a batch, T tokens of a batch, N words to predict in it, D hidden units, F units
+inside the feed-forward network, V vocabulary.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from ..network.config import BERTConfig
+from ..network.losses import rows_at_once
+from ..network.model import BERTModel
+from ..text.examples import PretrainingExamples
+from .recipe import Recipe
+from .settings import Settings
+from .training import train_steps
+
+# Numbers of 4 bytes that one token keeps for the way back, per layer and hidden unit, with its
+# part of what the feed-forward network keeps. Measured, see tests/test_cost.py.
+KEPT_PER_UNIT = 15
+
+
+class Cost(NamedTuple):
+    """What settings cost."""
+
+    parameters: int
+    memory: float  # bytes: weights, gradients, optimizers' averages, and one part of a batch
+    flops: float  # of one step: multiplications and additions
+
+    def seconds(self, num_steps: int, flops_per_second: float) -> float:
+        """How long so many steps take."""
+        return num_steps * self.flops / flops_per_second
+
+
+def cost_of(settings: Settings, of: PretrainingExamples) -> Cost:
+    """What a run with these settings costs on a text.
+
+    Args:
+        settings: What is to be trained.
+        of: Examples of the text.
+
+    Raises:
+        ValueError: Settings that cannot be.
+    """
+    config = settings.config(len(of.vocab))
+    with torch.device("meta"):
+        net = BERTModel.from_config(config)
+    parameters = sum(p.numel() for p in net.parameters())
+    tokens = mean_tokens(settings, of)
+    rows = min(rows_at_once(net, torch.device("cpu")), settings.batch_size)
+    averages = 2 if settings.optimizer == "adam" else 1.6  # Muon keeps one, AdamW two
+    kept = rows * tokens * config.num_layers
+    kept *= KEPT_PER_UNIT * config.num_hiddens + 2 * config.num_heads * tokens
+    words = rows * tokens * settings.mask_rate
+    logits = min(1024, words) * len(of.vocab)
+    memory = 4 * ((2 + averages) * parameters + kept) + 2 * logits
+    return Cost(parameters, memory, settings.batch_size * flops_of(config, tokens, settings))
+
+
+def mean_tokens(settings: Settings, of: PretrainingExamples) -> float:
+    """Mean number of tokens in a row, special ones included."""
+    sentence = len(of.text.token_ids) / (len(of.text.sentence_starts) - 1)
+    counts = range(1, settings.sentences + 1)
+    rows = (min(of.max_len, 2 * count * sentence + 3) for count in counts)
+    return sum(rows) / len(counts)
+
+
+def flops_of(config: BERTConfig, tokens: float, settings: Settings) -> float:
+    """Of one pair, there and back: a product with a matrix is two operations a number of it.
+
+    The way back takes twice the way there. In the last layer only the words to predict are
+    computed (`read_out`).
+    """
+    D, F, V = config.num_hiddens, config.ffn_num_hiddens, config.vocab_size
+    words = tokens * settings.mask_rate
+    per_token = 8 * D * D + 4 * D * F + 4 * tokens * D
+    layers = (config.num_layers - 1) * tokens + words
+    keys = 4 * D * D * tokens  # of the last layer: it looks at all positions
+    return 3 * (layers * per_token + keys + words * (2 * D * D + 2 * D * V))
+
+
+def measure_speed(of: PretrainingExamples) -> float:
+    """Operations per second of this machine, by three small steps of a real training.
+
+    It takes a fraction of a second, and only says about how long a run will take.
+    """
+    settings = Settings(num_steps=3, batch_size=64, mask_rate=0.4)
+    net, examples = settings.network(len(of.vocab)), settings.examples(of)
+    steps = train_steps(net, examples, Recipe(num_steps=3, word_neighbours=False))
+    *_, last = steps
+    return cost_of(settings, of).flops * last.num_pairs / settings.batch_size / last.seconds
+
+
+def told(seconds: float) -> str:
+    """A time as one says it.
+
+    >>> told(0.4), told(48), told(200), told(8000)
+    ('a second', '48 seconds', '3 minutes', '2.2 hours')
+    """
+    if seconds < 1.5:
+        return "a second"
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
