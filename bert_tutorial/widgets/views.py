@@ -18,7 +18,7 @@ MAX_TOKENS = 64  # of an attention view; more lines than that nobody can follow
 SUM_TOLERANCE = 0.02  # of a row of attention weights: sixteen bits are enough
 
 
-def _module(name: str) -> str:
+def module_of(name: str) -> str:
     """A view's JavaScript, behind the functions that all views share."""
     parts, view = (STATIC / file for file in ("parts.js", name))
     return parts.read_text("utf-8") + view.read_text("utf-8")
@@ -46,7 +46,7 @@ class TokenChips(View):
             time, so that a second click on the same token is noticed as well.
     """
 
-    _esm = _module("chips.js")
+    _esm = module_of("chips.js")
     fallback = "Tokens of a sentence (open this notebook in JupyterLab to see them)"
     tokens = t.List(t.Dict()).tag(sync=True)
     label = t.Unicode("Tokens").tag(sync=True)
@@ -66,7 +66,7 @@ class TokenHeatmap(View):
         selected: `[row, column]` of the cell that was clicked, or empty.
     """
 
-    _esm = _module("heatmap.js")
+    _esm = module_of("heatmap.js")
     fallback = "Heatmap of tokens (open this notebook in JupyterLab to see it)"
     rows = t.List(t.Unicode()).tag(sync=True)
     columns = t.List(t.Unicode()).tag(sync=True)
@@ -92,7 +92,7 @@ class AttentionView(View):
         kept: Index of the token whose weights alone are shown, or -1.
     """
 
-    _esm = _module("attention.js")
+    _esm = module_of("attention.js")
     fallback = "Attention between tokens (open this notebook in JupyterLab to see it)"
     tokens = t.List(t.Unicode()).tag(sync=True)
     attention = t.Bytes().tag(sync=True)
@@ -169,7 +169,7 @@ class PointMap(View):
         selected: Indices of the selected points.
     """
 
-    _esm = _module("points.js")
+    _esm = module_of("points.js")
     fallback = "Map of points (open this notebook in JupyterLab to see it)"
     points = t.List(t.Dict()).tag(sync=True)
     x_name = t.Unicode("x").tag(sync=True)
@@ -189,27 +189,41 @@ class Meter(View):
         caption: One line above the tracks.
     """
 
-    _esm = _module("meter.js")
+    _esm = module_of("meter.js")
     fallback = "Meter of senses (open this notebook in JupyterLab to see it)"
     rows = t.List(t.Dict()).tag(sync=True)
     caption = t.Unicode().tag(sync=True)
 
 
-class NumberSlider(View):
-    """A whole number: a field to type it into, and a slider.
+class Slider(View):
+    """A number with a name: a field to type it into, and a slider. `sliders.py` has more kinds.
+
+    Attributes:
+        scale: Which numbers the slider leads to: "whole", "listed" or "logarithmic".
+        description: The field's name.
+        hint: A small line under it, or empty.
+        disabled: Whether it can be read but not changed.
+    """
+
+    _esm = module_of("slider.js")
+    fallback = "Slider (open this notebook in JupyterLab to move it)"
+    scale = t.Unicode("whole", read_only=True).tag(sync=True)
+    description = t.Unicode("").tag(sync=True)
+    hint = t.Unicode("").tag(sync=True)
+    disabled = t.Bool(False).tag(sync=True)
+
+
+class NumberSlider(Slider):
+    """A whole number.
 
     Attributes:
         value: The number, kept from `min` to `max`.
         min, max: The range.
-        description: Its name.
     """
 
-    _esm = _module("slider.js")
-    fallback = "Slider (open this notebook in JupyterLab to move it)"
     value = t.Int(0).tag(sync=True)
     min = t.Int(0).tag(sync=True)
     max = t.Int(100).tag(sync=True)
-    description = t.Unicode("").tag(sync=True)
 
     @t.validate("value")
     def _in_range(self, proposal: dict) -> int:

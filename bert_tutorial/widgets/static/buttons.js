@@ -1,5 +1,5 @@
-// ButtonRow: buttons that keep the focus. One that cannot be pressed now says so, and stays where it
-// is: an element that is "disabled" would lose the focus, and with it a keyboard user's place.
+// ButtonRow: buttons that keep the focus. One that cannot be pressed now says so, and stays where
+// it is: an element that is "disabled" would lose the focus, and with it a keyboard user's place.
 
 function render({ model, el }) {
   const row = element("div", { class: "bert-buttons", role: "group" });

@@ -1,5 +1,5 @@
-// Picture: a PNG with a text beside it for those who cannot see it. A new one takes the place of the
-// old one only when it is ready, so that nothing flickers.
+// Picture: a PNG with a text beside it for those who cannot see it. A new one takes the place of
+// the old one only when it is ready, so that nothing flickers.
 
 function render({ model, el }) {
   const image = element("img", { class: "bert-picture" });

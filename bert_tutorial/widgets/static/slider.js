@@ -1,34 +1,109 @@
-// NumberSlider: a number field and a slider that follow each other; both have a name.
+// Sliders: a number field and a slider that follow each other; both have a name. The slider stands
+// at whole places from `first` to `last`; a scale says which number belongs to which place.
+
+// Every whole number.
+function wholeNumbers(low, high) {
+  const nearest = (number) => limited(Math.round(number), low, high);
+  return { first: low, last: high, place: nearest, number: (place) => place, nearest };
+}
+
+// The numbers of a list only.
+function listed(choices) {
+  const place = (number) => {
+    const distances = choices.map((choice) => Math.abs(choice - number));
+    return distances.indexOf(Math.min(...distances));
+  };
+  const number = (at) => choices[at];
+  return { first: 0, last: choices.length - 1, place, number, nearest: (x) => choices[place(x)] };
+}
+
+const PLACES = 20; // in each power of ten; with more, rounding would lead back to the same place
+
+// Powers of ten lie evenly. Numbers between the ends have two significant digits.
+function logarithmic(low, high) {
+  const width = Math.log10(high / low);
+  const last = Math.max(1, Math.floor(PLACES * width + 1e-9));
+  const nearest = (number) => limited(number, low, high);
+  const place = (number) =>
+    width > 0 ? Math.round((last * Math.log10(nearest(number) / low)) / width) : 0;
+  const number = (at) => {
+    if (at <= 0 || at >= last) return at <= 0 ? low : high;
+    return nearest(Number((low * 10 ** ((width * at) / last)).toPrecision(2)));
+  };
+  return { first: 0, last, place, number, nearest };
+}
+
+function scaleOf(model) {
+  const [low, high] = [model.get("min"), model.get("max")];
+  const scales = {
+    whole: () => wholeNumbers(low, high),
+    listed: () => listed(model.get("choices")),
+    logarithmic: () => logarithmic(low, high),
+  };
+  return scales[model.get("scale")]();
+}
 
 function render({ model, el }) {
-  const number = element("input", { type: "number", "data-key": "number" });
+  const field = element("input", { type: "number", "data-key": "number" });
   const range = element("input", { type: "range", "data-key": "range" });
   const name = element("span");
-  el.append(element("div", { class: "bert-slider" }, element("label", {}, name, number), range));
-  const send = (typed) => {
-    const { min, max } = Object.fromEntries(["min", "max"].map((key) => [key, model.get(key)]));
-    const value = Math.round(Number(typed));
-    if (typed !== "" && Number.isFinite(value)) {
-      tell(model, "value", Math.min(max, Math.max(min, value)));
-    }
-    mark(); // also where nothing changed: what was typed goes back
+  const id = `bert-hint-${Math.random().toString(36).slice(2)}`;
+  const hint = element("p", { class: "bert-hint", id });
+  const label = element("label", {}, name, field);
+  el.append(element("div", { class: "bert-slider" }, label, range, hint));
+  let scale;
+  let shown; // the value in the field; what is being typed there stays until it changes
+  const say = (number) => {
+    field.value = number;
+    range.setAttribute("aria-valuetext", number);
   };
-  number.addEventListener("change", () => send(number.value));
-  range.addEventListener("change", () => send(range.value));
-  range.addEventListener("input", () => {
-    number.value = range.value;
+  const show = () => {
+    shown = model.get("value");
+    range.value = scale.place(shown);
+    say(shown);
+  };
+  const send = (number) => {
+    tell(model, "value", scale.nearest(number));
+    show(); // also where nothing changed: what was typed goes back
+  };
+  field.addEventListener("change", () => {
+    const isNumber = field.value !== "" && Number.isFinite(Number(field.value));
+    if (isNumber) send(Number(field.value));
+    else show();
   });
+  // Up and down lead from place to place, as on the slider, not to the next whole number.
+  field.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!step || field.value === "") return;
+    event.preventDefault();
+    const place = scale.place(Number(field.value)) + step;
+    send(scale.number(limited(place, scale.first, scale.last)));
+  });
+  range.addEventListener("change", () => send(scale.number(Number(range.value))));
+  range.addEventListener("input", () => say(scale.number(Number(range.value))));
   const build = () => {
+    scale = scaleOf(model);
     name.textContent = model.get("description");
     range.setAttribute("aria-label", `${model.get("description")}, slider`);
-    for (const input of [number, range]) {
-      for (const key of ["min", "max"]) input[key] = model.get(key);
-    }
+    [range.min, range.max] = [scale.first, scale.last];
+    [field.min, field.max] = [scale.number(scale.first), scale.number(scale.last)];
+    const isWhole = model.get("scale") === "whole";
+    field.step = isWhole ? 1 : "any";
+    field.classList.toggle("bert-typed-only", !isWhole);
+    show();
   };
   const mark = () => {
-    for (const input of [number, range]) input.value = model.get("value");
+    if (model.get("value") !== shown) show();
+    hint.textContent = model.get("hint");
+    hint.hidden = !hint.textContent;
+    for (const input of [field, range]) {
+      input.disabled = model.get("disabled");
+      if (hint.hidden) input.removeAttribute("aria-describedby");
+      else input.setAttribute("aria-describedby", id);
+    }
   };
-  return follow({ model, el }, ["description", "min", "max"], ["value"], build, mark);
+  const data = ["description", "scale", "min", "max", "choices"];
+  return follow({ model, el }, data, ["value", "hint", "disabled"], build, mark);
 }
 
 export default { render };
