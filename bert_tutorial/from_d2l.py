@@ -20,7 +20,7 @@ OLD_SIZES = (
 ELSEWHERE = {
     "Timer": "each step of run.history has its seconds, and run.pairs_per_second is the speed",
     "Accumulator": "run.history has the losses of every step",
-    "Animator": "train_bert draws while it trains, and pretraining.loss_plot.LossPlot draws any run",
+    "Animator": "train_bert draws while it trains, pretraining.loss_plot.LossPlot draws any run",
     "_get_batch_loss_bert": "write pretraining_losses(net, batch), of bert_tutorial.network.losses",
     "_read_wiki": "write read_text('wikitext-2')",
 }

@@ -62,6 +62,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add("--learning-rate", type=float)
     add("--embedding-rate", type=float, help="of the word vectors, as a multiple of the former")
+    add("--weight-decay", type=float)
+    add("--sampled-words", type=int, help="how many words a step decodes; 0 for all")
     add("--dropout", type=float)
     add("--min-freq", type=int, help="rarer words become <unk>; fewer words train faster")
     add("--layers", type=int, default=2)
@@ -128,6 +130,8 @@ def train(
         num_steps=options.steps,
         learning_rate=options.learning_rate,
         embedding_rate=options.embedding_rate,
+        weight_decay=options.weight_decay,
+        sampled_words=options.sampled_words,
         precision=options.precision,
         seed=options.seed,
     )

@@ -17,7 +17,7 @@ from published import assert_same_weights, published_bert, small_net
 from torch.testing import assert_close
 
 from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
-from bert_tutorial.network.hub import FILES, is_hub_name
+from bert_tutorial.network.hub import FILES, is_hub_name, read_bert
 from bert_tutorial.network.hub_export import save_pretrained
 from bert_tutorial.network.model import check_head
 from bert_tutorial.text.vocabulary import Vocab
@@ -225,7 +225,8 @@ def test_names_on_the_hub(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["bundled", "wikitext-2", "trained", "texts/my.txt", "a/b/c", "/a/b", "~/bert", "../b", ""],
+    ["bundled", "wikitext-2", "trained", "texts/my.txt", "a/b/c", "/a/b", "~/bert", "../b", ""]
+    + ["a/b c", "a/é", "a/b..c", "a--b/c", "a/b\n", "a/-b", "a/" + 97 * "b"],
 )
 def test_no_names_on_the_hub(name):
     assert not is_hub_name(name)
@@ -243,9 +244,14 @@ def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, m
     folder.rename(folder.parent / "owner" / "bert")
     assert load_pretrained("owner/bert").net.config == load_pretrained("x", "owner/bert").net.config
     assert load_pretrained("bundled", "shipped").net
-    for name in ("bert-base-uncased", "no/such.txt", "owner/other"):
-        with pytest.raises(FileNotFoundError, match="there is no trained network for the corpus"):
+    for name in ("bert-base-uncased", "no/such.txt", "owner/other", "ówner/bert", "a/b c", "a/b/c"):
+        with pytest.raises(FileNotFoundError, match="no trained network for the corpus") as error:
             load_pretrained(name)
+        none = f"if a folder was meant, there is none at {str(folder.parent / name)!r}"
+        assert str(error.value).endswith(none)
+        assert_one_sentence(str(error.value))
+        with pytest.raises(FileNotFoundError, match="no name on the hub is like that; if a folder"):
+            read_bert(name)
 
 
 def fake_hub(monkeypatch, answer):
@@ -281,9 +287,11 @@ def test_a_hub_that_does_not_answer_and_one_that_is_not_installed(monkeypatch):
 
     fake_hub(monkeypatch, fail)
     with pytest.raises(
-        FileNotFoundError, match="some-bert .looked.* give it: no way there"
+        FileNotFoundError, match="no BERT some-owner/some-bert: its hub .* it: no way there; if a"
     ) as error:
         load_pretrained("some-owner/some-bert")
+    path = os.path.abspath("some-owner/some-bert")
+    assert f"if a folder was meant, there is none at {path!r}" in str(error.value)
     assert_one_sentence(str(error.value))
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(FileNotFoundError, match="needs the package huggingface_hub: pip") as error:

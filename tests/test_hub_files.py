@@ -137,6 +137,30 @@ def writing(name, text):
     return lambda folder: (folder / name).write_text(text)
 
 
+def in_tokenizer(change):
+    def damage(folder):
+        path = folder / "tokenizer.json"
+        about = json.loads(path.read_text())
+        change(about)
+        path.write_text(json.dumps(about))
+
+    return damage
+
+
+def without_special_tokens(about):
+    about["added_tokens"] = []
+    for token in ("[CLS]", "[SEP]"):
+        del about["model"]["vocab"][token]
+
+
+def as_vocab_txt(text):
+    def damage(folder):
+        (folder / "tokenizer.json").unlink()
+        (folder / "vocab.txt").write_bytes(text)
+
+    return damage
+
+
 def with_decoder(folder):
     tensors = load_file(folder / "model.safetensors")
     tensors["cls.predictions.decoder.weight"] = torch.ones(len(PIECES), 16)
@@ -182,7 +206,21 @@ WRONG = [
     (writing("model.safetensors", "once upon a time"), "its model.safetensors cannot be read"),
     (without("model.safetensors"), "in one file model.safetensors, .* but there is none;"),
     (without("tokenizer.json"), "its tokenizer is missing: tokenizer.json or vocab.txt"),
-    (writing("tokenizer.json", "{}"), "its tokenizer cannot be read"),
+    (writing("tokenizer.json", "{}"), "its tokenizer cannot be read .*: it must be a tokenizer.js"),
+    (writing("tokenizer.json", ""), "its tokenizer cannot be read .* that holds a WordPiece model"),
+    (writing("tokenizer.json", "once upon a time"), "its tokenizer cannot be read .*at line 1 col"),
+    (writing("tokenizer.json", "[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
+    (writing("tokenizer.json", '{"model": "WordPiece"}'), "its tokenizer cannot be read .* or a v"),
+    (in_tokenizer(without_special_tokens), r"no entry for .CLS., .SEP., but must have one for"),
+    (in_tokenizer(lambda t: t["model"].update(unk_token="<u>")), "tokenizer has no entry for <u>"),
+    (in_tokenizer(lambda t: t["model"]["vocab"].update(a=7)), "has entries of the same number"),
+    (as_vocab_txt(b""), "cannot be read .vocab.txt is empty.: .* another entry on each line"),
+    (as_vocab_txt(b"\n"), "cannot be read .vocab.txt is empty.: .* another entry on each line"),
+    (as_vocab_txt(b"[UNK]\ncrane\na\ncrane\n"), "has the entry 'crane' twice.: .* another entry"),
+    (as_vocab_txt(b"a\ncrane\n"), r"no entry for .UNK., .PAD., .MASK., .CLS., .SEP., but must"),
+    (as_vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .'utf-8' codec .* on each line"),
+    (writing("tokenizer_config.json", '{"mask_token": 5}'), "its mask_token is 5, but must be a"),
+    (writing("tokenizer_config.json", '{"mask_token": {"id": 5}}'), "mask_token is .*, but must"),
     (as_word_level, "its tokenizer is WordLevel, but must be WordPiece"),
     (writing("tokenizer_config.json", '{"mask_token": "<m>"}'), "tokenizer has no entry for <m>"),
     (writing("tokenizer_config.json", '{"mask_token"'), "its tokenizer_config.json is damaged"),

@@ -1,5 +1,6 @@
 """What the sentence lab knows, without a browser and without widgets."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -9,8 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bert_tutorial import BERTModel, load_pretrained, read_text
+from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.representation.few_labels import EVERY
-from bert_tutorial.representation.lab import NETWORKS, LabNetwork, other_networks
+from bert_tutorial.representation.lab import (
+    NETWORKS,
+    LabNetwork,
+    most_remembered,
+    other_networks,
+)
 from bert_tutorial.representation.lab_senses import meter, nearest, sense_map
 from bert_tutorial.representation.lab_state import MAX_WORDS, LabState
 from bert_tutorial.representation.similarity import Background
@@ -160,6 +167,23 @@ def test_typed_sentences_are_told_by_the_network_and_not_by_its_untrained_twin(l
     score = score_typed(lab, [row for row in typed if row.word in words])
     assert score.senses["network"] > 0.85 and score.senses["untrained"] < 0.7
     assert score.alike > score.cosine
+
+
+def test_of_wide_networks_less_is_remembered():
+    small = BERTConfig(vocab_size=1000, num_hiddens=128, ffn_num_hiddens=256, num_heads=2,
+                       num_layers=2, dropout=0.0, max_len=64)  # fmt: skip
+    base = dataclasses.replace(small, num_hiddens=768, num_heads=12, num_layers=12)
+    large = dataclasses.replace(small, num_hiddens=1024, num_heads=16, num_layers=24)
+    found = [most_remembered(config) for config in (small, base, large)]
+    assert found[0] == (500, 64)
+    assert found == sorted(found, reverse=True) and found[1][1] <= 20 and found[2][1] >= 8
+
+
+def test_results_are_forgotten_when_there_are_many(lab):
+    few = LabNetwork(lab.nets["network"], lab.vocab, lab.corpus)
+    few._most_known = 3
+    made = [few.remember((key,), lambda key=key: key * 10) for key in (1, 2, 3, 4, 4)]
+    assert made == [10, 20, 30, 40, 40] and len(few._known) <= 3
 
 
 def test_a_background_is_small_on_a_small_text():

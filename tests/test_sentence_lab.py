@@ -7,7 +7,7 @@ import pytest
 from bert_tutorial import load_pretrained, read_text
 from bert_tutorial.representation.lab import LabNetwork
 from bert_tutorial.widgets import SentenceLab
-from bert_tutorial.widgets.lab_html import Static, guesses_table, page, report, track
+from bert_tutorial.widgets.lab_html import guesses_table, page, report, track
 from bert_tutorial.widgets.lab_parts import PARTS
 from bert_tutorial.widgets.lab_texts import EXAMPLES
 
@@ -140,6 +140,65 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     assert "is no folder, and no name at a hub" in lab.status.text
 
 
+def test_the_untrained_network_can_be_chosen_like_any_other(lab, network):
+    lab.example.value = "crane: bird, machine"
+    maps = lab.parts["similar words"].maps
+    trained, untrained = maps["network"].values, maps["untrained"].values
+    senses = [row["position"] for row in lab.meter.rows if row["source"] == "untrained"]
+    lab.model.value = "untrained"
+    assert maps["network"].values == maps["untrained"].values == untrained != trained
+    for source in ("network", "untrained"):
+        assert [row["position"] for row in lab.meter.rows if row["source"] == source] == senses
+    for name in PARTS:
+        lab.show.value = name
+        assert lab.box.children == (lab.parts[name].box,) and not lab.status.is_error, name
+    assert "Model: untrained." in report(lab.state, lab.rows, lab.shown, 2, False)
+    lab.show.value, lab.model.value = "similar words", "this network"
+    assert maps["network"].values == trained
+
+
+def test_a_cell_that_was_clicked_stays_chosen_until_the_words_change(lab):
+    lab.example.value = "crane: bird, machine"
+    part = lab.parts["similar words"]
+    one, other = part.maps.values()
+    one.selected, other.selected = [0, 3], [4, 4]
+    for change in (
+        lambda: setattr(lab.layer, "value", 1),
+        lambda: setattr(lab.raw, "value", True),
+        lambda: setattr(lab.labels, "value", 3),
+        lambda: setattr(lab.model, "value", "untrained"),
+    ):
+        change()
+        assert (one.selected, other.selected) == ([0, 3], [4, 4])
+        assert "the, stands: cosine" in part.text.value
+    lab.chips[0].clicked = {"index": 5, "count": 1}
+    assert one.selected == other.selected == [5, 2] == lab.picked
+    one.selected = [0, 0]
+    lab.text_a.value = "a crane is flying"
+    assert one.selected == lab.picked == [1, 2]
+
+
+def test_a_word_forty_times_is_read_soon_and_told_six_times(lab):
+    lab.text_a.value = "crane " * 2  # so that its uses are known
+    assert "only the first" not in lab.meter.caption
+    began = time.process_time()
+    lab.text_a.value = "crane " * 40
+    assert time.process_time() - began < 1
+    labels = {row["label"] for row in lab.meter.rows if row["label"].endswith("sentence 1")}
+    assert len(labels) == 6 and "only the first 6 such words" in lab.meter.caption
+
+
+def test_half_a_character_is_shown_as_such(lab, tmp_path):
+    lab.text_a.value = "a \ud83e crane"
+    assert [chip["text"] for chip in lab.chips[0].tokens] == ["a", "�", "crane"]
+    for name in ("attention", "hidden word"):
+        lab.show.value = name
+        lab.parts["hidden word"].guess.value = "\ud83e"
+        lab.keep.click()
+        assert not lab.status.is_error
+    assert "a � crane" in (tmp_path / "sentence_lab.html").read_text("utf-8")
+
+
 def test_a_word_that_is_too_rare_is_told_in_its_view_and_the_rest_goes_on(lab):
     lab.show.value = "nearest uses in the corpus"
     lab.text_b.value = "a crane zebrafish here"
@@ -196,10 +255,9 @@ def test_a_lab_has_a_text_to_stand_in_for_it(lab):
 
 
 def test_without_a_notebook_nothing_is_displayed(lab):
-    static = Static()
-    static.is_shown = True
-    static.show(lab.state, lab.rows, "a network", 2, False)
-    assert static.handle is None
+    lab.static.is_shown = True
+    lab.keep_static(lab.static_html())
+    assert lab.static.handle is None and "crane" in lab.static_html()
 
 
 def test_a_track_is_a_place_between_two_ends():

@@ -166,7 +166,10 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str = "trained") -> 
             return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
     if is_hub_name(str(corpus)) or os.path.isdir(os.path.expanduser(corpus)):
         return Pretrained(*read_bert(corpus))
+    path = os.path.abspath(os.path.expanduser(corpus))
+    is_here = os.path.exists(path)
+    bert = "" if is_here else f"; if a folder was meant, there is none at {path[:300]!r}"
     raise FileNotFoundError(
         f"there is no trained network for the corpus {str(corpus)!r} yet: run notebook 02 with it "
-        "first"
+        f"first{bert}"
     )

@@ -22,7 +22,7 @@ from .model import HEADS, INIT_STD, TIED, BERTModel
 
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json",
          "special_tokens_map.json")  # fmt: skip
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_NAME = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _FILE_ENDINGS = (".txt", ".tokens", ".md", ".csv", ".json", ".html", ".safetensors", ".gz", ".zip")
 
 
@@ -55,7 +55,7 @@ def download(name: str) -> Path:
 
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except ImportError as error:
-        reason = "that needs the package huggingface_hub: pip install huggingface_hub"
+        reason = "asking its hub needs the package huggingface_hub: pip install huggingface_hub"
         raise FileNotFoundError(_not_found(name, reason)) from error
     except Exception as error:  # it raises those of several libraries
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -63,7 +63,8 @@ def download(name: str) -> Path:
 
 
 def _not_found(name: str, reason: str) -> str:
-    return f"there is no folder {name} (looked at {os.path.abspath(name)!r}), and {reason}"
+    path = os.path.abspath(os.path.expanduser(name))[:300]
+    return f"there is no BERT {name}: {reason}; if a folder was meant, there is none at {path!r}"
 
 
 def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
@@ -82,6 +83,8 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
     """
     folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
+        if not is_hub_name(str(name)):
+            raise FileNotFoundError(_not_found(str(name), "no name on the hub is like that"))
         folder = download(str(name))
     try:
         config = bert_config(read_json(folder / "config.json"))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..text.examples import Batch
 from .fast import LinearCrossEntropy
 from .model import BERTModel
+from .sampled import WordSampler
 
 
 def rows_at_once(net: BERTModel, device: torch.device) -> int:
@@ -58,7 +59,12 @@ class Losses(NamedTuple):
     nsp: Tensor  # scalar, float32, nats per pair
 
 
-def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.float32) -> Losses:
+def pretraining_losses(
+    net: BERTModel,
+    batch: Batch,
+    dtype: torch.dtype = torch.float32,
+    sampler: WordSampler | None = None,
+) -> Losses:
     """MLM loss over the real prediction slots, and NSP loss.
 
     d2l averages over all slots, also the unused ones, which are learned at once: what it prints is
@@ -68,6 +74,8 @@ def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.
         net: The network.
         batch: Examples, on the network's device.
         dtype: torch.bfloat16 for matrix products in half precision, torch.float32 for plain ones.
+        sampler: Chooses the words to decode; None for all. With one the MLM loss tells the right
+            word from those of the sample only, so it is lower.
 
     Returns:
         Both losses.
@@ -75,5 +83,10 @@ def pretraining_losses(net: BERTModel, batch: Batch, dtype: torch.dtype = torch.
     half = dtype == torch.bfloat16
     with torch.autocast(batch.token_ids.device.type, dtype=torch.bfloat16, enabled=half):
         features, nsp_logits, labels = read_out(net, batch)
-    mlm = LinearCrossEntropy.apply(features, net.mlm.weight, net.mlm.bias, labels, dtype)
+    weight, bias = net.mlm.weight, net.mlm.bias
+    if sampler is not None:
+        words, log_chance, labels = sampler.draw(labels)
+        # A word that is seldom drawn stands for others like it.
+        weight, bias = weight[words], bias[words] - log_chance
+    mlm = LinearCrossEntropy.apply(features, weight, bias, labels, dtype)
     return Losses(mlm, F.cross_entropy(nsp_logits.float(), batch.nsp_labels))

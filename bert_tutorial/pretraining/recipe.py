@@ -21,6 +21,7 @@ class Recipe:
     word_neighbours: bool = True  # see start_from_neighbours
     embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
     optimizer: str = "muon"  # and AdamW; or "adam", d2l's, at a constant learning rate
+    sampled_words: int = 0  # that a step decodes beside its own, see WordSampler; 0 for all words
     seed: int = 0  # of the dropout
 
     def __post_init__(self):
@@ -32,6 +33,7 @@ class Recipe:
             ("learning_rate", 0 < self.learning_rate < 1, "lie between 0 and 1, for example 0.005"),
             ("warmup", 0 <= self.warmup <= 1, "be a part of the steps, from 0 to 1"),
             ("embedding_rate", self.embedding_rate >= 0, "be at least 0, for example 0.5"),
+            ("sampled_words", self.sampled_words >= 0, "be at least 0, for example 2048"),
             ("weight_decay", self.weight_decay >= 0, "be at least 0, for example 0.01"),
             ("max_grad_norm", self.max_grad_norm > 0, "be above 0, for example 1.0"),
             ("optimizer", self.optimizer in ("muon", "adam"), "be 'muon' or 'adam'"),

@@ -17,6 +17,7 @@ from ..devices import keep_memory, pick_dtype
 from ..network.losses import pretraining_losses, rows_at_once
 from ..network.mode import in_mode
 from ..network.model import BERTModel, check_vocab
+from ..network.sampled import WordSampler
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
@@ -82,6 +83,12 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> 
         start_from_word_frequencies(net, train_iter.vocab)
 
 
+def make_sampler(vocab: Vocab, recipe: Recipe) -> WordSampler | None:
+    """What chooses the words to decode, where a recipe does not decode all."""
+    is_full = not 0 < recipe.sampled_words < len(vocab)
+    return None if is_full else WordSampler(vocab.counts, recipe.sampled_words)
+
+
 class Work:
     """A training's turns at its network, and the seconds that they took.
 
@@ -90,13 +97,19 @@ class Work:
     Args:
         net: The network.
         rest: Called before each turn: it may wait, or raise to end the training.
+        sampler: As in `pretraining_losses`.
 
     Attributes:
         seconds: Of work so far.
     """
 
-    def __init__(self, net: BERTModel, rest: Callable[[], None] = lambda: None):
-        self.net, self.rest, self.seconds = net, rest, 0.0
+    def __init__(
+        self,
+        net: BERTModel,
+        rest: Callable[[], None] = lambda: None,
+        sampler: WordSampler | None = None,
+    ):
+        self.net, self.rest, self.sampler, self.seconds = net, rest, sampler, 0.0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -140,7 +153,7 @@ def accumulate_gradients(
         # Dropout draws from PyTorch's own generator: borrow it, and give it back after each turn.
         with work.turn(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(draw.getrandbits(32) + processes.rank)
-            loss = pretraining_losses(net, part, dtype)
+            loss = pretraining_losses(net, part, dtype, work.sampler)
             mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
             nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
             (mlm + nsp if with_nsp else mlm).backward()
@@ -181,8 +194,9 @@ def train_steps(
     optimizers = optimizers or make_optimizers(net, recipe)
     prepare(net, train_iter, recipe)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
+    sampler = make_sampler(train_iter.vocab, recipe)
     for step in range(first_step, recipe.num_steps):
-        work, began = Work(net, rest), time.perf_counter()
+        work, began = Work(net, rest, sampler), time.perf_counter()
         batch = train_iter.batch_at(step).trim().to(device)
         work.seconds += time.perf_counter() - began
         mlm_loss, nsp_loss = one_step(work, batch, recipe, step, optimizers, with_nsp, processes)

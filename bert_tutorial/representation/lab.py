@@ -12,7 +12,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
 from ..network.checkpoints import SHIPPED, load_pretrained, trained_path
+from ..network.config import BERTConfig
 from ..network.hub import is_hub_name
+from ..network.mode import in_mode
 from ..network.model import BERTModel
 from ..pretraining.baselines import Between
 from ..text.corpora import CORPORA, read_text
@@ -21,11 +23,14 @@ from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
 from .occurrences import windows
 from .pseudowords import labels_for
+from .readings import MOST
 from .similarity import Background
 from .uses import FEWEST, NEAR, WordUses
 
 NETWORKS = ("network", "untrained")
-MOST_KNOWN = 500  # results that are remembered
+MAX_WORDS = 40  # of a sentence; more nobody can compare
+MOST_USES, MOST_KNOWN = 64, 500  # words whose uses are kept, and results that are remembered,
+MEMORY = 512 * 2**20  # but of wide networks fewer: so many bytes each, about
 DROPOUT = 0.1  # BERT's, for the spread that it makes
 
 
@@ -39,22 +44,27 @@ class LabNetwork:
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus):
         self.vocab, self.corpus, self.labels = vocab, corpus, lru_cache(labels_for(corpus))
-        untrained = BERTModel.from_config(net.config)
+        untrained = _of_these_sizes(net, net.config)
         untrained.reset(torch.Generator().manual_seed(0))
         self.nets = {"network": net, "untrained": untrained.eval()}
         self._known: dict[tuple, Any] = {}
+        self._most_known, most_uses = most_remembered(net.config)
         self.was_read: set[str] = set()  # words whose uses are in the cache
-        self.uses = lru_cache(maxsize=64)(self._uses)
+        self.uses = lru_cache(maxsize=most_uses)(self._uses)
         self.background = lru_cache(self._background)
         self.between = lru_cache(self._between)
         self.bag = lru_cache(maxsize=64)(self._bag)
         self.shaken = lru_cache(self._shaken)
         self.key = lru_cache(maxsize=4096)(self._key)
 
+    def twin(self) -> "LabNetwork":
+        """The untrained network in the place of the trained one; beside it stands the same."""
+        return LabNetwork(self.nets["untrained"], self.vocab, self.corpus)
+
     def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
         """What was computed before for this key; of two sentences mostly one is the same."""
         if key not in self._known:
-            if len(self._known) > MOST_KNOWN:
+            if len(self._known) >= self._most_known:
                 self._known.clear()
             self._known[key] = make()
         return self._known[key]
@@ -96,9 +106,29 @@ class LabNetwork:
     def _shaken(self, which: str) -> BERTModel:
         """A copy of a network that has dropout; it shares the weights."""
         net = self.nets[which]
-        shaken = BERTModel.from_config(dataclasses.replace(net.config, dropout=DROPOUT))
+        shaken = _of_these_sizes(net, dataclasses.replace(net.config, dropout=DROPOUT))
         shaken.load_state_dict(net.state_dict(), assign=True)
         return shaken
+
+
+def _of_these_sizes(net: BERTModel, config: BERTConfig) -> BERTModel:
+    """A new network; PyTorch's own generator stays as it is, also for a thread that trains."""
+    with in_mode(net, net.training):  # such a thread waits meanwhile
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            return BERTModel.from_config(config)
+
+
+def most_remembered(config: BERTConfig) -> tuple[int, int]:
+    """How many results of a network are remembered, and of how many words its uses are kept.
+
+    A sentence has its vectors and its attention; a word has, for each layer, its occurrences and
+    the matrix that turns them (see `WordUses`).
+    """
+    width, layers = config.num_hiddens, 1 + config.num_layers
+    sentence = layers * (MAX_WORDS * width + config.num_heads * (MAX_WORDS + 2) ** 2)
+    word = layers * MOST * (2 * width + MOST)
+    known, uses = (MEMORY // (4 * numbers) for numbers in (sentence, word))
+    return max(8, min(MOST_KNOWN, known)), max(8, min(MOST_USES, uses))
 
 
 class Bag:

@@ -11,12 +11,21 @@ from torch import Tensor
 
 from .encoding import get_layers
 from .fill_mask import Guess, fill_mask
-from .lab import NETWORKS, LabNetwork
+from .lab import MAX_WORDS, NETWORKS, LabNetwork
 from .occurrences import as_pieces
 from .readings import read_use, shaken_uses
 from .uses import WordUses
 
-MAX_WORDS = 40  # of a sentence; more nobody can compare
+MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
+
+
+def whole_characters(text: str) -> str:
+    r"""What somebody typed, with "�" for halves of characters: no file and no picture takes them.
+
+    >>> whole_characters("a crane \ud83e")
+    'a crane �'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class LabState:
@@ -36,7 +45,8 @@ class LabState:
     def __init__(self, lab: LabNetwork, text_a: str, text_b: str):
         self.lab, self.words = lab, []
         for name, text in (("first", text_a), ("second", text_b)):
-            words = [word.text for word in lab.vocab.words(lab.vocab.tokenize(text))]
+            tokens = lab.vocab.tokenize(whole_characters(text))
+            words = [word.text for word in lab.vocab.words(tokens)]
             if not words:
                 raise ValueError(
                     f"the {name} text has no word in it: type a sentence, for example: a crane is "
@@ -70,13 +80,19 @@ class LabState:
         return bool(self.lab.vocab.unknown(as_pieces(self.lab.vocab, [word])[0]))
 
     def with_senses(self) -> list[tuple[int, int]]:
-        """Sentence and place of every word whose two senses the corpus knows."""
-        found = []
-        for sentence, words in enumerate(self.words):
-            for place, word in enumerate(words):
-                if self.lab.key(word):
-                    found.append((sentence, place))
-        return found
+        """Sentence and place of the words whose two senses the corpus knows.
+
+        Of each sentence the first `MOST_PLACES`; `has_more_senses` says whether there are more.
+        """
+        places = (places[:MOST_PLACES] for places in self._places_with_senses())
+        return [(sentence, place) for sentence, some in enumerate(places) for place in some]
+
+    def has_more_senses(self) -> bool:
+        """Whether `with_senses` leaves words out."""
+        return any(len(places) > MOST_PLACES for places in self._places_with_senses())
+
+    def _places_with_senses(self) -> list[list[int]]:
+        return [[i for i, word in enumerate(words) if self.lab.key(word)] for words in self.words]
 
     def unread(self) -> list[str]:
         """Words with senses whose uses in the corpus are still to be read, which takes a second."""

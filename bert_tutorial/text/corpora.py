@@ -42,6 +42,8 @@ CORPORA = {
             dropout=0.1,
             learning_rate=5e-3,
             embedding_rate=0.5,
+            weight_decay=0.01,
+            sampled_words=0,
         ),
     ),
     "wikitext-2": CorpusEntry(
@@ -51,13 +53,15 @@ CORPORA = {
         "English Wikipedia",
         recipe=dict(
             steps=6000,
-            batch_size=64,
-            mask_rate=0.4,
+            batch_size=128,
+            mask_rate=0.25,
             sentences_per_segment=[1, 2],
             next_sentence_rate=1.0,
             dropout=0.0,
             learning_rate=3e-3,
             embedding_rate=0.5,
+            weight_decay=0.4,
+            sampled_words=2048,
         ),
     ),
 }

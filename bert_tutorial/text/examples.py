@@ -104,10 +104,12 @@ class PretrainingExamples:
 
     def pairs(self, epoch: int) -> list[Pairs]:
         """The pairs of an epoch, in the order of its batches, for each number of sentences."""
-        if self._pairs[0] != epoch:
+        kept, pairs = self._pairs  # once: another run may draw those of another epoch meanwhile
+        if kept != epoch:
             generator = self.generator(epoch)
-            self._pairs = (epoch, [self._draw(generator, count) for count in self.sentence_counts])
-        return self._pairs[1]
+            pairs = [self._draw(generator, count) for count in self.sentence_counts]
+            self._pairs = epoch, pairs
+        return pairs
 
     def _draw(self, generator: torch.Generator, count: int) -> Pairs:
         pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)

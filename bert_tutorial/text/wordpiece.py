@@ -49,9 +49,14 @@ class WordPieceVocab(Vocab):
         model, entries = tokenizer.model, tokenizer.get_vocab()
         if type(model).__name__ != "WordPiece":
             raise ValueError(f"its tokenizer is {type(model).__name__}, but must be WordPiece")
-        absent = [token for token in special if token not in entries]
+        absent = [t for t in dict.fromkeys((*special, model.unk_token)) if t not in entries]
         if absent:
-            raise ValueError(f"its tokenizer has no entry for {', '.join(absent)}")
+            raise ValueError(
+                f"its tokenizer has no entry for {', '.join(absent)}, but must have one for each "
+                f"special token ({', '.join(special)})"
+            )
+        if len({*entries.values()}) < len(entries):
+            raise ValueError("its tokenizer has entries of the same number, but each needs its own")
         held = 1 + max(entries.values())
         if held > (size or held):
             raise ValueError(f"its tokenizer has {held:,} entries, but its network only {size:,}")
@@ -129,11 +134,19 @@ def tokenizer_from_vocab_txt(path: Path, settings: dict[str, Any]) -> "Tokenizer
     Args:
         path: A file with an entry a line.
         settings: Of tokenizer_config.json: do_lower_case, strip_accents, tokenize_chinese_chars.
+
+    Raises:
+        ValueError: The file is empty, or has an entry twice.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     lines = path.read_text("utf-8").removesuffix("\n").split("\n")  # splitlines cuts at more
     entries = {token: number for number, token in enumerate(lines)}
+    if len(entries) < len(lines):
+        twice = next(token for i, token in enumerate(lines) if entries[token] != i)
+        raise ValueError(f"{path.name} has the entry {twice!r} twice")
+    if lines == [""]:
+        raise ValueError(f"{path.name} is empty")
     special = special_tokens(settings)
     tokenizer = Tokenizer(models.WordPiece(entries, unk_token=special[0]))
     tokenizer.normalizer = normalizers.BertNormalizer(
@@ -147,12 +160,18 @@ def tokenizer_from_vocab_txt(path: Path, settings: dict[str, Any]) -> "Tokenizer
 
 
 def special_tokens(settings: dict[str, Any]) -> list[str]:
-    """The special tokens that tokenizer_config.json names, or BERT's, as `SPECIAL_TOKENS`."""
-    given = [
-        settings.get(name) or bert
-        for name, bert in zip(SPECIAL_NAMES, BERT_SPECIAL_TOKENS, strict=True)
-    ]
-    return [token["content"] if isinstance(token, dict) else token for token in given]
+    """The special tokens that tokenizer_config.json names, or BERT's, as `SPECIAL_TOKENS`.
+
+    Raises:
+        ValueError: One of them is no text.
+    """
+    found = []
+    for name, bert in zip(SPECIAL_NAMES, BERT_SPECIAL_TOKENS, strict=True):
+        given = settings.get(name) or bert
+        found.append(given.get("content") if isinstance(given, dict) else given)
+        if not isinstance(found[-1], str):
+            raise ValueError(f"its {name} is {given!r}, but must be a text such as {bert!r}")
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -201,8 +220,11 @@ def read_vocab(folder: Path, size: int, counts: list[int] | None = None) -> Voca
         else:
             tokenizer = tokenizer_from_vocab_txt(folder / "vocab.txt", settings)
     except Exception as error:  # the library raises nothing more special
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"its tokenizer cannot be read ({reason})") from error
+        reason = str(error).splitlines()[0][:200]
+        raise ValueError(
+            f"its tokenizer cannot be read ({reason}): it must be a tokenizer.json that holds a "
+            "WordPiece model, or a vocab.txt with another entry on each line"
+        ) from error
     entries = tokenizer.get_vocab()
     if type(tokenizer.model).__name__ != "WordLevel" or tuple(special) != SPECIAL_TOKENS:
         return WordPieceVocab(tokenizer, special, size)

@@ -6,9 +6,7 @@ Whatever somebody typed is escaped here.
 import base64
 import html
 from collections.abc import Sequence
-from typing import Any
 
-from ..notebook import Display, in_notebook
 from ..plots import curves, heatmap, new_figure, to_png
 from ..representation.fill_mask import Guess
 from ..representation.lab import NETWORKS, LabNetwork
@@ -219,20 +217,3 @@ def page(body: str) -> str:
     """A whole file, which needs nothing else."""
     head = f"<meta charset='utf-8'><title>Sentence lab</title><style>{STYLE}</style>"
     return f"<!DOCTYPE html><html lang='en'><head>{head}</head><body>{body}</body></html>"
-
-
-class Static(Display):
-    """What a notebook shows that is opened without a kernel; the live lab hides it."""
-
-    is_shown = False
-
-    def show(self, state: LabState, *how: Any) -> None:
-        """Keep the present state in the notebook."""
-        if self.is_shown and in_notebook():
-            body = report(state, *how)
-            super().show(
-                {
-                    "text/html": f"<div class='bert-lab-static'>{body}</div>",
-                    "text/plain": "Sentence lab, without a kernel",
-                }
-            )

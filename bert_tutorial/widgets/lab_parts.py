@@ -7,7 +7,7 @@ import ipywidgets as ipw
 
 from ..representation.lab import NETWORKS
 from ..representation.lab_senses import sense_map
-from ..representation.lab_state import LabState
+from ..representation.lab_state import LabState, whole_characters
 from . import lab_html
 from .views import AttentionView, PointMap, TokenHeatmap
 
@@ -51,6 +51,7 @@ class Similarity(Part):
         self.maps = {which: TokenHeatmap() for which in NETWORKS}
         self.box = ipw.VBox([self.text, ipw.HBox(list(self.maps.values()), layout=WRAP)])
         self.last: tuple | None = None
+        self.about: tuple | None = None  # the words, and which of them are chosen
         self.maps["network"].observe(self._clicked, names="selected")
 
     def show(
@@ -58,6 +59,7 @@ class Similarity(Part):
     ) -> None:
         """See `Part`."""
         self.last = None
+        about = state.words, list(picked)
         found = {which: state.similarity(layer, is_raw, which) for which in NETWORKS}
         low = min(cosines.min().item() for cosines in found.values())
         high = max(cosines.max().item() for cosines in found.values())
@@ -75,9 +77,10 @@ class Similarity(Part):
                 view.low, view.high = low, high
                 view.caption = f"{lab_html.name_of(which)}, layer {layer}, cosines, {kind}"
                 view.marked, view.values = same, cosines.tolist()
-                view.selected = list(picked)
-        self.last = state, layer, is_raw
-        self._tell(*picked)
+                if about != self.about:  # otherwise the cell that was clicked stays chosen
+                    view.selected = list(picked)
+        self.last, self.about = (state, layer, is_raw), about
+        self._tell(*self.maps["network"].selected)
 
     def _clicked(self, change: Any) -> None:
         if not self.last or len(change.new) != 2:
@@ -198,7 +201,7 @@ class HiddenWord(Part):
         words = [html.escape(word) for word in state.words[sentence]]
         words[place] = "<b>&lt;mask&gt;</b>"
         shown = f"<p>{' '.join(words)}</p>"
-        own = self.guess.value.strip().lower()
+        own = whole_characters(self.guess.value).strip().lower()
         if own:
             try:
                 table = lab_html.guesses_table(state.guesses(sentence, place), own)

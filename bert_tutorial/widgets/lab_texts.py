@@ -5,7 +5,7 @@ from typing import Any
 
 from ..representation.few_labels import EVERY
 from ..representation.lab_senses import MeterRow
-from ..representation.lab_state import LabState
+from ..representation.lab_state import MOST_PLACES, LabState
 from .parts import LONGEST_TEXT
 
 # One word, two senses.
@@ -66,7 +66,8 @@ def meter_caption(state: LabState, rows: Sequence[MeterRow], layer: int, number:
     told = "all labels"
     if number != EVERY:
         told = f"up to {number} of each sense (the networks' also from uses without a label)"
+    more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
     return (
         f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest held-out "
-        "uses, how many have this sense"
+        f"uses, how many have this sense{more if state.has_more_senses() else ''}"
     )

@@ -9,7 +9,9 @@ import torch
 from ..text.masking import mask_tokens
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
-from .parts import WIDE, Panel, cut_note, say, shortened, slider_with_number
+from .parts import NAME, WIDE, Panel, cut_note, shortened
+from .status import StatusLine
+from .views import NumberSlider
 
 EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
 STYLES = {
@@ -77,20 +79,13 @@ class MaskExplorer(Panel):
 
     def __init__(self, vocab: Vocab, sentence: str = EXAMPLE):
         self.vocab, self.seed = vocab, 0
-        self.text = ipw.Text(sentence, description="Sentence", continuous_update=False, layout=WIDE)
-        self.rate = ipw.IntSlider(
-            15, min=5, max=95, step=5, description="Mask rate, %", continuous_update=False
-        )
+        how = dict(continuous_update=False, layout=WIDE, style=NAME)
+        self.text = ipw.Text(sentence, description="Sentence", **how)
+        self.rate = NumberSlider(value=15, min=1, max=95, description="Mask rate, %")
         self.again = ipw.Button(description="Draw again")
-        self.picture, self.status = ipw.HTML(), ipw.HTML()
-        super().__init__(
-            [
-                self.text,
-                ipw.HBox([slider_with_number(self.rate), self.again]),
-                self.picture,
-                self.status,
-            ]
-        )
+        self.picture, self.status = ipw.HTML(), StatusLine()
+        choices = ipw.HBox([self.rate, self.again], layout=ipw.Layout(flex_flow="row wrap"))
+        super().__init__([self.text, choices, self.picture, self.status])
         self.text.observe(lambda _: self.redraw(), names="value")
         self.rate.observe(lambda _: self.redraw(), names="value")
         self.again.on_click(self._draw_again)
@@ -106,7 +101,7 @@ class MaskExplorer(Panel):
             text = shortened(self.text.value)
             tokens = masked_example(self.vocab, text, self.rate.value / 100, self.seed)
         except ValueError as error:
-            say(self.status, str(error), is_error=True)
+            self.status.say(str(error), is_error=True)
             return
         spans = []
         for token, original, fate in tokens:
@@ -115,10 +110,10 @@ class MaskExplorer(Panel):
             spans.append(f"<span style='{style}'>{html.escape(token)}{note}</span>")
         self.picture.value = f"<div style='line-height:2.2'>{' '.join(spans)}</div>"
         fates = [fate for _, _, fate in tokens]
-        say(
-            self.status,
+        self.status.say(
             f"{cut_note(self.text.value)}{len(fates)} tokens, "
             f"{sum(map(bool, fates))} to be predicted: "
             f"{fates.count('masked')} masked, {fates.count('random')} replaced by a random word, "
-            f"{fates.count('kept')} kept as they are.",
+            f"{fates.count('kept')} kept as they are."
         )
+        self.keep_static(f"{self.picture.value}<p>{html.escape(self.status.text)}</p>")

@@ -11,7 +11,6 @@ from typing import Any
 import ipywidgets as ipw
 
 from ..devices import one_thread
-from ..notebook import Display
 from ..representation.few_labels import EVERY
 from ..representation.lab import LabNetwork, published
 from ..representation.lab_senses import meter
@@ -51,9 +50,8 @@ class SentenceLab(Panel):
     ):
         self.state: LabState | None = None
         self.sentence, self.shown = 0, description  # clicked last; the network that is shown
-        self.folder, self.static = Path(folder), lab_html.Static()
-        self._labs = {description: lab}
-        self._others = {description: lambda: lab, **(others or {})}
+        self.folder, self._labs = Path(folder), {description: lab}
+        self._others = {description: lambda: lab, "untrained": lab.twin, **(others or {})}
         self._lock, self._is_busy = threading.RLock(), False
         self._timer = threading.Timer(0, self._keep_static)
         self._make_controls(sentence_a, sentence_b)
@@ -219,9 +217,7 @@ class SentenceLab(Panel):
 
     def _keep_static(self) -> None:
         with self._lock:
-            if self.state is not None:
-                how = self.state, self.rows, self.shown, self.layer.value, self.raw.value
-                self.static.show(*how)
+            self.keep_static(self.static_html())
 
     def _pick(self, sentence: int, clicked: dict) -> None:
         if not clicked or self.state is None or clicked["index"] >= len(self.state.words[sentence]):
@@ -235,16 +231,17 @@ class SentenceLab(Panel):
         if self.state is None:
             raise ValueError("type two sentences first")
         path, layer = self.folder / "sentence_lab.html", self.layer.value
-        body = lab_html.report(self.state, self.rows, self.shown, layer, self.raw.value)
+        body = self.static_html()
         part = self.parts[self.show.value].as_html(self.state, self.picked, layer)
         path.write_text(lab_html.page(body + part), encoding="utf-8")
         self.status.say(f"kept in {path.resolve()}")
 
-    def _ipython_display_(self) -> None:
-        """Show the widget, and under it what is seen where there is no kernel."""
-        Display().show(self._repr_mimebundle_())
-        self.static.is_shown = True
-        self._keep_static()
+    def static_html(self) -> str:
+        """The present state, as it is kept."""
+        if self.state is None:
+            return ""
+        layer, is_raw = self.layer.value, self.raw.value
+        return lab_html.report(self.state, self.rows, self.shown, layer, is_raw)
 
 
 _WRAP = ipw.Layout(flex_flow="row wrap")

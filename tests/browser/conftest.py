@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -176,6 +178,8 @@ class Lab:
             lambda m: m.type == "error" and self._report(f"{m.text} ({m.location.get('url', '')})"),
         )
         page.on("pageerror", lambda error: self._report(str(error)))
+        page.on("request", lambda request: self._requested(request.url))
+        page.on("websocket", lambda socket: self._requested(socket.url))
 
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, and wait until its kernel is ready."""
@@ -226,7 +230,7 @@ class Lab:
 
     def errors(self) -> list[str]:
         """What went wrong so far: cells that failed, widgets that did not appear, errors in the
-        page's console.
+        page's console, requests to other hosts.
         """
         cells = self.page.evaluate(
             f"""() => {{
@@ -249,6 +253,41 @@ class Lab:
         return self.page.locator(
             ".jp-Notebook .jp-CodeCell .jp-Cell-outputWrapper"
         ).all_inner_texts()
+
+    def set_theme(self, theme: str) -> None:
+        """Change to the theme "Light" or "Dark", and wait until it is there."""
+        self.page.evaluate(
+            """async theme => await window.jupyterapp.commands.execute(
+                "apputils:change-theme", {theme: `JupyterLab ${theme}`})""",
+            theme,
+        )
+        is_light = str(theme == "Light").lower()
+        self.page.locator(f"body[data-jp-theme-light='{is_light}']").wait_for(state="attached")
+        # The theme's colours are there when its style sheet is.
+        self.page.wait_for_function(
+            """isLight => {
+                const style = getComputedStyle(document.body);
+                const colour = style.getPropertyValue("--jp-layout-color1").trim();
+                return ["white", "#fff", "#ffffff"].includes(colour) === isLight;
+            }""",
+            arg=theme == "Light",
+        )
+
+    def axe(self, selector: str = ".jp-OutputArea-output") -> list[str]:
+        """What axe finds at fault with what a selector names: serious and critical violations only.
+
+        Returns:
+            One line for each element, such as "label (critical): Form elements must have labels"...
+        """
+        found = Axe().run(self.page, selector, {"resultTypes": ["violations"]}).response
+        assert found["passes"], f"nothing was checked: {selector}"
+        return [
+            f"{violation['id']} ({violation['impact']}): {violation['help']}: "
+            f"{node['html'][:200]} {node['failureSummary']}"
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
 
     def screenshot(self, path: str | os.PathLike) -> list[Path]:
         """Take a picture of the whole notebook, as long as it is; several, if it is very long.
@@ -292,6 +331,11 @@ class Lab:
             }"""
         )
 
+    def _requested(self, url: str) -> None:
+        host = urllib.parse.urlsplit(url).hostname  # None for data: and blob:
+        if host not in (None, "127.0.0.1", "localhost"):
+            self._report(f"a request to {url}")
+
     def _report(self, text: str) -> None:
         if not any(part in text for part in NOT_OURS):
             self._reports.append(text)
@@ -306,6 +350,7 @@ def lab_server(tmp_path_factory, browser_type_launch_args):  # without a browser
 
 @pytest.fixture
 def lab(page, lab_server):
+    expect.set_options(timeout=30_000)
     lab = Lab(page, lab_server)
     yield lab
     lab.close()
