@@ -62,6 +62,8 @@ def write_file(path: Path, content: bytes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(content)
+            with part.open("r+b") as file:
+                os.fsync(file.fileno())  # or a power cut could leave an empty file of that name
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,57 @@ def test_a_run_that_cannot_be_written_ends_with_one_sentence(tmp_path, monkeypat
     monkeypatch.setattr(kept_runs.RunFolder, "add_to_log", full)
     assert run.start().wait(PATIENCE) and run.state == "failed"
     assert "No space left on device" in str(run.error)
+
+
+def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
+    run = run_in(KeptRuns(tmp_path)).start()
+    until(lambda: len(run.history) >= 6)
+    run.stop()
+    assert run.wait(PATIENCE)
+    done, log = len(run.history), tmp_path / run.kept.id / "log.jsonl"
+    lines = log.read_text().splitlines()
+    lines[1], lines[2], lines[3] = '{"step": 2}', "{", lines[3].replace("step", "stop")
+    log.write_text("\n".join([*lines, "null", "[3]", '{"step": "x"}']) + "\n")
+    again = run_in(None, KeptRuns(tmp_path).all()[0])
+    assert again.start().wait(PATIENCE) and again.state == "finished", again.error
+    assert [step.step for step in again.history] == list(range(1, 41))
+    wanted, found = uninterrupted()[0], losses(again.history)
+    assert found[1:4].isnan().all() and done >= 4
+    kept = [0, *range(4, 40)]
+    assert_identical(found[kept], wanted[kept])
+
+
+def test_a_look_that_json_cannot_hold_ends_the_run_with_a_sentence(tmp_path):
+    run = run_in(KeptRuns(tmp_path), look=lambda net: {1, 2}).start()
+    assert run.wait(PATIENCE) and run.state == "failed"
+    assert "not JSON serializable" in str(run.error)
+
+
+def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(tmp_path):
+    run = run_in(KeptRuns(tmp_path), settings=Settings(num_steps=100_000, num_hiddens=16)).start()
+    until(lambda: len(run.history) >= 2)
+    run.pause()
+    until(lambda: run.is_still)
+    shutil.rmtree(tmp_path / run.kept.id)
+    run.resume()
+    assert run.wait(PATIENCE) and run.state == "failed"
+    assert "log.jsonl cannot be written" in str(run.error) and list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_held_out_text_looks_once_at_each_point_also_when_it_goes_on(tmp_path):
+    store, looks = KeptRuns(tmp_path), []
+
+    def part(kept=None):
+        run = run_in(store, kept, look=lambda net: looks.append(1) or "seen")
+        run.train_iter.valid = None
+        return run
+
+    first = part()
+    first.look = lambda net: (looks.append(1), first.stop(), "seen")[2]
+    assert first.start().wait(PATIENCE) and first.state == "stopped" and len(looks) == 1
+    second = part(store.all()[0])
+    assert second.start().wait(PATIENCE) and second.state == "finished", second.error
+    assert [step for step, _ in second.looks] == [0, 8, 16, 24, 32, 40] and len(looks) == 6
 
 
 def test_a_story_is_plain_json_with_numbers_of_any_kind(tmp_path):

@@ -22,6 +22,8 @@ from small import (
 )
 from torch.testing import assert_close
 
+from bert_tutorial.network.mode import in_mode
+from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.baselines import baselines
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.runs import TrainingRun
@@ -107,6 +109,125 @@ def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been():
     assert_identical(
         losses(run.history), losses(train_steps(small_net(examples), examples, run.recipe))
     )
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Each step goes through the network in several parts; the list tells how far it has come."""
+    losses_of, parts = training.pretraining_losses, []
+    monkeypatch.setattr(training, "rows_at_once", lambda net, device: 4)
+
+    def count(*arguments):
+        parts.append(1)
+        return losses_of(*arguments)
+
+    monkeypatch.setattr(training, "pretraining_losses", count)
+    return parts
+
+
+def test_a_pause_within_a_step_changes_neither_losses_nor_weights(small_parts):
+    examples, recipe = some_examples(), Recipe(num_steps=12)
+    net = small_net(examples, dropout=0.5)
+    alone = losses(train_steps(net, examples, recipe))
+    assert len(small_parts) == 12 * 4
+    run = TrainingRun(small_net(examples, dropout=0.5), examples, recipe)
+    rest, paused_at = run._rest, []
+
+    def pause_often():
+        if small_parts and len(small_parts) % 4 == 2 and len(small_parts) not in paused_at:
+            paused_at.append(len(small_parts))
+            run.pause()
+            threading.Thread(target=lambda: (until(lambda: run.is_still), run.resume())).start()
+        rest()
+
+    small_parts.clear()
+    run._rest = pause_often
+    assert run.start().wait(PATIENCE) and run.error is None
+    assert len(paused_at) == 12 and len(small_parts) == 12 * 4  # no part was done again
+    assert_identical(losses(run.history), alone)
+    for name, value in run.net.state_dict().items():
+        assert_identical(value, net.state_dict()[name])
+
+
+def test_a_run_stopped_within_a_step_keeps_the_weights_of_the_last_whole_one(small_parts):
+    examples = some_examples()
+    run = run_of(100, examples)
+    rest = run._rest
+
+    def stop_in_the_third_step():
+        if len(small_parts) == 2 * 4 + 3:
+            run.stop()
+        rest()
+
+    run._rest = stop_in_the_third_step
+    assert run.start().wait(PATIENCE) and run.state == "stopped" and len(run.history) == 2
+    net = small_net(examples)
+    steps = train_steps(net, examples, run.recipe)
+    assert_identical(losses(run.history), losses([next(steps), next(steps)]))
+    for name, value in run.net.state_dict().items():
+        assert_identical(value, net.state_dict()[name])
+
+
+@pytest.mark.parametrize("doing", ["counting", "evaluating", "training"])
+def test_pause_and_stop_stand_still_soon_whatever_it_does(doing):
+    run = run_of(100_000).start()
+    until(lambda: run.doing == doing)
+    run.pause()
+    until(lambda: run.is_still)
+    assert not run.wait(0.05) and run.state == "paused"
+    run.stop()
+    assert run.wait(5) and run.state == "stopped" and not run.is_still
+
+
+def test_a_wait_for_the_network_does_not_count_as_work():
+    run = run_of(100_000).start()
+    until(lambda: len(run.history) >= 3)
+    before = len(run.history)
+    with in_mode(run.net, training=False):
+        time.sleep(0.4)
+    until(lambda: len(run.history) >= before + 5)
+    run.stop()
+    assert run.wait(PATIENCE)
+    assert max(step.seconds for step in run.history[2:]) < 0.3
+
+
+def test_two_runs_at_once_on_the_same_examples_each_repeat_themselves():
+    examples = some_examples(40)
+    recipes = [Recipe(num_steps=40, seed=seed) for seed in (0, 1)]
+    nets = [small_net(examples, dropout=0.5) for _ in range(4)]
+    alone = [
+        losses(train_steps(net, examples, how)) for net, how in zip(nets, recipes, strict=False)
+    ]
+    runs = [TrainingRun(net, examples, how) for net, how in zip(nets[2:], recipes, strict=True)]
+    runs[0].start()
+    until(lambda: len(runs[0].history) >= 5)  # another epoch
+    runs[1].start()
+    for run, wanted in zip(runs, alone, strict=True):
+        assert run.wait(PATIENCE) and run.error is None
+        assert_identical(losses(run.history), wanted)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_looks_are_taken_when_the_held_out_text_is_read_also_where_there_is_none(valid):
+    examples = some_examples() if valid else some_examples(valid=None)
+    seen = []
+    run = run_of(10, examples, num_evaluations=2, look=lambda net: seen.append(net) or len(seen))
+    assert run.start().wait(PATIENCE) and run.error is None
+    assert run.looks == [(0, 1), (5, 2), (10, 3)] and seen == [run.net] * 3
+    assert len(run.held_out) == (3 if valid else 0)
+
+
+def test_an_error_of_a_look_ends_the_run():
+    run = run_of(10, look=lambda net: 1 / 0).start()
+    assert run.wait(PATIENCE) and run.state == "failed"
+    assert isinstance(run.error, ZeroDivisionError)
+
+
+def test_no_thread_is_left_after_a_run():
+    before = set(threading.enumerate())
+    run = run_of(3).start()
+    assert run.wait(PATIENCE)
+    until(lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -313,7 +313,7 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
     examples = some_examples()
     net = small_net(examples)
 
-    def with_bad_gradient(net, batch, dtype):
+    def with_bad_gradient(net, batch, dtype, sampler):
         zero = net.nsp.output.bias.sum() * 0
         # The value is 1, the slope of the root is infinite.
         return Losses(zero.detach() + 1, zero.sqrt() + 1)

@@ -38,7 +38,6 @@ class Baselines(NamedTuple):
         )
 
 
-@lru_cache(maxsize=4)  # seconds on a large vocabulary; runs on the same examples share them
 def baselines(train_iter: PretrainingExamples) -> Baselines:
     """Measure the baselines on the masked tokens that `evaluate` sees.
 
@@ -49,13 +48,18 @@ def baselines(train_iter: PretrainingExamples) -> Baselines:
     Returns:
         Their losses and accuracies.
     """
-    vocab, examples = train_iter.vocab, train_iter.valid or train_iter
+    return count_baselines(train_iter.text, train_iter.vocab, train_iter.valid or train_iter)
+
+
+@lru_cache(maxsize=4)  # seconds on a large vocabulary; runs on the same text share them
+def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExamples) -> Baselines:
+    """`baselines` of a training text, by the masked tokens of some examples."""
     # One more each, so that no token is impossible.
     counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
     few = slice(NUM_PLACES)
-    between = Between(train_iter.text, vocab)
+    between = Between(text, vocab)
     neighbours, accuracy = score_between(between, left[few], right[few], labels[few])
     return Baselines(
         uniform=math.log(len(vocab)),

@@ -4,6 +4,8 @@ Shapes: B pairs in a batch, T tokens of a batch, N words to predict in it, D hid
 inside the feed-forward network, V vocabulary.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -12,8 +14,9 @@ from ..network.config import BERTConfig
 from ..network.losses import rows_at_once
 from ..network.model import BERTModel
 from ..text.examples import PretrainingExamples
+from .kept_runs import KeptRun
 from .recipe import Recipe
-from .settings import Settings
+from .settings import Settings, read_settings
 from .training import train_steps
 
 # Numbers of 4 bytes that one token keeps for the way back, per layer and hidden unit, with its
@@ -90,6 +93,17 @@ def measure_speed(of: PretrainingExamples) -> float:
     steps = train_steps(net, examples, Recipe(num_steps=3, word_neighbours=False))
     *_, last = steps
     return cost_of(settings, of).flops * last.num_pairs / settings.batch_size / last.seconds
+
+
+def kept_speed(runs: Iterable[KeptRun], of: PretrainingExamples) -> float | None:
+    """Operations per second of this machine, by the first of some kept runs that can tell it."""
+    for run in runs:
+        pairs, step = run.story.get("pairs_per_second"), run.story.get("step", 0)
+        with suppress(ValueError, TypeError):  # of another version of this package
+            if pairs and step >= 10:
+                settings = read_settings(run.story["settings"])
+                return cost_of(settings, of).flops / settings.batch_size * pairs
+    return None
 
 
 def told(seconds: float) -> str:

@@ -5,8 +5,11 @@ of runs shows: name, settings, held-out losses.
 """
 
 import json
+import math
+import os
 import secrets
 import shutil
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +40,8 @@ class KeptRun:
     """
 
     def __init__(self, path: Path, story: dict[str, Any]):
-        self.folder, self.story = RunFolder(path), story
+        self.folder = RunFolder(path, "the run's folder", "delete the run in the table")
+        self.story, self._writing = story, threading.RLock()
         self._is_open, self._saved_at, self._saved, self._cost = False, 0.0, -1, 0.0
 
     @property
@@ -53,18 +57,30 @@ class KeptRun:
     def begin(self, run: "TrainingRun") -> int:
         """Keep others out, and bring a run to where this one was.
 
+        Steps that are missing in a damaged log have no losses (NaN).
+
         Returns:
             Steps done.
 
         Raises:
             ValueError, OSError: See `RunFolder.open` and `RunFolder.load`.
         """
-        self.folder.open()
+        with self._writing:  # it clears what is half written
+            self.folder.open()
+        try:
+            done = self.folder.load(run.net, run.optimizers, self.story["settings"])
+            self.folder.shorten_log(done)
+            history, held_out, looks = self.read()
+        except BaseException as error:
+            self.story["error"] = str(error)
+            with suppress(OSError):
+                self.write()
+            self.folder.close()
+            raise
         self._is_open = True
-        done = self.folder.load(run.net, run.optimizers, self.story["settings"])
-        self.folder.shorten_log(done)
-        history, held_out, looks = self.read()
-        run.history[:] = history
+        known = {step.step: step for step in history}
+        lost = Step(0, math.nan, math.nan, 0, 0.0, math.nan)
+        run.history[:] = [known.get(n, lost._replace(step=n)) for n in range(1, done + 1)]
         run.held_out[:] = [found for found in held_out if found[0] <= done]
         run.looks[:] = [look for look in looks if look[0] <= done]
         self._saved, self._saved_at = done, time.monotonic()
@@ -92,18 +108,26 @@ class KeptRun:
     def tell(self, run: "TrainingRun") -> None:
         """Write the story as far as the run has come."""
         done = len(run.history)
-        self.story |= {
+        told = {
             "step": done,
             "seconds": sum(step.seconds for step in run.history),
             "pairs_per_second": run.pairs_per_second,
             "held_out": [[step, *found] for step, found in run.held_out],
-            "looks": run.looks,
+            "looks": list(run.looks),
             "baselines": run.baselines,
-            "error": str(run.error) if run.error else None,
+            "error": (str(run.error) or type(run.error).__name__) if run.error else None,
             "is_finished": done == run.recipe.num_steps
             and (run.train_iter.valid is None or done in dict(run.held_out)),
         }
-        self.write()
+        with self._writing:
+            self.story |= told
+            self.write()
+
+    def rename(self, name: str) -> None:
+        """Give it another name; an empty one changes nothing."""
+        with self._writing:  # its run may be telling something just now
+            self.story["name"] = " ".join(name.split())[:60] or self.story["name"]
+            self.write()
 
     def write(self) -> None:
         """Write the story.
@@ -111,7 +135,8 @@ class KeptRun:
         Raises:
             OSError: See `write_file`.
         """
-        write_file(self.folder.path / "story.json", json.dumps(self.story).encode())
+        with self._writing:
+            write_file(self.folder.path / "story.json", json.dumps(self.story).encode())
 
     def close(self, run: "TrainingRun") -> None:
         """Save where the run has ended, and let other processes in."""
@@ -119,15 +144,18 @@ class KeptRun:
             try:
                 if run.error is None:
                     self.save(run)
-                self.tell(run)
+                if self.folder.path.exists():  # somebody may have deleted it
+                    self.tell(run)
             finally:
                 self._is_open = False
                 self.folder.close()
 
     def read(self) -> tuple[list[Step], list[tuple[int, Evaluation]], list[tuple[int, Any]]]:
-        """Steps, evaluations and looks as they stand on disk."""
-        fields = Step._fields
-        history = [Step(*(step[name] for name in fields)) for step in self.folder.logged_steps()]
+        """Steps, evaluations and looks as they stand on disk; damaged lines are passed over."""
+        history = []
+        for step in self.folder.logged_steps():
+            with suppress(KeyError):
+                history.append(Step(*(step[name] for name in Step._fields)))
         held_out = [(step, Evaluation(*found)) for step, *found in self.story.get("held_out", [])]
         return history, held_out, [(step, look) for step, look in self.story.get("looks", [])]
 
@@ -148,17 +176,20 @@ class KeptRuns:
 
     def __init__(self, path: Path | None = None, limit: int = LIMIT):
         self.path, self.limit = path or cache_dir() / "runs", limit
-        self._known: dict[Path, tuple[int, KeptRun]] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], KeptRun]] = {}
 
     def all(self) -> list[KeptRun]:
         """Every run, the oldest first; what is no run is passed over."""
         found = []
         for file in sorted(self.path.glob("*/story.json")):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                written = file.stat().st_mtime_ns
-                if self._known.get(file, (0, None))[0] != written:
+                about = file.stat()
+                written = about.st_mtime_ns, about.st_ino, about.st_size
+                if file not in self._known or self._known[file][0] != written:
                     story = json.loads(file.read_text("utf-8"))
-                    story["name"], story["settings"], story["num_steps"]  # or it is none
+                    for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
+                        if not isinstance(story[name], kind):
+                            raise ValueError(f"{file} is no story of a run")
                     self._known[file] = written, KeptRun(file.parent, story)
                 found.append(self._known[file][1])
         return found
@@ -185,24 +216,34 @@ class KeptRuns:
         """The run of that id.
 
         Raises:
-            KeyError: There is none.
+            ValueError: There is none.
         """
-        return {run.id: run for run in self.all()}[id]
+        for run in self.all():
+            if run.id == id:
+                return run
+        raise ValueError("this run is no longer there: somebody has deleted it")
 
     def rename(self, id: str, name: str) -> None:
         """Give a run another name; an empty one changes nothing."""
-        run = self.find(id)
-        run.story["name"] = " ".join(name.split())[:60] or run.story["name"]
-        run.write()
+        self.find(id).rename(name)
 
     def delete(self, id: str) -> None:
         """Delete a run for good.
 
         Raises:
+            ValueError: A process trains it.
             OSError: It cannot be deleted.
         """
-        shutil.rmtree(self.find(id).folder.path)
+        folder = self.find(id).folder
+        folder.open()
+        folder.close()
+        shutil.rmtree(folder.path)
 
     def size(self) -> int:
         """Bytes of all runs."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        total = 0
+        for folder, _, files in os.walk(self.path):
+            for file in files:
+                with suppress(OSError):  # a run that goes on replaces its files
+                    total += os.path.getsize(os.path.join(folder, file))
+        return total

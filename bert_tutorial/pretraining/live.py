@@ -14,6 +14,7 @@ from ..network.model import BERTModel
 from ..notebook import PngDisplay, in_notebook
 from ..text.examples import PretrainingExamples
 from .cost import told
+from .fitting import check_fits
 from .recipe import Recipe
 from .runs import TrainingRun, seconds_left
 
@@ -61,10 +62,12 @@ def train_bert(
     Raises:
         TypeError: d2l's arguments; the message has the line to write.
         ValueError: A setting that cannot be.
+        MemoryError: It would not fit into memory; the message has the nearest setting that fits.
         FloatingPointError: Training diverged.
     """
-    devices = try_all_gpus()
-    run = TrainingRun(net.to(devices[0]), train_iter, Recipe(num_steps=num_steps, **recipe))
+    devices, how = try_all_gpus(), Recipe(num_steps=num_steps, **recipe)
+    check_fits(net.to(devices[0]), train_iter, how)
+    run = TrainingRun(net, train_iter, how)
     view = notebook_view(run) if in_notebook() else TerminalView(run)
     run.start()
     try:

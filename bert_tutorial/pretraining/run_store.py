@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
+from torch import Tensor
 
 from ..cache import read_safetensors, write_file, write_safetensors, writing
 from ..network.model import BERTModel
@@ -18,6 +19,8 @@ class RunFolder:
 
     Args:
         path: The folder; made when something is written.
+        called: What its user calls it.
+        otherwise: What its user can do where it cannot be used.
 
     Attributes:
         checkpoint: File with all that the run needs to go on.
@@ -26,8 +29,13 @@ class RunFolder:
         model_card: File that says what one has to know of it.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        called: str = "the run's folder (--out)",
+        otherwise: str = "use another folder (--out)",
+    ):
+        self.path, self.called, self.otherwise = Path(path), called, otherwise
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log = self.path / "log.jsonl"
         self.network = self.path / "network.safetensors"
@@ -68,12 +76,24 @@ class RunFolder:
             before, step = about["settings"], about["step"]
         except FileNotFoundError:
             return 0
-        except (SafetensorError, json.JSONDecodeError, KeyError) as error:
-            raise ValueError(
-                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
-                "the run again, or use another folder (--out)"
-            ) from error
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise self._damaged(error) from error
         self._check(before, settings)
+        try:
+            self._fill(net, optimizers, tensors)
+        except (KeyError, RuntimeError) as error:  # a tensor is missing, or has another shape
+            raise self._damaged(error) from error
+        return step
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
+            f"the run again, or {self.otherwise}"
+        )
+
+    def _fill(
+        self, net: BERTModel, optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]
+    ) -> None:
         groups = ((o, group) for o in optimizers for group in o.param_groups)
         owner = {p: optimizer for optimizer, group in groups for p in group["params"]}
         with torch.no_grad():
@@ -84,15 +104,14 @@ class RunFolder:
                 owner[p].state[p] = {
                     k.removeprefix(prefix): v.to(p.device) for k, v in state.items()
                 }
-        return step
 
     def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         names = [name for name in before | now if before.get(name) != now.get(name)]
         other = [f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in names]
         if other:
             raise ValueError(
-                f"the run in {self.path} was begun with {'; '.join(other)}: use that, or another "
-                "folder (--out)"
+                f"the run in {self.path} was begun with {'; '.join(other)}: use that, or "
+                f"{self.otherwise}"
             )
 
     def open(self) -> None:
@@ -109,15 +128,15 @@ class RunFolder:
                 left_over.unlink()
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(
-                f"the run's folder (--out) is {self.path}, but there is a file of that name"
+                f"{self.called} is {self.path}, but there is a file of that name"
             ) from error
         except Timeout as error:
             raise ValueError(
-                f"another process trains in {self.path}: wait for it, or use another folder (--out)"
+                f"another process trains in {self.path}: wait for it, or {self.otherwise}"
             ) from error
         except OSError as error:
             raise OSError(
-                f"the run's folder (--out) is {self.path}, but nothing can be written there "
+                f"{self.called} is {self.path}, but nothing can be written there "
                 f"({error.strerror or error}): make room or give access, or use another one"
             ) from error
 
@@ -141,7 +160,7 @@ class RunFolder:
         """
         kept = [step for step in self.logged_steps() if step["step"] <= done]
         write_file(self.log, "".join(json.dumps(step) + "\n" for step in kept).encode())
-        return sum(step["seconds"] for step in kept)
+        return sum(step.get("seconds", 0.0) for step in kept)
 
     def add_to_log(self, step: dict[str, Any]) -> None:
         """Write one more line.
@@ -160,7 +179,7 @@ class RunFolder:
         for line in text.splitlines():
             try:
                 step = json.loads(line)
-                found[step["step"]] = step
-            except (json.JSONDecodeError, KeyError, TypeError):
+                found[int(step["step"])] = step
+            except (ValueError, KeyError, TypeError):
                 continue
         return [found[number] for number in sorted(found)]

@@ -78,8 +78,8 @@ class TrainingRun:
         self.baselines: Baselines | None = None
         self.optimizers = make_optimizers(net, recipe)
         last = recipe.num_steps
-        self._evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)}
-        self._evaluate_at.discard(last)
+        on_the_way = range(num_evaluations)
+        self._evaluate_at = {round(last * i / num_evaluations) for i in on_the_way} - {last}
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
@@ -165,9 +165,10 @@ class TrainingRun:
             try:
                 if self.kept is not None:
                     self.kept.close(self)
-            except OSError as error:
+            except Exception as error:
                 self.error = self.error or error
-            self._ended.set()
+            finally:
+                self._ended.set()
 
     def _count(self) -> None:
         """What takes seconds on a large text, and cannot be interrupted: in a thread of its own.
@@ -223,14 +224,14 @@ class TrainingRun:
     def _evaluate(self, step: int) -> None:
         """Read the held-out text where it is time, unless it was read there before."""
         is_last = step == self.recipe.num_steps
-        if not (is_last or step in self._evaluate_at) or any(s == step for s, _ in self.held_out):
+        if not (is_last or step in self._evaluate_at):
             return
         self.doing = "evaluating"
-        if self.train_iter.valid is not None:
-            some = None if is_last else A_FEW_BATCHES
-            found = evaluate(self.net, self.train_iter.valid, some, self._rest)
-            self.held_out.append((step, found))
-        if self.look is not None:
+        valid, some = self.train_iter.valid, None if is_last else A_FEW_BATCHES
+        if valid is not None and step not in dict(self.held_out):
+            self.held_out.append((step, evaluate(self.net, valid, some, self._rest)))
+        self._rest()
+        if self.look is not None and step not in dict(self.looks):
             self.looks.append((step, self.look(self.net)))
         if self.kept is not None:
             self.kept.tell(self)
@@ -245,6 +246,5 @@ def seconds_of(history: list[Step]) -> float:
 def seconds_left(run: TrainingRun) -> float | None:
     """How long the steps that are left will take, by the last ones; None before the first."""
     last = list(run.history)[-20:]
-    if not last:
-        return None
-    return seconds_of(last) / len(last) * (run.recipe.num_steps - len(run.history))
+    left = run.recipe.num_steps - len(run.history)
+    return seconds_of(last) / len(last) * left if last else None

@@ -1,5 +1,6 @@
 """What the training panel can choose; network, examples and recipe follow from it."""
 
+import hashlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -142,6 +143,15 @@ def changes(before: Settings, after: Settings) -> str:
         for name, title in NAMES.items()
         if one[name] != two[name]
     )
+
+
+def hash_of(examples: PretrainingExamples) -> str:
+    """Of what a run is trained and measured on, besides its settings."""
+    found = hashlib.sha256(str(examples.max_len).encode())
+    for part in (examples, examples.valid):
+        if part is not None:
+            found.update(part.text.token_ids.numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_settings(kept: dict[str, Any]) -> Settings:

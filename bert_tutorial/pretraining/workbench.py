@@ -3,7 +3,6 @@
 No widget: `widgets/training_panel.py` shows it, tests use it alone.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import Any
 
 from ..network.model import BERTModel
 from ..text.examples import PretrainingExamples
-from .cost import Cost, cost_of, measure_speed
+from .cost import Cost, cost_of, kept_speed, measure_speed
 from .experiments import EXPERIMENTS, Experiment
 from .kept_runs import KeptRun, KeptRuns
 from .runs import TrainingRun
-from .settings import Settings, read_settings
+from .settings import Settings, hash_of, read_settings
 
 GOING = ("running", "paused")
 
@@ -30,7 +29,7 @@ class Workbench:
         look: As in `TrainingRun`.
 
     Attributes:
-        run: The run that goes on, or the last one; None before the first.
+        run: The run that goes on, or the last one, or None.
         settings: What that run was begun with.
         experiment: The experiment that goes on, or the last one.
         left: Names of its runs that have not begun.
@@ -38,7 +37,8 @@ class Workbench:
         problem: Why the last attempt to begin something failed; empty if it did not.
     """
 
-    _at_work: "Workbench | None" = None  # of this process: the one whose run goes on
+    _at_work: "Workbench | None" = None  # of this process: the last whose run went on
+    _lock = threading.RLock()  # one for all: only one trains at a time
 
     def __init__(
         self,
@@ -51,17 +51,18 @@ class Workbench:
         self.settings: Settings | None = None
         self.experiment: Experiment | None = None
         self.left: list[str] = []
-        self.done: dict[str, str] = {}  # ids of the experiment's runs, by name
+        self.done: dict[str, str] = {}  # ids of its runs, by name
         self.problem, self.viewer = "", None
-        self._lock = threading.RLock()
-        self._speed: float | None = None
-        self._text = ""
+        self._measuring, self._speed = threading.Lock(), None
+        self._text, self._pauses = "", False
 
     @classmethod
     def open(cls, train_iter: PretrainingExamples, *how: Any) -> "Workbench":
         """The workbench of this process whose run goes on, or a new one."""
-        busy = cls._at_work
-        return busy if busy is not None and busy.is_busy else cls(train_iter, *how)
+        with cls._lock:
+            if cls._at_work is not None and not cls._at_work.is_busy:
+                cls._at_work = None
+            return cls._at_work or cls(train_iter, *how)
 
     @property
     def is_busy(self) -> bool:
@@ -77,45 +78,45 @@ class Workbench:
         """
         with self._lock:
             self._refuse_if_busy()
-            net = settings.network(len(self.train_iter.vocab))
-            examples, recipe = settings.examples(self.train_iter), settings.recipe()
-            name = name or f"run {len(self.kept.all()) + 1}"
-            kept = self.kept.new(name, asdict(settings), self.text, settings.num_steps)
-            return self._start(TrainingRun(net, examples, recipe, 10, kept, self.look), settings)
+            return self._begin(name or f"run {len(self.kept.all()) + 1}", settings)
+
+    def _begin(self, name: str, settings: Settings) -> TrainingRun:
+        how = asdict(settings), self.text, settings.num_steps
+        return self._start(settings, lambda: self.kept.new(name, *how))
 
     def go_on(self, id: str) -> TrainingRun:
         """Go on with a run that was not finished, exactly where it was.
 
         Raises:
-            ValueError: It was begun on another text, is of another version, or a run goes on.
-            KeyError: There is no such run.
+            ValueError: It is of another text or version, or gone, or a run goes on.
         """
         with self._lock:
             self._refuse_if_busy()
             kept = self.kept.find(id)
             if kept.story.get("text") != self.text:
-                raise ValueError(
-                    f"{kept.story['name']} was begun on another text: choose that one in the first "
-                    "cell"
-                )
-            settings = read_settings(kept.story["settings"])
-            net = settings.network(len(self.train_iter.vocab))
-            examples, recipe = settings.examples(self.train_iter), settings.recipe()
-            return self._start(TrainingRun(net, examples, recipe, 10, kept, self.look), settings)
+                raise ValueError("this run was begun on another text: read that in the first cell")
+            return self._start(read_settings(kept.story["settings"]), lambda: kept)
 
-    def _start(self, run: TrainingRun, settings: Settings) -> TrainingRun:
+    def _start(self, settings: Settings, keep: Callable[[], KeptRun]) -> TrainingRun:
+        net = settings.network(len(self.train_iter.vocab))
+        examples, recipe = settings.examples(self.train_iter), settings.recipe()
+        run = TrainingRun(net, examples, recipe, 10, keep(), self.look)
         self.run, self.settings, self.problem = run.start(), settings, ""
-        Workbench._at_work = self
+        self._pauses, Workbench._at_work = False, self
         return run
 
     def _refuse_if_busy(self) -> None:
-        if self.run is not None and self.run.state in GOING:
+        other = Workbench._at_work
+        if self.is_busy:
             raise ValueError(f"{self.name} goes on: stop it first, or wait for its end")
+        if other is not None and other.is_busy:
+            where = "in another panel: stop it there, or run this cell again"
+            raise ValueError(f"{other.name} goes on {where}")
 
     @property
     def name(self) -> str:
         """Of the run."""
-        return self.run.kept.story["name"] if self.run is not None and self.run.kept else ""
+        return self.run.kept.story["name"] if self.run is not None else ""
 
     def use(self, train_iter: PretrainingExamples, look: Callable[[BERTModel], Any] | None) -> None:
         """Train on another text from now on.
@@ -130,20 +131,25 @@ class Workbench:
             self.train_iter, self.look = train_iter, look
 
     def pause(self) -> None:
-        """Stand still, within half a second."""
-        if self.run is not None:
-            self.run.pause()
+        """Stand still, within half a second; between two runs of an experiment, in the next."""
+        with self._lock:
+            self._pauses = self.is_busy
+            if self.run is not None:
+                self.run.pause()
 
     def resume(self) -> None:
         """Go on exactly where the run stood."""
-        if self.run is not None:
-            self.run.resume()
+        with self._lock:
+            self._pauses = False
+            if self.run is not None:
+                self.run.resume()
 
     def stop(self) -> None:
         """End the run, and the experiment with it."""
-        self.left.clear()
-        if self.run is not None:
-            self.run.stop()
+        with self._lock:
+            self.left.clear()
+            if self.run is not None:
+                self.run.stop()
 
     def begin_experiment(self, title: str) -> None:
         """Run the runs of an experiment, one after the other; returns at once.
@@ -155,48 +161,43 @@ class Workbench:
             self._refuse_if_busy()
             self.experiment = EXPERIMENTS[title]
             first, *rest = self.experiment.runs.items()
-            self.left[:], self.done = [name for name, _ in rest], {}
-            try:
-                self._begin_next(*first)
-            except BaseException:
-                self.left.clear()
-                raise
-            threading.Thread(
-                target=self._go_through, args=(rest,), name="experiment", daemon=True
-            ).start()
+            self.done, self._pauses = {}, False
+            run = self._begin_next(*first)
+            self.left = [name for name, _ in rest]
+            how = dict(target=self._go_through, args=(run, rest, self.left), name="experiment")
+            threading.Thread(**how, daemon=True).start()
 
     def wait_for_next(self, run: TrainingRun) -> None:
         """Wait until an experiment has begun the run after this one, or has ended."""
         while self.left and self.run is run:
             time.sleep(0.02)
 
-    def _begin_next(self, name: str, settings: Settings) -> None:
-        self.begin(settings, name)
-        self.done[name] = self.run.kept.id
+    def _begin_next(self, name: str, settings: Settings) -> TrainingRun:
+        pauses = self._pauses  # somebody has pressed it between two runs
+        run = self._begin(name, settings)
+        self.done[name] = run.kept.id
+        if pauses:
+            self.pause()
+        return run
 
-    def _go_through(self, rest: list[tuple[str, Settings]]) -> None:
-        for name, settings in rest:
-            self.run.wait()
-            with self._lock:
-                if name not in self.left or self.run.state != "finished":
-                    break
-                try:
-                    self._begin_next(name, settings)
-                    self.left.remove(name)
-                except (ValueError, OSError) as error:
-                    self.problem = str(error)
-                    break
-        self.left.clear()
+    def _go_through(self, run: TrainingRun, rest: list, left: list[str]) -> None:
+        try:
+            for name, settings in rest:
+                run.wait()
+                with self._lock:
+                    if name not in left or run.state != "finished":
+                        break
+                    run = self._begin_next(name, settings)
+                    left.remove(name)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+        finally:
+            left.clear()
 
     @property
     def text(self) -> str:
         """Hash of the text, training and held-out part."""
-        if not self._text:
-            parts = [self.train_iter.text, getattr(self.train_iter.valid, "text", None)]
-            found = hashlib.sha256()
-            for part in filter(None, parts):
-                found.update(part.token_ids.numpy().tobytes())
-            self._text = found.hexdigest()
+        self._text = self._text or hash_of(self.train_iter)
         return self._text
 
     def cost(self, settings: Settings) -> Cost:
@@ -214,13 +215,11 @@ class Workbench:
         Args:
             measure: Whether to measure where nothing is known; else the answer is None.
         """
-        for run in reversed(self.kept.all()):
-            pairs, step = run.story.get("pairs_per_second"), run.story.get("step", 0)
-            if pairs and step >= 10 and run.story.get("text") == self.text:
-                settings = read_settings(run.story["settings"])
-                return cost_of(settings, self.train_iter).flops / settings.batch_size * pairs
-        if self._speed is None and measure:
-            self._speed = measure_speed(self.train_iter)
+        if known := kept_speed(reversed(self.runs()), self.train_iter):
+            return known
+        if measure:
+            with self._measuring:
+                self._speed = self._speed or measure_speed(self.train_iter)
         return self._speed
 
     def runs(self) -> list[KeptRun]:
@@ -233,9 +232,10 @@ class Workbench:
 
     def rename(self, id: str, name: str) -> None:
         """Give a kept run another name."""
-        if self.run is not None and self.run.kept.id == id:  # it writes its own story
-            self.run.kept.story["name"] = name = " ".join(name.split())[:60] or self.name
-        self.kept.rename(id, name)
+        kept = self.kept.find(id)
+        if self.run is not None and self.run.kept.id == id:
+            kept = self.run.kept  # which writes its own story
+        kept.rename(name)
 
     def delete(self, id: str) -> None:
         """Delete a kept run for good.
@@ -243,6 +243,8 @@ class Workbench:
         Raises:
             ValueError: It goes on.
         """
-        if self.run is not None and self.run.state in GOING and self.run.kept.id == id:
-            raise ValueError(f"{self.name} goes on: stop it before you delete it")
-        self.kept.delete(id)
+        with self._lock:
+            kept = self.kept.find(id)
+            if self.is_going(kept):
+                raise ValueError(f"{self.name} goes on: stop it before you delete it")
+            self.kept.delete(id)

@@ -58,7 +58,7 @@ class Learned:
                 found["guesses"] = [[guess.token, guess.probability] for guess in guesses]
             except ValueError as error:
                 found["problem"] = str(error)
-        if word:
+        if word in self.words:
             found |= {"word": word, **self.senses(net, word)}
         return found
 

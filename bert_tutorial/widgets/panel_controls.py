@@ -38,12 +38,13 @@ class Controls:
     """
 
     def __init__(self, bench: Workbench, settings: Settings):
-        self.bench, self._is_filling = bench, False
+        self.bench, self._is_filling, self._is_measuring = bench, False, False
         self.recipe = ipw.Dropdown(options=[*RECIPES, MINE], description="Recipe", style=NAME)
         self.note, self.cost = ipw.HTML(), ipw.HTML()
         self._make_controls()
         columns = ipw.Layout(
-            grid_template_columns="repeat(auto-fill, minmax(25rem, 1fr))", grid_gap="0 1rem"
+            grid_template_columns="repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))",
+            grid_gap="0 1rem",
         )
         grid = ipw.GridBox(list(self.by_name.values()), layout=columns)
         self.box = ipw.VBox([self.recipe, self.note, grid, self.cost])
@@ -63,6 +64,7 @@ class Controls:
             sentences="at most; batches differ", dropout="of the values; d2l's is 20",
             learning_rate="the highest of the run", embedding_rate="of the learning rate",
         )  # fmt: skip
+        wide = ipw.Layout(width="auto", max_width="25rem")
         self.by_name: dict[str, ipw.DOMWidget] = {}
         for name, title in NAMES.items():
             about = dict(description=title)
@@ -77,7 +79,7 @@ class Controls:
             elif name == "learning_rate":
                 control = RateSlider(min=1e-5, max=0.1, hint=hints[name], **about)
             elif name == "optimizer":
-                control = ipw.Dropdown(options=OPTIMIZERS, **about)
+                control = ipw.Dropdown(options=OPTIMIZERS, style=NAME, layout=wide, **about)
             else:
                 control = ipw.Checkbox(indent=False, **about)
             self.by_name[name] = control
@@ -87,11 +89,13 @@ class Controls:
         values = asdict(settings)
         values["num_heads"] = values.pop("num_heads")  # the hidden units come first
         self._is_filling = True
-        for name, value in values.items():
-            if name == "num_heads":
-                self._offer_heads()
-            self.by_name[name].value = round(100 * value) if name in PERCENT else value
-        self._is_filling = False
+        try:
+            for name, value in values.items():
+                if name == "num_heads":
+                    self._offer_heads()
+                self.by_name[name].value = round(100 * value) if name in PERCENT else value
+        finally:
+            self._is_filling = False
         self._changed()
 
     def _offer_heads(self) -> None:
@@ -116,12 +120,18 @@ class Controls:
         """Say what a run will cost; where nothing is known of this machine, measure."""
         speed = self.bench.speed()
         self.cost.value = cost_line(self.bench, self.settings, speed)
-        if speed is None and not self.bench.is_busy:
+        if speed is None and not self.bench.is_busy and not self._is_measuring:
+            self._is_measuring = True
             threading.Thread(target=self._measure, name="measuring", daemon=True).start()
 
     def _measure(self) -> None:
-        speed = self.bench.speed(measure=True)
-        self.cost.value = cost_line(self.bench, self.settings, speed)
+        try:
+            speed = self.bench.speed(measure=True)
+            self.cost.value = cost_line(self.bench, self.settings, speed)
+        except Exception:  # a run will say what is wrong with this text
+            self.cost.value = self.cost.value.replace("is being measured", "is not known")
+        finally:
+            self._is_measuring = False
 
     @property
     def settings(self) -> Settings:

@@ -1,6 +1,7 @@
 """What the training panel shows under its picture, one at a time."""
 
 import html
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -8,6 +9,9 @@ import ipywidgets as ipw
 from ..pretraining.experiments import EXPERIMENTS
 from ..pretraining.workbench import Workbench
 from ..representation.learned import Learned
+from ..text.corpora import read_text
+from ..text.vocabulary import Vocab
+from ..text.wikitext_format import Corpus
 from .lab_html import table
 from .panel_views import ButtonRow
 from .parts import NAME, WIDE
@@ -26,11 +30,10 @@ class LearnedPart:
     def __init__(self, learned: Learned):
         self.learned = learned
         field = dict(continuous_update=False, style=NAME, layout=WIDE)
-        words = [word for word in ("crane", *learned.words) if word in learned.words]
         self.sentence = ipw.Text("", description="Sentence with <mask>", **field)
         self.guess = ipw.Text("", description="Your guess", **field)
         self.word = ipw.Dropdown(
-            options=list(dict.fromkeys(words)), description="Word with two senses", style=NAME
+            options=words_of(learned), description="Word with two senses", style=NAME
         )
         self.text = ipw.HTML()
         self.text.add_class("bert-table")
@@ -41,6 +44,13 @@ class LearnedPart:
         self.guess.observe(lambda _: self.draw(), names="value")
         self.sentence.value = learned.sentence or first_question(learned)
         self._ask()
+        self.draw()
+
+    def use(self, learned: Learned) -> None:
+        """Ask another one, which may know other words."""
+        if learned is not self.learned:
+            self.learned, self.word.options = learned, words_of(learned)
+            self._ask()
 
     def _ask(self) -> None:
         self.learned.sentence, self.learned.word = self.sentence.value[:500], self.word.value or ""
@@ -78,6 +88,24 @@ class LearnedPart:
         return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
 
 
+def words_of(learned: Learned) -> list[str]:
+    """The words that can be chosen, the best-known one first."""
+    return sorted(learned.words, key=lambda word: word != "crane")
+
+
+def learned_of(vocab: Vocab, corpus: str | Path | Corpus) -> tuple[Learned, str]:
+    """What a network is asked; without a corpus no words, and a sentence that says why.
+
+    Args:
+        vocab: The vocabulary of the networks.
+        corpus: As in `read_text`.
+    """
+    try:
+        return Learned(vocab, read_text(corpus)), ""
+    except (OSError, ValueError) as error:
+        return Learned(vocab, Corpus("", "", "")), str(error)
+
+
 def first_question(learned: Learned) -> str:
     """A sentence to begin with."""
     wanted = "the <mask> stood on one leg in the pond"
@@ -87,7 +115,10 @@ def first_question(learned: Learned) -> str:
 
 def guesses_of(look: dict[str, Any], own: str) -> list[str]:
     """The cells of the five likeliest words; one's own has a mark."""
-    found = [f"{'✓ ' if t == own else ''}{t} {p:.0%}" for t, p in look.get("guesses", [])]
+    found = [
+        f"{'✓ ' if t == own else ''}{t if t[:1].isalnum() else f'“{t}”'} {p:.0%}"  # “,” is one too
+        for t, p in look.get("guesses", [])
+    ]
     return found + [""] * (GUESSES - len(found))
 
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 BEAT_EVERY = 20  # looks at the run: the page is told that the kernel is alive
 
 
+def counted(number: int, what: str) -> str:
+    """A number of something.
+
+    >>> counted(1, "step"), counted(2, "step")
+    ('1 step', '2 steps')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Replaced(Exception):
     """Another panel shows the run now."""
 
@@ -24,6 +33,11 @@ class PanelView:
         self.panel, self.run, self.looks = panel, run, 0
         self.plot = PlotView(run, self._draw)
         self.smooth(panel.smoothing.value / 100)
+
+    @property
+    def name(self) -> str:
+        """Of the run; an experiment may have begun the next one already."""
+        return self.run.kept.story["name"]
 
     def smooth(self, smoothing: float) -> None:
         """Draw the next picture so."""
@@ -38,15 +52,15 @@ class PanelView:
         panel, run = self.panel, self.run
         if panel.bench.viewer is not panel:
             raise Replaced
-        self.plot.update()
         self._bar(progress(run))
-        name, done = panel.bench.name, len(run.history)
+        name, done = self.name, len(run.history)
         if run.is_still:
             panel.say(f"{name} is paused after step {done} of {run.recipe.num_steps}.")
         elif run.state == "running":
-            heads = run.net.config.num_heads
-            panel.say(f"{name} trains: {run.recipe.num_steps} steps, {heads} heads.")
+            heads = counted(run.net.config.num_heads, "head")
+            panel.say(f"{name} trains: {counted(run.recipe.num_steps, 'step')}, {heads}.")
         panel.mark()
+        self.plot.update()  # takes longest
         self.looks += 1
         if self.looks % BEAT_EVERY == 0:
             panel.status.beat += 1
@@ -65,15 +79,15 @@ class PanelView:
         self._bar(f"step {done} of {run.recipe.num_steps}: {run.state}")
         if run.error is not None:
             raise run.error
-        said = f"{panel.bench.name}: {run.state} after {done} step{'' if done == 1 else 's'} "
-        said += f"with {heads} head{'' if heads == 1 else 's'}"
+        said = f"{self.name}: {run.state} after {counted(done, 'step')} "
+        said += f"with {counted(heads, 'head')}"
         if run.held_out:
             step, found = run.held_out[-1]
             said += f"; held-out text{'' if step == done else f' after step {step}'}: {found}"
         panel.say(said)
         alt, png = html.escape(panel.picture.alt), base64.b64encode(panel.picture.png).decode()
         picture = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
-        panel.static.show(f"{picture}<p>{html.escape(said)}</p>", panel.fallback)
+        panel.keep_static(f"{picture}<p>{html.escape(said)}</p>")
 
     def _bar(self, text: str) -> None:
         done, total = len(self.run.history), self.run.recipe.num_steps

@@ -64,8 +64,8 @@ class RunsPart:
             self.table.ticked = ticked
         used, limit = bench.kept.size() / 1e6, bench.kept.limit / 1e6
         self.size.value = (
-            f"<p>Runs of this text: {len(runs)}; all kept runs take {used:,.0f} of the {limit:,.0f} "
-            "MB that they may take. Stopped runs can go on.</p>"
+            f"<p>Runs of this text: {len(runs)}. All kept runs take {used:,.0f} of the "
+            f"{limit:,.0f} MB that they may take. Stopped runs can go on.</p>"
         )
         self.buttons.active = [*(["Save CSV"] if runs else []), *(["Save PNG"] if ticked else [])]
         self.draw([run for run in runs if run.id in ticked])

@@ -12,22 +12,20 @@ from typing import Any
 import ipywidgets as ipw
 
 from ..network.checkpoints import save_checkpoint, trained_path
+from ..network.mode import in_mode
 from ..network.model import BERTModel
-from ..notebook import Display
 from ..pretraining.kept_runs import KeptRuns
 from ..pretraining.live import watch
 from ..pretraining.runs import TrainingRun
 from ..pretraining.settings import DOCUMENT, RECIPES, Settings
 from ..pretraining.workbench import Workbench
-from ..representation.learned import Learned
-from ..text.corpora import read_text
 from ..text.examples import PretrainingExamples
 from ..text.wikitext_format import Corpus
 from .panel_controls import Controls
-from .panel_parts import ExperimentPart, LearnedPart
+from .panel_parts import ExperimentPart, LearnedPart, learned_of
 from .panel_view import PanelView, Replaced
 from .panel_views import ButtonRow, Picture
-from .parts import NAME, Panel, Static
+from .parts import NAME, Panel
 from .runs_part import RunsPart
 from .sliders import NumberSlider
 from .status import StatusLine
@@ -57,11 +55,12 @@ class TrainingPanel(Panel):
         kept: KeptRuns | None = None,
         folder: str | Path = ".",
     ):
-        self.train_iter, self.corpus, self.static = train_iter, corpus, Static()
-        learned = Learned(train_iter.vocab, read_text(corpus))
-        self.bench = Workbench.open(train_iter, kept, learned)
+        self.train_iter, self.corpus = train_iter, corpus
+        self._own, problem = learned_of(train_iter.vocab, corpus)
+        self.bench = Workbench.open(train_iter, kept, self._own)
         self._lock, self._view = threading.RLock(), None
-        self.controls = Controls(self.bench, settings or RECIPES[DOCUMENT])
+        going = self.bench.settings if self.bench.is_busy else None
+        self.controls = Controls(self.bench, going or settings or RECIPES[DOCUMENT])
         self.presses: dict[str, Callable[[], Any]] = {
             "Start": self._start,
             "Pause": self.bench.pause,
@@ -76,7 +75,7 @@ class TrainingPanel(Panel):
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
-        self.learned = LearnedPart(self.bench.look)
+        self.learned = LearnedPart(self.bench.look or self._own)
         self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
         self.parts = {
             "what it learns": self.learned, "experiments": self.experiment, "runs": self.runs,
@@ -86,13 +85,14 @@ class TrainingPanel(Panel):
         choices = ipw.HBox([self.smoothing, self.show], layout=ipw.Layout(flex_flow="row wrap"))
         rows = [self.controls.box, self.buttons, self.status, self.bar, self.picture, choices]
         super().__init__([*rows, self.part])
+        self.add_class("bert-panel")
         self._connect()
         self._choose_part()
         if self.bench.is_busy:
             self._follow()
         else:
-            self.say("Choose, then press Start.")
-            self.mark()
+            self.say(problem or "Choose, then press Start.", is_error=bool(problem))
+        self.mark()
 
     def _connect(self) -> None:
         for control, react in (
@@ -142,19 +142,24 @@ class TrainingPanel(Panel):
 
     def _start(self) -> None:
         if not self.bench.is_busy:
-            self.bench.use(self.train_iter, self.learned.learned)
+            self._use_own_text()
             self.bench.begin(self.settings)
             self._follow()
 
     def _run_experiment(self) -> None:
         if not self.bench.is_busy:
-            self.bench.use(self.train_iter, self.learned.learned)
+            self._use_own_text()
             self.bench.begin_experiment(self.experiment.choice.value)
             self._follow()
 
+    def _use_own_text(self) -> None:
+        self.bench.use(self.train_iter, self._own)
+        self.learned.use(self._own)
+
     def _keep(self) -> None:
         path, done = trained_path(self.corpus), len(self.run.history)
-        save_checkpoint(self.net, self.run.train_iter.vocab, path)
+        with in_mode(self.net, self.net.training):  # not in the middle of a step
+            save_checkpoint(self.net, self.run.train_iter.vocab, path)
         self.say(
             f"{self.bench.name} is kept as it is after {done} steps: notebook 3 takes it, with "
             'prefer = "trained" in its first cell.'
@@ -167,7 +172,7 @@ class TrainingPanel(Panel):
         self.controls.fill(RECIPES[DOCUMENT])
         self.picture.show(b"", "")
         self.bar.value = ""
-        self.static.show("", self.fallback)
+        self.keep_static("")
         self.show_part()
         self.say("As at the beginning; kept runs stay. Choose, then press Start.")
 
@@ -179,7 +184,7 @@ class TrainingPanel(Panel):
         elif action == "delete":
             self.bench.delete(id)
         elif action == "go_on" and not self.bench.is_busy:
-            self.bench.use(self.train_iter, self.learned.learned)
+            self._use_own_text()
             self.bench.go_on(id)
             self.controls.fill(self.bench.settings)
             self._follow()
@@ -190,7 +195,8 @@ class TrainingPanel(Panel):
         """Say which buttons can be pressed."""
         run, busy = self.run, self.bench.is_busy
         state = run.state if run is not None else "waiting"
-        can = [not busy, state == "running", state == "paused", busy, not busy]
+        is_free = not (busy or self.status.is_going)  # the last picture comes first
+        can = [is_free, state == "running", state == "paused", busy, is_free]
         can.append(run is not None and bool(run.history) and state != "running")
         active = [name for name, can_be in zip(self.buttons.names, can, strict=True) if can_be]
         if active != self.buttons.active:
@@ -227,18 +233,15 @@ class TrainingPanel(Panel):
                 self.bench.wait_for_next(run)
                 if run is self.bench.run:
                     break
+            if self.bench.problem:
+                self.say(self.bench.problem, is_error=True)
         except Replaced:
             self.say("Another panel shows this run now.")
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
             self.bench.stop()
+            run.wait(10)  # so that Start comes back
             self.say(str(error) or type(error).__name__, is_error=True)
         finally:
             self.status.is_going = False
-            for last in (self.mark, self.show_part, self.controls.tell_cost):
+            for last in (self.show_part, self.controls.tell_cost, self.mark):
                 self._try(last)
-
-    def _ipython_display_(self) -> None:
-        """Show the widget, and under it what is seen where there is no kernel."""
-        Display().show(self._repr_mimebundle_())
-        self.static.is_shown = True
-        self.static.show("", self.fallback)

@@ -90,7 +90,9 @@ function render({ model, el }) {
     const isWhole = model.get("scale") === "whole";
     field.step = isWhole ? 1 : "any";
     field.classList.toggle("bert-typed-only", !isWhole);
-    show();
+    const isBeingTyped = shown !== undefined && Number(field.value) !== shown;
+    if (isBeingTyped) range.value = scale.place(shown); // what is being typed stays
+    else show();
   };
   const mark = () => {
     if (model.get("value") !== shown) show();

@@ -1,0 +1,69 @@
+"""The memory of a training step as stacked bars, beside what this machine has."""
+
+import numpy as np
+
+from ..plots import BLUE, GREY, ORANGE, new_figure, to_png
+from ..pretraining.memory import GIB, Memory, told_bytes
+
+STYLES = {
+    "parameters": (BLUE, ""),
+    "gradients": ("#A2C8EC", "//"),
+    "optimizer": (GREY, ""),
+    "other activations": (ORANGE, ""),
+    "attention weights": (ORANGE, "xx"),
+    "logits": ("#FFBC79", ".."),
+}  # of matplotlib's tableau-colorblind10; each pair also differs in brightness or hatching
+
+
+def pieces(memory: Memory) -> dict[str, int]:
+    """What may be stacked, in bytes, by name."""
+    rest = memory.activations - memory.quadratic
+    return memory.parts() | {"other activations": rest, "attention weights": memory.quadratic}
+
+
+def memory_bars(
+    memories: dict[str, Memory], available: int | None = None, title: str = ""
+) -> bytes:
+    """One bar for each network or setting, from left to right.
+
+    Args:
+        memories: By name.
+        available: Bytes that there are, drawn as a line; None if that is not known.
+        title: What the figure shows.
+
+    Returns:
+        A PNG.
+    """
+    figure = new_figure(max(4.6, 1.1 * len(memories) + 3.4), 3.4)
+    axes = figure.subplots()
+    places, floor = np.arange(len(memories)), np.zeros(len(memories))
+    for name, (colour, hatch) in STYLES.items():
+        heights = np.array([pieces(memory)[name] for memory in memories.values()]) / GIB
+        axes.bar(places, heights, 0.6, floor, label=name, color=colour, hatch=hatch, edgecolor="w")
+        floor += heights
+    for place, height, memory in zip(places, floor, memories.values(), strict=True):
+        label = told_bytes(memory.total)
+        axes.text(place, height, label, ha="center", va="bottom", fontsize="small")
+    top = floor.max()
+    if available is not None:
+        is_far = available / GIB > 4 * top  # a line there would leave no room for the bars
+        label = f"there is {told_bytes(available)}{', far above' if is_far else ''}"
+        height = 2 * top if is_far else available / GIB
+        axes.axhline(height, color="black", linestyle="--", label=label)
+        top = top if is_far else max(top, height)
+    axes.set_xticks(places, list(memories), parse_math=False)
+    axes.set_xlim(-0.6, len(memories) - 0.4)
+    axes.set_ylim(0, 1.12 * top)
+    axes.set_ylabel("memory in GiB")
+    axes.set_title(title, fontsize="medium", parse_math=False)
+    handles, labels = axes.get_legend_handles_labels()
+    beside = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(handles[::-1], labels[::-1], fontsize="small", **beside)  # as they are stacked
+    return to_png(figure)
+
+
+def describe_bars(memories: dict[str, Memory], available: int | None = None) -> str:
+    """The same in words, for those who do not see the picture."""
+    bars = [f"{name} takes {memory}" for name, memory in memories.items()]
+    there = "" if available is None else f" There is {told_bytes(available)}."
+    return f"{'. '.join(bars)}.{there}"

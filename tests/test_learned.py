@@ -1,0 +1,124 @@
+"""What a network knows so far: the answers while it trains."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from small import assert_identical, weights_of
+
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation import learned as module
+from bert_tutorial.representation.learned import Learned, apart, spread_out
+from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
+
+BIRD = " = Crane ( bird ) = \n" + 4 * " The grey crane flies over the lake . It sings .\n"
+MACHINE = " = Crane ( machine ) = \n" + 4 * " The steel crane lifts a load . It stands .\n"
+CRANES = Corpus("cranes", BIRD + MACHINE, BIRD + MACHINE)
+
+
+def network_for(corpus):
+    vocab = Vocab(word for text in paragraphs(corpus.train) for words in text for word in words)
+    torch.manual_seed(0)
+    sizes = dict(num_hiddens=16, ffn_num_hiddens=16, num_layers=1, max_len=24, dropout=0.5)
+    return BERTModel(len(vocab), **sizes).train(), vocab
+
+
+@pytest.fixture
+def asked():
+    net, vocab = network_for(CRANES)
+    return net, Learned(vocab, CRANES)
+
+
+def test_the_senses_of_a_word_and_the_guesses_at_a_mask(asked):
+    net, learned = asked
+    assert learned.words == ["crane"]
+    learned.sentence, learned.word = "the grey <mask> flies", "crane"
+    found = learned(net)
+    assert json.loads(json.dumps(found)) == found
+    assert found["sentence"] == "the grey <mask> flies" and found["word"] == "crane"
+    assert len(found["guesses"]) == 5
+    chances = [chance for _, chance in found["guesses"]]
+    assert chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1 + 1e-6
+    # Known and held-out sentences are the same: every use is at the mean of its own sense.
+    assert found["of"] == 8 and found["right"] == 1 and found["apart"] > 100
+
+
+def test_asking_changes_nothing_and_gives_the_same_twice(asked):
+    net, learned = asked
+    learned.sentence, learned.word = "the grey <mask> flies", "crane"
+    before, state = weights_of(net), torch.random.get_rng_state()
+    assert learned(net) == learned(net)
+    assert net.training
+    assert_identical(torch.random.get_rng_state(), state)
+    for name, value in before.items():
+        assert_identical(net.state_dict()[name], value)
+
+
+def test_nothing_is_asked_at_first(asked):
+    net, learned = asked
+    assert learned(net) == {}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "problem"),
+    [
+        ("the grey crane flies", "there is no <mask>"),
+        ("   ", "there is no <mask>"),
+        ("<mask> " + "grey " * 200, "24|long"),
+        ("<b>&amp;\ud800 <img src=x>", "there is no <mask>"),
+    ],
+)
+def test_a_sentence_that_cannot_be_asked_is_told_and_the_word_is_asked_all_the_same(
+    asked, sentence, problem
+):
+    net, learned = asked
+    learned.sentence, learned.word = sentence, "crane"
+    found = learned(net)
+    assert "guesses" not in found and "right" in found
+    assert re.search(problem, found["problem"])
+
+
+@pytest.mark.parametrize("sentence", ["<mask>", "zebu <mask> qi", "grey <mask> <mask> lake"])
+def test_the_first_mask_is_guessed_also_among_unknown_words(asked, sentence):
+    net, learned = asked
+    learned.sentence = sentence
+    found = learned(net)
+    assert len(found["guesses"]) == 5 and "problem" not in found
+
+
+def test_a_word_that_is_not_known_is_left_out(asked):
+    net, learned = asked
+    learned.word = "lake"
+    assert learned(net) == {}
+
+
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        Corpus("no senses", "\n a b c . d e .\n", "\n a b .\n"),
+        Corpus("empty", "", ""),
+        Corpus("one sense", BIRD, BIRD),
+        Corpus("none held out", BIRD + MACHINE, ""),
+    ],
+)
+def test_a_text_without_words_of_two_senses_has_none(corpus):
+    _, vocab = network_for(CRANES)
+    assert Learned(vocab, corpus).words == []
+
+
+def test_far_means_are_far_apart_and_equal_ones_are_not():
+    draw = np.random.default_rng(0)
+    cloud, senses = draw.normal(size=(400, 3)), np.repeat(["a", "b"], 200)
+    assert apart(cloud, senses) < 0.3
+    cloud[200:, 0] += 10 * 3**0.5  # in units of the scatter: the root of 3 dimensions
+    assert apart(cloud, senses) == pytest.approx(10, rel=0.1)
+    assert apart(np.zeros((4, 2)), np.array(["a", "a", "b", "b"])) == 0
+
+
+def test_a_long_list_of_uses_is_cut_evenly(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_LIST", 5)
+    assert spread_out(list(range(101))) == [0, 25, 50, 75, 100]
+    assert spread_out([1, 2]) == [1, 2] and spread_out([3]) == [3]
