@@ -17,6 +17,7 @@ from torch.testing import assert_close
 
 import bert_tutorial
 from bert_tutorial import BERTModel, load_data_wiki, train_bert
+from bert_tutorial.pretraining import fitting
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.live import progress
 from bert_tutorial.pretraining.runs import TrainingRun
@@ -122,6 +123,16 @@ def test_the_recipe_can_be_changed_and_is_checked(examples, capsys):
         train_bert(examples, small_net(examples), 0)
     with pytest.raises(ValueError, match="^learning_rate is 5"):
         train_bert(examples, small_net(examples), 2, learning_rate=5)
+
+
+def test_what_does_not_fit_is_refused_before_the_first_step(examples, monkeypatch):
+    monkeypatch.setattr(fitting, "available_memory", lambda device: 2**20)
+    monkeypatch.setattr(fitting, "give_back_freed", lambda: None)
+    net = small_net(examples)
+    before = net.mlm.bias.clone()
+    with pytest.raises(MemoryError, match="MiB") as error:
+        train_bert(examples, net, 3)
+    assert "\n" not in str(error.value) and torch.equal(net.mlm.bias, before)
 
 
 def test_an_error_in_the_thread_reaches_the_caller(examples, capsys):

@@ -4,31 +4,29 @@ Shapes: B pairs in a batch, T tokens of a batch, N words to predict in it, D hid
 inside the feed-forward network, V vocabulary.
 """
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
 import torch
 
+from ..devices import pick_dtype, try_all_gpus
 from ..network.config import BERTConfig
-from ..network.losses import rows_at_once
-from ..network.model import BERTModel
+from ..text.batch import LENGTH_MULTIPLE
 from ..text.examples import PretrainingExamples
 from .kept_runs import KeptRun
+from .memory import count_parameters, memory_of
 from .recipe import Recipe
 from .settings import Settings, read_settings
 from .training import train_steps
-
-# Numbers of 4 bytes that one token keeps for the way back, per layer and hidden unit, with its
-# part of what the feed-forward network keeps. Measured, see tests/test_cost.py.
-KEPT_PER_UNIT = 15
 
 
 class Cost(NamedTuple):
     """What settings cost."""
 
     parameters: int
-    memory: float  # bytes: weights, gradients, optimizers' averages, and one part of a batch
+    memory: int  # bytes that a step takes at its fullest moment
     flops: float  # of one step: multiplications and additions
 
     def seconds(self, num_steps: int, flops_per_second: float) -> float:
@@ -47,18 +45,15 @@ def cost_of(settings: Settings, of: PretrainingExamples) -> Cost:
         ValueError: Settings that cannot be.
     """
     config = settings.config(len(of.vocab))
-    with torch.device("meta"):
-        net = BERTModel.from_config(config)
-    parameters = sum(p.numel() for p in net.parameters())
     tokens = mean_tokens(settings, of)
-    rows = min(rows_at_once(net, torch.device("cpu")), settings.batch_size)
-    averages = 2 if settings.optimizer == "adam" else 1.6  # Muon keeps one, AdamW two
-    kept = rows * tokens * config.num_layers
-    kept *= KEPT_PER_UNIT * config.num_hiddens + 2 * config.num_heads * tokens
-    words = rows * tokens * settings.mask_rate
-    logits = min(1024, words) * len(of.vocab)
-    memory = 4 * ((2 + averages) * parameters + kept) + 2 * logits
-    return Cost(parameters, memory, settings.batch_size * flops_of(config, tokens, settings))
+    length = LENGTH_MULTIPLE * math.ceil(tokens / LENGTH_MULTIPLE)
+    how = dict(slots=max(1, round(tokens * settings.mask_rate)), optimizer=settings.optimizer)
+    device = try_all_gpus()[0]
+    if pick_dtype("auto", device) == torch.bfloat16:
+        how["precision"] = "bf16"
+    memory = memory_of(config, settings.batch_size, length, device=device.type, **how).total
+    flops = settings.batch_size * flops_of(config, tokens, settings)
+    return Cost(count_parameters(config), memory, flops)
 
 
 def mean_tokens(settings: Settings, of: PretrainingExamples) -> float:

@@ -25,10 +25,13 @@ class Evaluation(NamedTuple):
     nsp_accuracy: float
 
     def __str__(self):
-        return (
-            f"MLM loss {self.mlm_loss:.3f} ({self.mlm_accuracy:.1%} of masked words right), "
-            f"NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
-        )
+        nsp = f"NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
+        return f"{self.masked_words}, {nsp}"
+
+    @property
+    def masked_words(self) -> str:
+        """The result of the masked words alone, for a network that plays no other game."""
+        return f"MLM loss {self.mlm_loss:.3f} ({self.mlm_accuracy:.1%} of masked words right)"
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from ..network.model import BERTModel
 from ..text.examples import PretrainingExamples
 from .cost import Cost, cost_of, kept_speed, measure_speed
 from .experiments import EXPERIMENTS, Experiment
+from .fitting import check_fits
 from .kept_runs import KeptRun, KeptRuns
 from .runs import TrainingRun
 from .settings import Settings, hash_of, read_settings
@@ -74,6 +75,7 @@ class Workbench:
 
         Raises:
             ValueError: A setting that cannot be, or a run goes on.
+            MemoryError: It would not fit into memory.
             OSError: The run cannot be kept.
         """
         with self._lock:
@@ -100,6 +102,7 @@ class Workbench:
     def _start(self, settings: Settings, keep: Callable[[], KeptRun]) -> TrainingRun:
         net = settings.network(len(self.train_iter.vocab))
         examples, recipe = settings.examples(self.train_iter), settings.recipe()
+        check_fits(net, examples, recipe)
         run = TrainingRun(net, examples, recipe, 10, keep(), self.look)
         self.run, self.settings, self.problem = run.start(), settings, ""
         self._pauses, Workbench._at_work = False, self
@@ -201,11 +204,7 @@ class Workbench:
         return self._text
 
     def cost(self, settings: Settings) -> Cost:
-        """What settings cost on this text.
-
-        Raises:
-            ValueError: Settings that cannot be.
-        """
+        """What settings cost on this text; a ValueError names one that cannot be."""
         settings.recipe(), settings.examples(self.train_iter)
         return cost_of(settings, self.train_iter)
 
@@ -233,9 +232,8 @@ class Workbench:
     def rename(self, id: str, name: str) -> None:
         """Give a kept run another name."""
         kept = self.kept.find(id)
-        if self.run is not None and self.run.kept.id == id:
-            kept = self.run.kept  # which writes its own story
-        kept.rename(name)
+        is_own = self.run is not None and self.run.kept.id == id  # it writes its own story
+        (self.run.kept if is_own else kept).rename(name)
 
     def delete(self, id: str) -> None:
         """Delete a kept run for good.

@@ -39,7 +39,9 @@ class Controls:
 
     def __init__(self, bench: Workbench, settings: Settings):
         self.bench, self._is_filling, self._is_measuring = bench, False, False
-        self.recipe = ipw.Dropdown(options=[*RECIPES, MINE], description="Recipe", style=NAME)
+        wide = ipw.Layout(width="22rem", max_width="100%")
+        names = [*RECIPES, MINE]
+        self.recipe = ipw.Dropdown(options=names, description="Recipe", style=NAME, layout=wide)
         self.note, self.cost = ipw.HTML(), ipw.HTML()
         self._make_controls()
         columns = ipw.Layout(

@@ -83,7 +83,8 @@ class PanelView:
         said += f"with {counted(heads, 'head')}"
         if run.held_out:
             step, found = run.held_out[-1]
-            said += f"; held-out text{'' if step == done else f' after step {step}'}: {found}"
+            told = found if self.panel.bench.settings.next_sentence else found.masked_words
+            said += f"; held-out text{'' if step == done else f' after step {step}'}: {told}"
         panel.say(said)
         alt, png = html.escape(panel.picture.alt), base64.b64encode(panel.picture.png).decode()
         picture = f'<img alt="{alt}" src="data:image/png;base64,{png}">'

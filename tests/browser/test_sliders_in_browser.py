@@ -96,6 +96,11 @@ def test_choices_are_typed_slid_and_changed(tab):
     expect(slider(tab, "Heads")).to_have_attribute("aria-valuetext", "5")
     expect(slider(tab, "Heads")).to_have_js_property("max", "2")
     expect(field(tab, "Heads")).to_have_value("5")
+    field(tab, "Heads").fill("1")  # what is being typed stays when choices change
+    run_in_kernel(tab, "heads.choices = [1, 2, 5, 6]")
+    expect(slider(tab, "Heads")).to_have_js_property("max", "3")
+    field(tab, "Heads").press("Enter")
+    wait_for_values(tab, 430, 1, 1e-3)
 
 
 def test_a_rate_is_slid_in_even_steps_of_size(tab):

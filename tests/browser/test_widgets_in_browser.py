@@ -1,6 +1,4 @@
-"""Our widgets, in a real JupyterLab: typed into, slid and clicked, and looked at."""
-
-import time
+"""Our widgets, in a real JupyterLab: typed into and slid, and looked at."""
 
 import pytest
 
@@ -43,29 +41,4 @@ def test_mask_explorer(lab, pictures):
     assert (
         page.title() != "broken into" and page.locator(".jp-OutputArea img[src='x']").count() == 0
     )
-    assert lab.errors() == []
-
-
-def test_training_panel_starts_stops_and_starts_again(lab, pictures):
-    open_with(lab, "panel.ipynb", "panel = TrainingPanel(train_iter)\npanel")
-    page = lab.page
-    page.get_by_label("Steps").fill("500")
-    page.get_by_label("Steps").press("Enter")
-    heads = page.locator(".widget-hslider .noUi-handle").nth(1)
-    heads.focus()
-    heads.press("ArrowRight")  # from 2 heads to 4
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_function("() => /step [1-9]\\d* of 500/.test(document.body.innerText)")
-    page.locator(".jp-OutputArea img.widget-image").wait_for()
-    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
-    lab.screenshot(pictures / "training_panel.png")
-    clicked = time.monotonic()
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_text("stopped after").wait_for(timeout=20_000)
-    assert time.monotonic() - clicked < 20
-    assert "4 heads" in lab.texts()[1]
-    page.get_by_label("Steps").fill("5")
-    page.get_by_label("Steps").press("Enter")
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.get_by_text("finished after 5 steps with 4 heads").wait_for()
     assert lab.errors() == []

@@ -1,0 +1,83 @@
+"""Trainings of some seconds, to compare one choice with another."""
+
+import random
+
+import torch
+
+from ..network.model import BERTModel
+from ..pretraining.evaluation import Evaluation, evaluate
+from ..pretraining.recipe import Recipe
+from ..pretraining.training import train_steps
+from ..text.examples import HELD_OUT_BATCH_SIZE, PretrainingExamples
+from ..text.tokenized import TokenizedCorpus, TokenizedText
+from ..text.vocabulary import Vocab
+
+
+def made_up_corpus() -> TokenizedCorpus:
+    """A text that is learned in seconds: each paragraph keeps to one of four topics.
+
+    Each topic has six words of its own, some more frequent than others: 24 words in all.
+    """
+    draw = random.Random(0)
+
+    def sentence(topic: int) -> list[str]:
+        return [f"t{topic}w{int(6 * draw.random() ** 2)}" for _ in range(draw.randint(3, 9))]
+
+    def text(num_paragraphs: int) -> list[list[list[str]]]:
+        topics = [draw.randrange(4) for _ in range(num_paragraphs)]
+        return [[sentence(topic) for _ in range(draw.randint(2, 4))] for topic in topics]
+
+    train, valid = text(400), text(60)
+    vocab = Vocab(word for paragraph in train for words in paragraph for word in words)
+    return TokenizedCorpus(
+        *(TokenizedText.from_paragraphs(vocab, t) for t in (train, valid)), vocab
+    )
+
+
+def with_held_out(
+    kind: type[PretrainingExamples],
+    corpus: TokenizedCorpus,
+    batch_size: int = 128,
+    max_len: int = 64,
+    mask_rate: float = 0.15,
+    **settings: float,
+) -> PretrainingExamples:
+    """Training examples of a kind, with held-out examples of the same kind.
+
+    Args:
+        kind: `PretrainingExamples`, or a class that is made from it.
+        corpus: Both texts and their vocabulary.
+        batch_size, max_len, mask_rate, **settings: Of the training examples, as in
+            `PretrainingExamples`. The held-out ones hide 15 %, so that trainings can be compared.
+    """
+    held_out = kind(corpus.vocab, corpus.valid, HELD_OUT_BATCH_SIZE, max_len, fixed=True)
+    settings = {"mask_rate": mask_rate, "valid": held_out, **settings}
+    return kind(corpus.vocab, corpus.train, batch_size, max_len, **settings)
+
+
+def short_training(
+    train_iter: PretrainingExamples,
+    num_steps: int = 60,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    **sizes: int,
+) -> Evaluation:
+    """Train a new small network, and ask it about the held-out text.
+
+    Args:
+        train_iter: Training examples, and in `valid` the held-out ones.
+        num_steps: Batches to learn from.
+        recipe: How to train; None for the plain recipe of as many steps.
+        seed: What the network's first weights follow from.
+        **sizes: Of the network, such as num_heads; see `BERTModel`.
+
+    Returns:
+        What it reaches on the held-out examples.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = BERTModel(len(train_iter.vocab), **{"dropout": 0.0, **sizes})
+    for _ in train_steps(net, train_iter, recipe or Recipe(num_steps=num_steps)):
+        pass
+    return evaluate(net, train_iter.valid)

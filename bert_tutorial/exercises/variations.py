@@ -1,0 +1,138 @@
+"""Try it yourself: word pieces, whole words hidden, the order of sentences.
+
+Shapes: B rows, L positions, P slots.
+"""
+
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from ..text.batch import Batch
+from ..text.corpora import read_text
+from ..text.examples import PretrainingExamples
+from ..text.masking import MaskedRows, hide_tokens
+from ..text.pairs import Pairs
+from ..text.tokenized import TokenizedCorpus, TokenizedText
+from ..text.vocabulary import Vocab
+from ..text.wikitext_format import paragraphs
+from ..text.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
+
+
+def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:
+    """A corpus cut into word pieces that are learned from its training text; takes seconds.
+
+    Args:
+        num_entries: The most entries of the vocabulary.
+        corpus: As in `read_text`.
+
+    Returns:
+        Both parts in pieces. Unlike a downloaded vocabulary, this one knows how often each occurs.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    texts = [paragraphs(part) for part in read_text(corpus)[1:]]
+    tokenizer = Tokenizer(models.WordPiece(unk_token=BERT_SPECIAL_TOKENS[0]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = list(BERT_SPECIAL_TOKENS)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=num_entries, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(map(" ".join, chain.from_iterable(texts[0])), trainer)
+    vocab = WordPieceVocab(tokenizer)
+    train, valid = (
+        TokenizedText.from_paragraphs(
+            vocab, [[vocab.tokenize(" ".join(words)) for words in part] for part in text]
+        )
+        for text in texts
+    )
+    vocab.counts = train.token_ids.bincount(minlength=len(vocab)).tolist()
+    return TokenizedCorpus(train, valid, vocab)
+
+
+def goes_on(vocab: Vocab) -> Tensor:
+    """For each entry whether it goes on a word, as `##ing` does: (V,), bool."""
+    return torch.tensor([token.startswith("##") for token in vocab.itos])
+
+
+def choose_whole_words(
+    vocab: Vocab, token_ids: Tensor, generator: torch.Generator, mask_rate: float, num_slots: int
+) -> tuple[Tensor, Tensor]:
+    """As `choose_positions`, but of a word all pieces are chosen, or none.
+
+    Words are added while they fit, and the first one in any case.
+    """
+    length = token_ids.shape[1]
+    is_padding = token_ids == vocab.pad_id
+    can_be_chosen = ~is_padding & (token_ids != vocab.cls_id) & (token_ids != vocab.sep_id)
+    wanted = ((~is_padding).sum(1, keepdim=True) * mask_rate).round().clamp(1, num_slots)
+    # A random number for each word, which all its pieces share; the highest come first.
+    word = (~goes_on(vocab)[token_ids]).cumsum(1)  # (B, L), number of its word in the row
+    score = torch.rand(len(word), length + 1, generator=generator).gather(1, word)
+    score = score.masked_fill(~can_be_chosen, -1.0)
+    order = score.argsort(dim=1, descending=True, stable=True)
+    score, word = score.gather(1, order), word.gather(1, order)
+    # How many positions are chosen once the word of this one is: (B, L).
+    until = (score[:, None, :] >= score[:, :, None]).sum(2)
+    used = (score >= 0) & ((until <= wanted) | (word == word[:, :1]))
+    positions = order.masked_fill(~used, length)[:, :num_slots].sort(1).values
+    used = positions < length
+    return positions.masked_fill(~used, 0), used
+
+
+def mask_whole_words(
+    vocab: Vocab,
+    token_ids: Tensor,
+    generator: torch.Generator,
+    mask_rate: float = 0.15,
+    num_slots: int | None = None,
+) -> MaskedRows:
+    """As `mask_tokens`, but of a word all pieces are hidden, or none.
+
+    Args:
+        vocab: Of word pieces; with whole words it is the same as `mask_tokens`.
+        token_ids, generator, mask_rate, num_slots: As in `mask_tokens`.
+
+    Source: Devlin et al., note of May 2019 at github.com/google-research/bert.
+    """
+    num_slots = num_slots or max(1, round(token_ids.shape[1] * mask_rate))
+    positions, used = choose_whole_words(vocab, token_ids, generator, mask_rate, num_slots)
+    labels = token_ids.gather(1, positions).masked_fill(~used, 0)
+    hidden = torch.where(used, hide_tokens(vocab, labels, generator), token_ids[:, :1])
+    return MaskedRows(token_ids.scatter(1, positions, hidden), positions, used.float(), labels)
+
+
+class WholeWordExamples(PretrainingExamples):
+    """Examples in which whole words are hidden; arguments as in `PretrainingExamples`."""
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """The pairs of `PretrainingExamples`, masked anew."""
+        plain = super().batch(epoch, index)
+        answers = plain.mlm_labels.where(plain.mlm_weights == 1, self.vocab.cls_id)
+        token_ids = plain.token_ids.scatter(
+            1, plain.pred_positions, answers
+        )  # before it was masked
+        generator = self.generator(0 if self.fixed else epoch, index, "whole words")
+        masked = mask_whole_words(self.vocab, token_ids, generator, self.mask_rate, self.num_slots)
+        return Batch(masked.token_ids, *plain[1:3], *masked[1:], plain.nsp_labels)
+
+
+class SentenceOrderExamples(PretrainingExamples):
+    """Two sentences in a row, in their order (label 1) or swapped (label 0).
+
+    Arguments as in `PretrainingExamples`; `next_sentence_rate` is how often they are in order.
+
+    Source: Lan et al. 2020 (ALBERT), section 3.1.
+    """
+
+    def pairs(self, epoch: int) -> list[Pairs]:
+        """The pairs of an epoch, as in `PretrainingExamples`, but none from elsewhere."""
+        found = []
+        for count, (first, _, in_order) in zip(
+            self.sentence_counts, super().pairs(epoch), strict=True
+        ):
+            follows, swapped = first + count, in_order == 0
+            one, other = torch.where(swapped, follows, first), torch.where(swapped, first, follows)
+            found.append(Pairs(one, other, in_order))
+        return found

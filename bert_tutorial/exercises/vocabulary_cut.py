@@ -1,0 +1,136 @@
+"""Exercise 1: why is the masked-word loss so far above the next-sentence loss?
+
+The same network is trained on the same text, but with fewer possible answers.
+
+Losses are in nats.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..text.examples import PretrainingExamples
+from ..text.tokenized import TokenizedCorpus
+from ..text.vocabulary import SPECIAL_TOKENS, Vocab
+from .check import Specification, make_check
+from .short_runs import short_training, with_held_out
+
+
+def cut_vocabulary(corpus: TokenizedCorpus, num_answers: int) -> TokenizedCorpus:
+    """The same corpus with fewer words: rarer ones become `<unk>`.
+
+    Args:
+        corpus: With a vocabulary of whole words, the most frequent first.
+        num_answers: How many different tokens are left, the special ones not counted but for
+            `<unk>`: 2 for "the" and every other word.
+
+    Returns:
+        The corpus with its new vocabulary.
+
+    Raises:
+        ValueError: Fewer than 2, or more than there are.
+    """
+    vocab, special = corpus.vocab, len(SPECIAL_TOKENS)
+    most = len(vocab) - special + 1
+    if not 2 <= num_answers <= most:
+        raise ValueError(f"num_answers is {num_answers!r}, but must be from 2 to {most}")
+    size = special + num_answers - 1
+    counts = list(vocab.counts[:size])
+    counts[vocab.unk_id] += sum(vocab.counts[size:])
+
+    def cut(ids: Tensor) -> Tensor:
+        return ids.masked_fill(ids >= size, vocab.unk_id)
+
+    texts = (text._replace(token_ids=cut(text.token_ids)) for text in corpus[:2])
+    return TokenizedCorpus(*texts, Vocab.from_counts(vocab.itos[:size], counts))
+
+
+class CutResult(NamedTuple):
+    """One training with a cut vocabulary; held-out losses in nats."""
+
+    num_answers: int  # different tokens that can be hidden
+    chance: float  # all of them equally likely: ln of their number
+    frequencies: float  # each as likely as it is frequent
+    mlm_loss: float  # what the network reaches
+    nsp_loss: float  # and in the next-sentence game, where chance is ln 2
+
+    @property
+    def share(self) -> float:
+        """The masked-word loss as a share of chance."""
+        return self.mlm_loss / self.chance
+
+
+def train_with_cut(corpus: TokenizedCorpus, num_answers: int, num_steps: int = 60) -> CutResult:
+    """Cut the vocabulary, and train the same network for as many steps."""
+    train_iter = with_held_out(PretrainingExamples, cut_vocabulary(corpus, num_answers))
+    found = short_training(train_iter, num_steps)
+    chance, frequencies = math.log(num_answers), frequency_loss(train_iter)
+    return CutResult(num_answers, chance, frequencies, found.mlm_loss, found.nsp_loss)
+
+
+def frequency_loss(train_iter: PretrainingExamples) -> float:
+    """What knowing only the frequency of each word loses on the held-out questions, in nats."""
+    counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float64) + 1
+    log_probability = counts.log() - counts.sum().log()
+    batches = [train_iter.valid.batch(0, index) for index in range(len(train_iter.valid))]
+    labels = torch.cat([batch.mlm_labels[batch.mlm_weights == 1] for batch in batches])
+    return -log_probability[labels].mean().item()
+
+
+def say_prediction(prediction: float | None, truth: float, within: float, unit: str = "") -> str:
+    """Compare a prediction with what came.
+
+    Args:
+        prediction: None if there is none yet.
+        truth: What came.
+        within: How far off still counts as right.
+        unit: Of both.
+    """
+    if prediction is None:
+        return "No prediction yet: replace None in the cell above, and run both cells again."
+    said = f"predicted {prediction:.3g}{unit}, found {truth:.3g}{unit}"
+    return f"{said}: {'close' if abs(prediction - truth) <= within else 'a surprise'}"
+
+
+# The check: what does pure chance lose?
+
+
+def chance_as_it_was(num_answers: int) -> float | None:
+    """Nothing yet."""
+    return 0.0
+
+
+def right_chance(num_answers: int) -> float:
+    """Minus the logarithm of the probability 1 / V."""
+    return math.log(num_answers)
+
+
+def chance_by_definition(num_answers: int) -> float:
+    """The mean of minus the log probability of the right answer, over all answers."""
+    probabilities = [1 / num_answers] * num_answers
+    return sum(-math.log(p) for p in probabilities) / num_answers
+
+
+def some_number(size: int, generator: torch.Generator) -> tuple[int]:
+    """A number of answers from 2 on."""
+    return (int(torch.randint(1, 5, (1,), generator=generator)) * size**2 + 1,)
+
+
+CHANCE_MISSES = {
+    "As it was: 0 nats would be a network that is certain and right.": chance_as_it_was,
+    "These are bits: the tutorial's unit is the nat, with the natural logarithm.": math.log2,
+    "That is the probability of the right answer: the loss is minus its logarithm.": (
+        lambda num_answers: 1 / num_answers
+    ),
+    "The sign: the logarithm of a probability is negative, and the loss is minus that.": (
+        lambda num_answers: -math.log(num_answers)
+    ),
+    "That is the logarithm to base 10: the tutorial's unit is the nat, with the natural one.": (
+        math.log10
+    ),
+}
+CHECK_CHANCE = make_check(
+    Specification(reference=chance_by_definition, inputs=some_number), right_chance, CHANCE_MISSES
+)
