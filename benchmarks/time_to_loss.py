@@ -29,7 +29,6 @@ from bert_tutorial.network.hub import from_transformers_names
 from bert_tutorial.network.mode import in_mode
 from bert_tutorial.pretraining.baselines import baselines
 
-BATCH_SIZE = 64
 GOALS = (6.0, 5.5, 5.0, 4.6, 4.36)  # nats
 CONFIG = SIZES | {"dropout": 0.0}
 
@@ -58,9 +57,9 @@ class Curve:
             self.began = time.perf_counter()
 
 
-def examples(mask_rate: float, sentences_per_segment: tuple[int, ...]):
+def examples(batch_size: int, mask_rate: float, sentences_per_segment: tuple[int, ...]):
     return load_data_wiki(
-        BATCH_SIZE,
+        batch_size,
         MAX_LEN,
         "wikitext-2",
         mask_rate=mask_rate,
@@ -69,13 +68,19 @@ def examples(mask_rate: float, sentences_per_segment: tuple[int, ...]):
     )
 
 
-def ours(num_steps: int = 2200) -> Curve:
+def ours(num_steps: int = 2600) -> Curve:
     """`train_steps`, with the recipe for five minutes."""
-    train_iter, vocab = examples(0.25, (1, 2))
+    train_iter, vocab = examples(128, 0.25, (1, 2))
     net = BERTModel(len(vocab), **CONFIG)
     net.reset(torch.Generator().manual_seed(0))
     curve = Curve(lambda: evaluate(net, train_iter.valid).mlm_loss, 50)
-    recipe = Recipe(num_steps=num_steps, learning_rate=3e-3, embedding_rate=0.5)
+    recipe = Recipe(
+        num_steps=num_steps,
+        learning_rate=3e-3,
+        embedding_rate=0.5,
+        weight_decay=0.4,
+        sampled_words=2048,
+    )
     for _ in train_steps(net, train_iter, recipe):
         curve.step()
     return curve
@@ -91,7 +96,7 @@ def transformers(num_steps: int = 2600) -> Curve:
         TrainingArguments,
     )
 
-    train_iter, vocab = examples(0.4, (2,))
+    train_iter, vocab = examples(64, 0.4, (2,))
     twin = BERTModel(len(vocab), **CONFIG)  # the same network, for the same evaluation
     torch.manual_seed(0)
     net = BertForMaskedLM(
