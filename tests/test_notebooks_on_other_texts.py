@@ -9,7 +9,6 @@ from run_notebooks import NOTEBOOKS, printed, run_notebook
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a kernel has all threads
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
 
 
@@ -46,7 +45,7 @@ def chinese(draw: random.Random) -> str:
 def test_the_notebooks_run_on_a_text_of_ones_own(text, tmp_path):
     path = tmp_path / "own.txt"
     path.write_text(text(random.Random(0)), encoding="utf-8")
-    for notebook in NOTEBOOKS:
+    for notebook in NOTEBOOKS if text is german else NOTEBOOKS[:3]:  # the last takes longest
         said = printed(run_notebook(notebook, tmp_path, corpus=str(path), num_steps=20))
         assert "own.txt: " in said and " words are used" in said
         if notebook.name.startswith("03"):

@@ -16,7 +16,7 @@ from ..text.examples import PretrainingExamples
 from .cost import told
 from .fitting import check_fits
 from .recipe import Recipe
-from .runs import TrainingRun, seconds_left
+from .runs import TrainingRun, seconds_left, seconds_of
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
 REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
@@ -125,8 +125,10 @@ def progress(run: TrainingRun) -> str:
         return f"{where}: {DOING[run.doing]}"
     if done == 0:
         return f"{where}: the first step is on its way"
-    speed = f"{run.pairs_per_second:,.0f} pairs/s, about {told(seconds_left(run))} left"
-    return f"{where}, MLM loss {run.history[-1].mlm_loss:.2f}, {speed}"
+    steps = done / max(1e-9, seconds_of(list(run.history)))
+    speed = f"{steps:.1f} steps/s, {run.pairs_per_second:,.0f} pairs/s"
+    left = f"about {told(seconds_left(run))} left"
+    return f"{where}, MLM loss {run.history[-1].mlm_loss:.2f}, {left}, {speed}"
 
 
 class PlotView:
