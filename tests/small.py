@@ -1,7 +1,9 @@
 """Small texts and networks that train in a second, and how to compare them."""
 
 import random
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch.testing import assert_close
@@ -82,3 +84,15 @@ def made_up_text(num_paragraphs=40, seed=0):
 def tokenized(paragraphs):
     vocab = Vocab(token for paragraph in paragraphs for sentence in paragraph for token in sentence)
     return vocab, TokenizedText.from_paragraphs(vocab, paragraphs)
+
+
+def assert_same_from_threads(draw):
+    """Four threads at once get from `draw(i)` what one thread gets."""
+    wanted = [draw(i) for i in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # change between threads as often as can be
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(draw, range(4))) == wanted
+    finally:
+        sys.setswitchinterval(interval)

@@ -126,7 +126,7 @@ def test_the_recipe_can_be_changed_and_is_checked(examples, capsys):
 
 
 def test_what_does_not_fit_is_refused_before_the_first_step(examples, monkeypatch):
-    monkeypatch.setattr(fitting, "available_memory", lambda device: 2**20)
+    monkeypatch.setattr(fitting, "available_memory", lambda device: 1000)
     monkeypatch.setattr(fitting, "give_back_freed", lambda: None)
     net = small_net(examples)
     before = net.mlm.bias.clone()

@@ -6,13 +6,13 @@ import re
 import struct
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from matplotlib import style
 from PIL import Image
+from small import assert_same_from_threads
 from torch.testing import assert_close
 
 from bert_tutorial.pretraining.baselines import Baselines
@@ -174,14 +174,7 @@ def test_four_threads_can_draw_at_once():
             plot.png(steps(20 + i), evaluations(0, 5), f"number {i} again", 0.5),
         ]
 
-    wanted = [draw(i) for i in range(4)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # change between threads as often as can be
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(draw, range(4))) == wanted
-    finally:
-        sys.setswitchinterval(interval)
+    assert_same_from_threads(draw)
 
 
 def test_drawing_leaves_pyplot_alone(monkeypatch):

@@ -3,10 +3,10 @@
 import struct
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from small import assert_same_from_threads
 
 from bert_tutorial.plots import bars, curves, heatmap, new_figure, to_png
 
@@ -60,14 +60,7 @@ def test_four_threads_can_draw_at_once():
             curves({"one": {"1": 0.5, "all": i / 10}}, "labels", "right", f"number {i}"),
         ]
 
-    wanted = [draw(i) for i in range(4)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # change between threads as often as can be
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(draw, range(4))) == wanted
-    finally:
-        sys.setswitchinterval(interval)
+    assert_same_from_threads(draw)
 
 
 def test_drawing_leaves_pyplot_alone(monkeypatch):
