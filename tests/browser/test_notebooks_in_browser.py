@@ -12,9 +12,10 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.i
 
 
 def figures(lab) -> list[tuple[str, bool]]:
-    """What each figure under a cell is called, and whether it can be seen."""
+    """What each figure under a cell is called, and whether it can be seen; not those of widgets."""
     found = lab.page.locator(".jp-RenderedHTMLCommon.jp-OutputArea-output img").evaluate_all(
-        "images => images.map(image => [image.alt, image.naturalWidth > 100])"
+        """images => images.filter(image => !image.closest(".bert-lab-static"))
+            .map(image => [image.alt, image.naturalWidth > 100])"""
     )
     return [(called(alt), is_seen) for alt, is_seen in found]
 
