@@ -22,18 +22,18 @@ def test_mask_explorer(lab, pictures):
     page = lab.page
     page.get_by_label("Sentence").fill("a crane is flying over the wet field")
     page.get_by_label("Sentence").press("Enter")
-    page.get_by_text("10 tokens, 2 to be predicted").wait_for()
-    page.get_by_label("Mask rate").fill("50")
-    page.get_by_label("Mask rate").press("Enter")
-    page.get_by_text("10 tokens, 5 to be predicted").wait_for()
-    handle = page.locator(".widget-hslider .noUi-handle")
-    handle.focus()
-    for _ in range(4):
-        handle.press("ArrowRight")
-    page.get_by_text("10 tokens, 7 to be predicted").wait_for()
+    page.locator(".bert-lab-status").get_by_text("10 tokens, 2 to be predicted").wait_for()
+    page.get_by_label("Mask rate, %", exact=True).fill("50")
+    page.get_by_label("Mask rate, %", exact=True).press("Enter")
+    page.locator(".bert-lab-status").get_by_text("10 tokens, 5 to be predicted").wait_for()
+    slider = page.get_by_label("Mask rate, %, slider")
+    slider.focus()
+    for _ in range(20):
+        slider.press("ArrowRight")
+    page.locator(".bert-lab-status").get_by_text("10 tokens, 7 to be predicted").wait_for()
     page.get_by_label("Sentence").fill("   ")
     page.get_by_label("Sentence").press("Enter")
-    page.get_by_text("there is no word in this text").wait_for()
+    page.locator(".bert-lab-status").get_by_text("there is no word in this text").wait_for()
     page.get_by_label("Sentence").fill(HOSTILE)
     page.get_by_label("Sentence").press("Enter")
     page.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
