@@ -67,7 +67,7 @@ class PlainCrossEntropy:
         return fast.plain_linear_cross_entropy(*narrow, labels).float()
 
 
-AT_A_TIME = "512 pairs at a time through the network"
+AT_A_TIME = "256 pairs at a time through the network"
 # What to set to what: owner, name, value. A function must be replaced where its name is looked up.
 ABLATIONS = {
     "only real prediction slots are decoded": [

@@ -24,7 +24,7 @@ SIZES = dict(num_hiddens=128, ffn_num_hiddens=256, num_heads=2, num_layers=2, dr
 WARM_UP = 3  # steps that are not counted
 
 
-def ours(
+def our_training(
     batch_size=BATCH_SIZE,
     max_len=MAX_LEN,
     sentences_per_segment=1,
@@ -32,7 +32,7 @@ def ours(
     precision="auto",
     **sizes,
 ):
-    """Our `train_steps`, as `train_bert` runs it."""
+    """Our `train_steps`, as `train_bert` runs it: its examples, and its steps."""
     train_iter, vocab = load_data_wiki(
         batch_size,
         max_len,
@@ -41,7 +41,12 @@ def ours(
         min_freq=min_freq,
     )
     net = BERTModel(len(vocab), max_len=max_len, **(SIZES | sizes))
-    for step in train_steps(net, train_iter, Recipe(num_steps=10_000, precision=precision)):
+    return train_iter, train_steps(net, train_iter, Recipe(num_steps=10_000, precision=precision))
+
+
+def ours(**changes):
+    """Pairs of each of our steps."""
+    for step in our_training(**changes)[1]:
         yield step.num_pairs
 
 
@@ -121,15 +126,54 @@ def transformers():
             yield len(batch.nsp_labels)
 
 
-def matrix_rate(seconds: float = 2.0) -> float:
-    """Floating-point operations a second of large bf16 matrix products: the best of several."""
+def operations(batch, vocab_size: int, only_what_is_used: bool = False) -> int:
+    """Floating-point operations of a training step with a batch.
+
+    Matrix products of real tokens and real prediction slots only. A multiplication and an addition
+    count as two, and the way back costs twice the way forward. With `only_what_is_used` the last
+    layer counts only at the positions that a loss uses.
+    """
+    D, F, num_layers = SIZES["num_hiddens"], SIZES["ffn_num_hiddens"], SIZES["num_layers"]
+    lengths, num_slots = batch.valid_lens, int(batch.mlm_weights.sum())
+    # Every token looks at every token.
+    num_tokens, num_looks = int(lengths.sum()), int(lengths.square().sum())
+    encoder = num_layers * (num_tokens * (4 * D * D + 2 * D * F) + num_looks * 2 * D)
+    if only_what_is_used:
+        unused = lengths - batch.mlm_weights.sum(1) - 1  # used are the slots and <cls>
+        encoder -= int(unused.sum()) * (2 * D * D + 2 * D * F)
+        encoder -= int((lengths * unused).sum()) * 2 * D
+    heads = num_slots * (D * D + D * vocab_size) + len(lengths) * (D * D + 2 * D)
+    return 2 * 3 * (encoder + heads)
+
+
+def roofline(seconds: float) -> dict:
+    """Our steps in turn with large bf16 matrix products: so both have the same processor.
+
+    Returns:
+        Sums over the steps: "pairs", their "seconds", their "operations", and those of them
+        "that_are_used"; and the operations a second of the products, "matrix_rate".
+    """
+    train_iter, steps = our_training()
     a, b = torch.randn(2, 2048, 2048).bfloat16()
-    best, end = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        began = time.perf_counter()
+    for _ in range(WARM_UP):
+        next(steps)
         a @ b
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - began))
-    return best
+    sums = dict.fromkeys(("pairs", "seconds", "operations", "that_are_used"), 0)
+    products, num_products, end = 0.0, 0, time.perf_counter() + seconds
+    while time.perf_counter() < end or not num_products:
+        began = time.perf_counter()
+        step = next(steps)
+        sums["seconds"] += time.perf_counter() - began
+        began = time.perf_counter()
+        for _ in range(4):
+            a @ b
+        products += time.perf_counter() - began
+        num_products += 4
+        batch, vocab_size = train_iter.batch_at(step.step - 1), len(train_iter.vocab)
+        sums["pairs"] += step.num_pairs
+        sums["operations"] += operations(batch, vocab_size)
+        sums["that_are_used"] += operations(batch, vocab_size, only_what_is_used=True)
+    return sums | {"matrix_rate": num_products * 2 * 2048**3 / products}
 
 
 def peak_memory() -> int:
@@ -167,8 +211,8 @@ def main(name: str, seconds: str, changes: str = "{}") -> None:
     changes = json.loads(changes)
     if threads := changes.pop("threads", None):
         torch.set_num_threads(threads)
-    if name == "matrix_rate":
-        found = {name: matrix_rate()}
+    if name == "roofline":
+        found = roofline(float(seconds))
     else:
         program = {"ours": ours, "d2l": d2l, "transformers": transformers}[name]
         found = measure(program(**changes), float(seconds))

@@ -58,11 +58,30 @@ def test_the_operations_are_those_of_real_tokens(
 ):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
     monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
-    operations = benchmark("bench").operations_per_pair(num_batches=2)
-    padded = 6 * (
-        2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128) + 10 * 128 * (128 + 20_256) + 128 * 130
+    programs = benchmark("programs")
+    train_iter, _ = programs.our_training(batch_size=64)
+    batch = train_iter.batch_at(0)
+    operations = programs.operations(batch, 20_256)
+    padded = 64 * (
+        6
+        * (
+            2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128)
+            + 10 * 128 * (128 + 20_256)
+            + 128 * 130
+        )
     )
     assert 0.5 * padded < operations < 0.9 * padded
+    assert 0.7 * operations < programs.operations(batch, 20_256, True) < 0.95 * operations
+
+
+def test_the_roofline_counts_the_steps_it_measured(
+    benchmark, wikitext2_server, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
+    monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
+    found = benchmark("programs").roofline(seconds=0.1)
+    assert found["pairs"] >= 512 and found["pairs"] % 512 == 0
+    assert found["that_are_used"] < found["operations"]
 
 
 def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
@@ -130,7 +149,9 @@ def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(
 
     search = benchmark("search")
     monkeypatch.setattr(search, "occurrence_vectors", vectors)
-    monkeypatch.setattr("bert_tutorial.representation.senses.occurrence_vectors", vectors)
+    monkeypatch.setattr(
+        "bert_tutorial.representation.senses.both_readings", lambda *asked: vectors(*asked)[None]
+    )
     asked = None, None, Corpus("made up", "", ""), lambda part: {"river|song": occurrences}
     difference = 3.0
     assert search.linear_discriminant(*asked) > 0.9

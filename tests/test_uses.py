@@ -94,11 +94,10 @@ def test_occurrences_stand_on_the_side_of_their_sense(crane, shipped):
         ("a tall crane stands at the building site", "machine"),
     ):
         tokens = text.split()
-        read = read_use(net, vocab, tokens, tokens.index("crane"))[-1]
-        turned = crane.turned(read[None], -1)[0]
-        place = crane.place(turned, -1, means)
+        use = read_use(net, vocab, tokens, tokens.index("crane"))[-1].numpy()
+        place = crane.place(use, -1, means)
         assert place.sense == sense and place.near == 10 and place.right >= 8
-        senses = [crane.known_senses[number] for number, _ in crane.nearest(turned, -1)]
+        senses = [crane.known_senses[number] for number, _ in crane.nearest(use, -1)]
         assert senses.count(sense) >= 4
 
 

@@ -70,9 +70,9 @@ def _by_network(
     lab, words = state.lab, state.words[sentence]
     uses = lab.uses(lab.key(words[place]), which)
     means = uses.means(layer, number)
-    found = uses.place(state.turned_use(which, sentence, place, uses, layer), layer, means)
+    found = uses.place(state.use(which, sentence, place, uses, layer), layer, means)
     noisy = shaken_uses(lab.shaken(which), lab.vocab, words, place, uses.is_hidden)[layer]
-    spread = uses.positions(uses.turned(noisy, layer), means).std()
+    spread = uses.positions(noisy.numpy(), means).std()
     low, middle, high = (_cut(found.position + sign * spread) for sign in (-1, 0, 1))
     senses = tuple(uses.senses)
     return MeterRow(sentence, place, which, senses, middle, low, high, found.near, found.right)
@@ -100,10 +100,10 @@ def nearest(
     """
     word = state.words[sentence][place]
     uses = state.lab.uses(state.lab.key(word) or word, which)
-    turned = state.turned_use(which, sentence, place, uses, layer)
+    use = state.use(which, sentence, place, uses, layer)
     return [
         Use(cosine, *uses.window(number), str(uses.known_senses[number]))
-        for number, cosine in uses.nearest(turned, layer)
+        for number, cosine in uses.nearest(use, layer)
     ]
 
 
@@ -130,8 +130,8 @@ def sense_map(state: LabState, word: str, layer: int, number: int, which: str) -
     ]
     for sentence, words in enumerate(state.words):
         for place in [i for i, other in enumerate(words) if other == word or _is_in(uses, other)]:
-            turned = state.turned_use(which, sentence, place, uses, layer)
-            x, y = map(float, onto(turned[None])[0])
+            use = state.use(which, sentence, place, uses, layer)
+            x, y = map(float, onto(use[None])[0])
             name = f"sentence {sentence + 1}"
             points.append(
                 {"x": x, "y": y, "group": "yours", "kind": "typed"}

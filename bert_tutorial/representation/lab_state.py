@@ -109,13 +109,10 @@ class LabState:
         ]
         return min(both, key=lambda pair: not self.lab.key(self.words[0][pair[0]]), default=(0, 0))
 
-    def turned_use(
-        self, which: str, sentence: int, place: int, uses: WordUses, layer: int
-    ) -> np.ndarray:
-        """A word's use in a sentence along the main directions of its word: (K,)."""
+    def use(self, which: str, sentence: int, place: int, uses: WordUses, layer: int) -> np.ndarray:
+        """A word's use in a sentence: (2 D,)."""
         net, words = self.lab.nets[which], self.words[sentence]
-        read = read_use(net, self.lab.vocab, words, place, uses.is_hidden)
-        return uses.turned(read[layer][None], layer)[0]
+        return read_use(net, self.lab.vocab, words, place, uses.is_hidden)[layer].numpy()
 
     def similarity(self, layer: int, is_raw: bool = False, which: str = "network") -> Tensor:
         """Cosines of the words of both sentences, the common direction taken out: (n, m)."""
@@ -136,10 +133,10 @@ class LabState:
         if (known := uses.alike(layer)) is None:
             return None
         one, other = (
-            self.turned_use("network", sentence, place, uses, layer)
+            self.use("network", sentence, place, uses, layer)[None]
             for sentence, place in ((0, place_a), (1, place_b))
         )
-        return float(one @ other), *known
+        return float(uses.cosines(one, other, layer)[0, 0]), *known
 
     def dropout_cosine(self, sentence: int, place: int, layer: int) -> float:
         """The mean cosine of a word with itself, where only dropout differs."""

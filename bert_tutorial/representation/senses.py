@@ -18,6 +18,7 @@ from ..progress import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
 from .occurrences import Labels, Occurrence, labelled_occurrences, occurrence_vectors
+from .readings import both_readings
 
 
 class Centroids(NamedTuple):
@@ -83,6 +84,8 @@ def vector_tasks(
 ) -> dict[str, SenseTask]:
     """For each labelled word the network's vectors: those known, and those that are asked.
 
+    Each use is read twice, as it stands and hidden: see `both_readings`.
+
     Args:
         net, vocab: Network and vocabulary.
         corpus: A text whose headings name senses, from `read_text`.
@@ -94,7 +97,7 @@ def vector_tasks(
     """
 
     def features(text: str, occurrences: list) -> np.ndarray:
-        return occurrence_vectors(net, vocab, text, occurrences, layer).numpy()
+        return both_readings(net, vocab, text, occurrences)[layer].numpy()
 
     return sense_tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
 

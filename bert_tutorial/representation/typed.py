@@ -12,12 +12,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from ..network.model import BERTModel
 from ..progress import track
 from ..text.vocabulary import Vocab
 from .lab import NETWORKS, LabNetwork
 from .readings import read_use
-from .uses import WordUses
 
 TYPED = Path(__file__).parents[1] / "data" / "typed" / "senses.tsv"
 
@@ -63,19 +61,18 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
         read = [_words(lab.vocab, row.sentence) for row in rows]
         for which in NETWORKS:
             uses = lab.uses(word, which)
-            turned = _turned(lab.nets[which], lab.vocab, uses, read, layer)
-            sides = uses.positions(turned, uses.means(layer)) > 0
+            found = [read_use(lab.nets[which], lab.vocab, t, t.index(word))[layer] for t in read]
+            rows = torch.stack(found)
+            sides = uses.positions(rows.numpy(), uses.means(layer)) > 0
             right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
             if which == "network":
-                alike += _pairs(turned @ turned.T)
+                alike += _pairs(uses.cosines(rows.numpy(), rows.numpy(), layer))
+                vectors = F.normalize(rows[:, : rows.shape[1] // 2])  # as they stand
+                plain += _pairs((vectors @ vectors.T).numpy())
         chosen = tuple(uses.labelled())
         for tokens, sense in zip(read, wanted, strict=True):
             position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
             right["bag of words"].append(uses.senses[int(position > 0)] == sense)
-        net = lab.nets["network"]
-        uses = [read_use(net, lab.vocab, tokens, tokens.index(word))[layer] for tokens in read]
-        vectors = F.normalize(torch.stack(uses)[:, : net.config.num_hiddens])  # as they stand
-        plain += _pairs((vectors @ vectors.T).numpy())
         same += _pairs(wanted[:, None] == wanted)
     return TypedScore(
         {name: float(np.mean(values)) for name, values in right.items()},
@@ -86,14 +83,6 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
 
 def _words(vocab: Vocab, sentence: str) -> list[str]:
     return [word.text for word in vocab.words(vocab.tokenize(sentence))]
-
-
-def _turned(
-    net: BERTModel, vocab: Vocab, uses: WordUses, read: list[list[str]], layer: int
-) -> np.ndarray:
-    """The word's use in each of some sentences, along its main directions."""
-    found = [read_use(net, vocab, tokens, tokens.index(uses.word))[layer] for tokens in read]
-    return uses.turned(torch.stack(found), layer)
 
 
 def _pairs(table: np.ndarray) -> list:

@@ -1,13 +1,12 @@
 """What the vectors of a word's uses tell: between two senses, which are nearest, a map.
 
-Shapes: N occurrences, D hidden units, K main directions.
+Shapes: N occurrences, D hidden units.
 """
 
 import random
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from ..network.model import BERTModel
 from ..text.vocabulary import Vocab
@@ -45,7 +44,7 @@ class WordUses:
     Attributes:
         senses: The two names, in alphabetical order; [] if they are not known.
         occurrences: In the training text.
-        known: For each layer, (N, K), along the main directions of that layer.
+        known: For each layer, (N, 2 D), see `both_readings`.
         known_senses: (N,), strings.
 
     Raises:
@@ -66,18 +65,21 @@ class WordUses:
         self.asked_senses = np.array([occurrence.sense for occurrence in asked])
         names = np.unique(self.known_senses).tolist()
         self.senses = names if len(names) == 2 else []
-        known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
-        self.turns = [MainDirections(layer) for layer in known]
-        self.known = [turn(layer) for turn, layer in zip(self.turns, known, strict=True)]
+        self.known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
+        self._turns = [MainDirections(layer) for layer in self.known]
         self._means: dict[tuple[int, int], np.ndarray] = {}
         self.asked = None
         if len(asked) and self.senses:
-            read = both_readings(net, vocab, corpus.valid, asked).numpy()
-            self.asked = [turn(layer) for turn, layer in zip(self.turns, read, strict=True)]
+            self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
 
-    def turned(self, uses: Tensor, layer: int) -> np.ndarray:
-        """Uses (n, 2 D) of a layer along its main directions: (n, K), rows of length 1."""
-        return self.turns[layer](uses.numpy())
+    def cosines(self, uses: np.ndarray, others: np.ndarray, layer: int) -> np.ndarray:
+        """How alike uses are, along the main directions of a layer: (n, 2 D), (m, 2 D) -> (n, m).
+
+        In a mean over many uses, what only one of them has cancels out. Between two uses nothing
+        does: so here, and only here, the directions that matter are stretched.
+        """
+        turn = self._turns[layer]
+        return turn(uses) @ turn(others).T
 
     def labelled(self, number: int = EVERY, seed: int = 0) -> list[int]:
         """The occurrences whose sense is told: so many of each sense, drawn by the seed."""
@@ -89,7 +91,7 @@ class WordUses:
         return chosen
 
     def means(self, layer: int, number: int = EVERY) -> np.ndarray:
-        """The means of the two senses, (2, K), when so many occurrences of each have a label.
+        """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
 
         The other occurrences join them without their labels: see `let_join`.
         """
@@ -102,14 +104,14 @@ class WordUses:
         self._means[layer, number] = means
         return means
 
-    def positions(self, turned: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """Where uses (n, K) stand between two means: -1 the first, 1 the second, not cut off."""
+    def positions(self, uses: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Where uses (n, 2 D) stand between two means: -1 the first, 1 the second, not cut off."""
         axis = means[1] - means[0]
-        return 2 * (turned - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
+        return 2 * (uses - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
 
-    def place(self, turned: np.ndarray, layer: int, means: np.ndarray) -> Place:
-        """Where one use (K,) stands, and what held-out occurrences near this place are."""
-        position = float(self.positions(turned[None], means)[0])
+    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> Place:
+        """Where one use (2 D,) stands, and what held-out occurrences near this place are."""
+        position = float(self.positions(use[None], means)[0])
         sense = self.senses[int(position > 0)]
         if self.asked is None:
             return Place(position, sense, 0, 0)
@@ -125,9 +127,9 @@ class WordUses:
         sides = np.array(self.senses)[(self.positions(self.asked[layer], means) > 0).astype(int)]
         return float((sides == self.asked_senses).mean())
 
-    def nearest(self, turned: np.ndarray, layer: int, number: int = 5) -> list[tuple[int, float]]:
-        """The occurrences used most alike one use (K,): their numbers, and the cosines."""
-        cosines = self.known[layer] @ turned
+    def nearest(self, use: np.ndarray, layer: int, number: int = 5) -> list[tuple[int, float]]:
+        """The occurrences used most alike one use (2 D,): their numbers, and the cosines."""
+        cosines = self.cosines(self.known[layer], use[None], layer)[:, 0]
         return [(int(i), float(cosines[i])) for i in np.argsort(-cosines)[:number]]
 
     def window(self, number: int) -> Window:
@@ -141,7 +143,7 @@ class WordUses:
         if self.asked is None or len(np.unique(self.asked_senses)) < 2:
             return None
         rows, senses = self.asked[layer], self.asked_senses
-        cosines, same = rows @ rows.T, senses[:, None] == senses
+        cosines, same = self.cosines(rows, rows, layer), senses[:, None] == senses
         above = np.triu(np.ones_like(same), 1)
         parts = [cosines[part & above] for part in (same, ~same)]
         return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
@@ -149,15 +151,12 @@ class WordUses:
     def map(self, layer: int, means: np.ndarray | None) -> "Map":
         """A map of all occurrences, and the way onto it."""
         rows = self.known[layer]
+        rest = rows - rows.mean(0)
         if means is None:
-            return Map(
-                np.eye(rows.shape[1], 2),
-                rows.mean(0),
-                ("first main direction", "second main direction"),
-            )
+            names = "first main direction", "second main direction"
+            return Map(np.linalg.svd(rest, full_matrices=False)[2][:2].T, rows.mean(0), names)
         axis = means[1] - means[0]
         axis /= max(np.linalg.norm(axis), 1e-12)
-        rest = rows - rows.mean(0)
         rest = rest - np.outer(rest @ axis, axis)
         first = np.linalg.svd(rest, full_matrices=False)[2][0]
         return Map(
@@ -170,10 +169,10 @@ class WordUses:
 class Map(NamedTuple):
     """Two directions onto which uses are drawn."""
 
-    directions: np.ndarray  # (K, 2)
-    middle: np.ndarray  # (K,), drawn at (0, 0)
+    directions: np.ndarray  # (2 D, 2)
+    middle: np.ndarray  # (2 D,), drawn at (0, 0)
     names: tuple[str, str]
 
-    def __call__(self, turned: np.ndarray) -> np.ndarray:
-        """Uses (n, K) -> (n, 2)."""
-        return (turned - self.middle) @ self.directions
+    def __call__(self, uses: np.ndarray) -> np.ndarray:
+        """Uses (n, 2 D) -> (n, 2)."""
+        return (uses - self.middle) @ self.directions
