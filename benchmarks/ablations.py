@@ -93,7 +93,7 @@ ABLATIONS = {
 }
 NOTHING = "(nothing taken away)"
 NOTHING_LARGE = "(nothing taken away, larger batch)"
-LARGE_BATCH = 2048  # for the last ablation: batches of 512 go through the network whole
+LARGE_BATCH = 2048  # for the last ablation: the larger a batch, the more parts it has
 STEPS, WARM_UP = 30, 5
 
 

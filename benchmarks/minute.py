@@ -6,9 +6,8 @@ Each seed trains on all threads, as the notebook does. Close everything else: th
 import dataclasses
 import time
 
-import numpy as np
 import torch
-from report import MACHINE, keep, kept, put_into_readme, with_table
+from report import of_each_seed, put_into_readme, table_of_seeds
 from typed import masked_right, read_masked
 
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, read_text, train_steps
@@ -17,15 +16,14 @@ from bert_tutorial.representation.encoding import dropout_vectors, word_vector
 from bert_tutorial.representation.few_labels import (
     EVERY,
     label_curve,
-    main_directions,
     seeded_means,
 )
 from bert_tutorial.representation.lab import LabNetwork
 from bert_tutorial.representation.occurrences import labelled_occurrences
+from bert_tutorial.representation.readings import read_twice
 from bert_tutorial.representation.senses import nearest_mean, sense_centroids, vector_tasks
 from bert_tutorial.representation.typed import score_typed, typed_senses
 
-SEEDS = (0, 1, 2)
 LABELS = (1, 4, 16, EVERY)
 RECIPE = dict(num_steps=430, learning_rate=5e-3, embedding_rate=0.5)
 
@@ -47,8 +45,7 @@ def train(seed: int) -> dict[str, float]:
     found |= {"held-out MLM loss": held_out.mlm_loss, "masked words right": held_out.mlm_accuracy}
     tasks = vector_tasks(net, vocab, text)
     plain = label_curve(tasks, nearest_mean, LABELS).mean
-    turned = {word: main_directions(task) for word, task in tasks.items()}
-    both = label_curve(turned, seeded_means, LABELS, with_unlabelled=True).mean
+    both = label_curve(tasks, seeded_means, LABELS, with_unlabelled=True).mean
     for how, curve in (("nearest mean", plain), ("with unlabelled occurrences", both)):
         for number, value in curve.items():
             found[f"senses, {how}, {number or 'all'} labels"] = value
@@ -71,36 +68,23 @@ def leads(net: BERTModel, vocab, text) -> list[float]:
     shaken.load_state_dict(net.state_dict())
     found = []
     for sense, (tokens_a, tokens_b) in zip(senses, two_contexts(vocab, text)[1:], strict=True):
-        vector = word_vector(net, vocab, tokens_a, "crane", tokens_b)
+        vector = read_twice(word_vector, net, vocab, tokens_a, "crane", tokens_b)
         own = senses.index(sense)
         distances = torch.cdist(vector[None], means)[0]
-        noisy = dropout_vectors(shaken, vocab, tokens_a, "crane", tokens_b)
+        noisy = read_twice(dropout_vectors, shaken, vocab, tokens_a, "crane", tokens_b)
         spread = torch.cdist(noisy, means).diff().std()
         found.append(((distances[1 - own] - distances[own]) / spread).item())
     return found
 
 
 def table(runs: list[dict]) -> str:
-    """A row for each figure: the mean of the seeds, the lowest and the highest."""
-    rows = []
-    for name in runs[0]["found"]:
-        values = np.array([run["found"][name] for run in runs])
-        digits = 0 if name == "seconds" else 1 if name.startswith("lead") else 3
-        shown = [f"{value:.{digits}f}" for value in (values.mean(), values.min(), values.max())]
-        rows.append([name, shown[0], f"{shown[1]} to {shown[2]}"])
-    about = f"{runs[0]['machine']}. {RECIPE['num_steps']} steps of 128 pairs, {len(runs)} seeds."
-    return with_table(about, ["", "mean", "lowest to highest"], rows)
+    return table_of_seeds(runs, f"{RECIPE['num_steps']} steps of 128 pairs")
 
 
 def main() -> None:
-    runs = kept("minute").get("runs", [])
-    for seed in SEEDS:
-        if not any(run["seed"] == seed for run in runs):
-            runs.append({"seed": seed, "machine": MACHINE, "found": train(seed)})
-            keep("minute", {"runs": runs})
-            print(runs[-1], flush=True)
-    put_into_readme("minute", table(runs))
-    print(table(runs))
+    found = table(of_each_seed("minute", train))
+    put_into_readme("minute", found)
+    print(found)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import json
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bert_tutorial.devices import machine
@@ -49,6 +51,32 @@ def put_into_readme(name: str, text: str) -> None:
     path.write_text(
         f"{before}<!-- {name} -->\n{text}\n<!-- end of {name} -->{after}", encoding="utf-8"
     )
+
+
+SEEDS = (0, 1, 2)
+
+
+def of_each_seed(name: str, measure: Callable[[int], dict[str, float]]) -> list[dict]:
+    """What each seed gives; kept in results/NAME.json, so that a second call goes on."""
+    runs = kept(name).get("runs", [])
+    for seed in SEEDS:
+        if not any(run["seed"] == seed for run in runs):
+            runs.append({"seed": seed, "machine": MACHINE, "found": measure(seed)})
+            keep(name, {"runs": runs})
+            print(runs[-1], flush=True)
+    return runs
+
+
+def table_of_seeds(runs: list[dict], about: str) -> str:
+    """A row for each figure: the mean of the seeds, the lowest and the highest."""
+    rows = []
+    for name in runs[0]["found"]:
+        values = np.array([run["found"][name] for run in runs])
+        digits = 0 if name.startswith("seconds") else 1 if name.startswith("lead") else 3
+        shown = [f"{value:.{digits}f}" for value in (values.mean(), values.min(), values.max())]
+        rows.append([name, shown[0], f"{shown[1]} to {shown[2]}"])
+    about = f"{runs[0]['machine']}. {about}, {len(runs)} seeds."
+    return with_table(about, ["", "mean", "lowest to highest"], rows)
 
 
 def number_machines(results: list[dict]) -> tuple[dict[str, int], str]:

@@ -163,7 +163,7 @@ def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuff
     senses, centroids = sense_centroids(
         net, vocab, text.train, labelled_occurrences(text.train)["x"]
     )
-    assert senses == ["first", "second"] and centroids.shape == (2, 16)
+    assert senses == ["first", "second"] and centroids.shape == (2, 32)
 
 
 def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it(corpus):

@@ -5,11 +5,17 @@ import pytest
 import torch
 
 from bert_tutorial import BERTModel, load_pretrained, read_text
-from bert_tutorial.representation.encoding import get_layers
+from bert_tutorial.representation.encoding import dropout_vectors, get_layers, word_vector
 from bert_tutorial.representation.few_labels import EVERY
 from bert_tutorial.representation.occurrences import labelled_occurrences
 from bert_tutorial.representation.pseudowords import HiddenPairs, labels_for
-from bert_tutorial.representation.readings import both_readings, find_uses, read_use, shaken_uses
+from bert_tutorial.representation.readings import (
+    both_readings,
+    find_uses,
+    read_twice,
+    read_use,
+    shaken_uses,
+)
 from bert_tutorial.representation.uses import WordUses
 from bert_tutorial.text.wordpiece import WordPieceVocab
 
@@ -33,6 +39,18 @@ def test_a_use_is_read_as_it_stands_and_hidden(shipped):
     torch.testing.assert_close(found, torch.cat([stands, hidden], dim=1))
     both = read_use(net, vocab, tokens, 1, is_hidden=True)
     torch.testing.assert_close(both, torch.cat([hidden, hidden], dim=1))
+
+
+def test_a_word_of_a_pair_is_read_twice_too(shipped):
+    net, vocab, _ = shipped
+    tokens = ["a", "crane", "is", "flying"]
+    alone = read_twice(word_vector, net, vocab, tokens, "crane")
+    torch.testing.assert_close(alone, read_use(net, vocab, tokens, 1)[-1])
+    pair = read_twice(word_vector, net, vocab, tokens, "crane", ["it", "left"])
+    hidden = get_layers(net, vocab, ["a", "<mask>", "is", "flying"], ["it", "left"])
+    torch.testing.assert_close(pair[128:], hidden.vectors[-1, 2])
+    noisy = read_twice(dropout_vectors, net, vocab, tokens, "crane", ["it", "left"])
+    assert noisy.shape == (40, 256) and noisy.std(dim=0).mean() > 0.01
 
 
 def test_readings_of_the_corpus_are_those_of_typed_sentences(shipped):

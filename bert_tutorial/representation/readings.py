@@ -6,6 +6,8 @@ the rest of the sentence expects there.
 Shapes: N occurrences, D hidden units.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -44,6 +46,26 @@ def read_use(
         is_hidden: Whether both readings hide it, as those of hidden pairs do.
     """
     return window_layers(net, vocab, [*_readings(vocab, tokens, place, is_hidden)]).flatten(1)
+
+
+def read_twice(
+    encode: Callable[..., Tensor],
+    net: BERTModel,
+    vocab: Vocab,
+    tokens: list[str],
+    word: str,
+    tokens_b: list[str] | None = None,
+) -> Tensor:
+    """What an encoding gives for a word as it stands and hidden, one behind the other: (..., 2 D).
+
+    Args:
+        encode: `word_vector` or `dropout_vectors`.
+        net, vocab, tokens, word, tokens_b: As there.
+    """
+    place, mask = tokens.index(word), vocab.to_tokens(vocab.mask_id)
+    hidden = [*tokens[:place], mask, *tokens[place + 1 :]]
+    readings = [(tokens, word), (hidden, mask)]
+    return torch.cat([encode(net, vocab, *read, tokens_b) for read in readings], dim=-1)
 
 
 def _readings(vocab: Vocab, tokens: list[str], place: int, is_hidden: bool) -> tuple:

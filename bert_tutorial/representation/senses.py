@@ -17,7 +17,7 @@ from ..network.model import BERTModel
 from ..progress import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
-from .occurrences import Labels, Occurrence, labelled_occurrences, occurrence_vectors
+from .occurrences import Labels, Occurrence, labelled_occurrences
 from .readings import both_readings
 
 
@@ -25,14 +25,14 @@ class Centroids(NamedTuple):
     """The mean vectors of a word's senses."""
 
     senses: list[str]  # in alphabetical order
-    vectors: Tensor  # (number of senses, D)
+    vectors: Tensor  # (number of senses, 2 D)
 
 
 def sense_centroids(
     net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence], layer: int = -1
 ) -> Centroids:
-    """The mean vector of each sense of a word; arguments as in `occurrence_vectors`."""
-    vectors = occurrence_vectors(net, vocab, text, occurrences, layer)
+    """The mean of each sense of a word, over `both_readings` of its occurrences."""
+    vectors = both_readings(net, vocab, text, occurrences)[layer]
     senses = sorted({occurrence.sense for occurrence in occurrences})
     number = torch.tensor([senses.index(occurrence.sense) for occurrence in occurrences])
     return Centroids(
