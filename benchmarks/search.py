@@ -25,8 +25,8 @@ from bert_tutorial.representation.pseudowords import Pseudowords
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.corpora import CORPORA
 
-# For each corpus the recipe that this search chose, and how many sentence pairs a trial sees. For
-# WikiText-2 later trials, which decode some of the words only, chose another (see README.md).
+# For each corpus the recipe that this search chose, and how many sentence pairs a trial sees. Later
+# trials chose other mask rates, and for WikiText-2 to decode some of the words (see README.md).
 LATER = ("steps", "weight_decay", "sampled_words")
 BEST = {
     name: {setting: value for setting, value in entry.recipe.items() if setting not in LATER}
@@ -34,6 +34,7 @@ BEST = {
     | dict(word_neighbours=1)
     for name, entry in CORPORA.items()
 }
+BEST["bundled"] |= dict(mask_rate=0.4)
 BEST["wikitext-2"] |= dict(batch_size=64, mask_rate=0.4)
 NUM_PAIRS = {"bundled": 1300 * 128, "wikitext-2": 1000 * 128}
 CHANGES = [

@@ -120,6 +120,13 @@ def test_a_run_goes_on_in_one_place_at_a_time(tmp_path):
     assert run.wait(PATIENCE)
 
 
+def test_runs_that_begin_in_one_second_keep_their_order(tmp_path):
+    store, names = KeptRuns(tmp_path), [f"run {number}" for number in range(8)]
+    for name in names:
+        store.new(name, asdict(SETTINGS), "text", 40)
+    assert [run.story["name"] for run in store.all()] == names
+
+
 def test_renamed_and_deleted(tmp_path):
     store = KeptRuns(tmp_path)
     run = store.new("one", {}, "text", 3)

@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,7 @@ class KeptRuns:
         return found
 
     def new(self, name: str, settings: dict[str, Any], text: str, num_steps: int) -> KeptRun:
-        """A folder for a run that begins.
+        """A folder for a run that begins; the order of their names is that of the list.
 
         Raises:
             OSError: Nothing can be written there, or the runs take more than they may.
@@ -206,7 +207,7 @@ class KeptRuns:
                 f"the kept runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
                 "they may take: delete some of them in the table first"
             )
-        path = self.path / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        path = self.path / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
         story = {"name": name, "settings": settings, "text": text, "num_steps": num_steps}
         run = KeptRun(path, story | {"step": 0})
         run.write()
