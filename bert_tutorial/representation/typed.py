@@ -62,13 +62,13 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
         for which in NETWORKS:
             uses = lab.uses(word, which)
             found = [read_use(lab.nets[which], lab.vocab, t, t.index(word))[layer] for t in read]
-            rows = torch.stack(found)
-            sides = uses.positions(rows.numpy(), uses.means(layer)) > 0
+            vectors = torch.stack(found)
+            sides = uses.positions(vectors.numpy(), uses.means(layer)) > 0
             right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
             if which == "network":
-                alike += _pairs(uses.cosines(rows.numpy(), rows.numpy(), layer))
-                vectors = F.normalize(rows[:, : rows.shape[1] // 2])  # as they stand
-                plain += _pairs((vectors @ vectors.T).numpy())
+                alike += _pairs(uses.cosines(vectors.numpy(), vectors.numpy(), layer))
+                standing = F.normalize(vectors[:, : vectors.shape[1] // 2])  # as they stand
+                plain += _pairs((standing @ standing.T).numpy())
         chosen = tuple(uses.labelled())
         for tokens, sense in zip(read, wanted, strict=True):
             position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
