@@ -4,10 +4,11 @@ Each seed trains on all threads. Close everything else: the seconds count, but f
 measuring.
 """
 
-from report import of_each_seed, put_into_readme, table_of_seeds
+from report import report_seeds
 from time_to_loss import five_minutes, seconds_until
 
 STEPS = 2600
+ABOUT = f"{STEPS:,} steps of 128 pairs"
 
 
 def measure(seed: int) -> dict[str, float]:
@@ -21,15 +22,5 @@ def measure(seed: int) -> dict[str, float]:
     }
 
 
-def table(runs: list[dict]) -> str:
-    return table_of_seeds(runs, f"{STEPS:,} steps of 128 pairs")
-
-
-def main() -> None:
-    found = table(of_each_seed("five_minutes", measure))
-    put_into_readme("five minutes", found)
-    print(found)
-
-
 if __name__ == "__main__":
-    main()
+    report_seeds("five_minutes", measure, ABOUT)

@@ -7,7 +7,7 @@ import dataclasses
 import time
 
 import torch
-from report import of_each_seed, put_into_readme, table_of_seeds
+from report import report_seeds
 from typed import masked_right, read_masked
 
 from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, read_text, train_steps
@@ -26,6 +26,7 @@ from bert_tutorial.representation.typed import score_typed, typed_senses
 
 LABELS = (1, 4, 16, EVERY)
 RECIPE = dict(num_steps=430, learning_rate=5e-3, embedding_rate=0.5)
+ABOUT = f"{RECIPE['num_steps']} steps of 128 pairs"
 
 
 def train(seed: int) -> dict[str, float]:
@@ -77,15 +78,5 @@ def leads(net: BERTModel, vocab, text) -> list[float]:
     return found
 
 
-def table(runs: list[dict]) -> str:
-    return table_of_seeds(runs, f"{RECIPE['num_steps']} steps of 128 pairs")
-
-
-def main() -> None:
-    found = table(of_each_seed("minute", train))
-    put_into_readme("minute", found)
-    print(found)
-
-
 if __name__ == "__main__":
-    main()
+    report_seeds("minute", train, ABOUT)

@@ -56,15 +56,16 @@ def put_into_readme(name: str, text: str) -> None:
 SEEDS = (0, 1, 2)
 
 
-def of_each_seed(name: str, measure: Callable[[int], dict[str, float]]) -> list[dict]:
-    """What each seed gives; kept in results/NAME.json, so that a second call goes on."""
+def report_seeds(name: str, measure: Callable[[int], dict[str, float]], about: str) -> None:
+    """Measure with each seed what results/NAME.json does not have yet, and renew NAME's table."""
     runs = kept(name).get("runs", [])
     for seed in SEEDS:
         if not any(run["seed"] == seed for run in runs):
             runs.append({"seed": seed, "machine": MACHINE, "found": measure(seed)})
             keep(name, {"runs": runs})
             print(runs[-1], flush=True)
-    return runs
+    put_into_readme(name, table_of_seeds(runs, about))
+    print(table_of_seeds(runs, about))
 
 
 def table_of_seeds(runs: list[dict], about: str) -> str:

@@ -200,8 +200,9 @@ def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):
     sizes = len(typed.read_senses("test")), len(typed.read_masked("test"))
     tables["typed"] = typed.table(report.kept("typed"), *sizes)
     tables["time to loss"] = benchmark("time_to_loss").table(report.kept("time_to_loss"))
-    for name, runs in (("minute", "minute"), ("five minutes", "five_minutes")):
-        tables[name] = benchmark(runs).table(report.kept(runs)["runs"])
+    for name in ("minute", "five_minutes"):
+        runs = report.kept(name)["runs"]
+        tables[name] = report.table_of_seeds(runs, benchmark(name).ABOUT)
     readme = (FOLDER / "README.md").read_text("utf-8")
     for name, table in tables.items():
         assert f"<!-- {name} -->\n{table}\n<!-- end of {name} -->\n" in readme, name
@@ -311,11 +312,11 @@ def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
 
 
 def test_the_table_of_the_minute_has_the_mean_and_the_range_of_the_seeds(benchmark):
-    minute = benchmark("minute")
     runs = [
         {"machine": "m", "found": {"seconds": s, "held-out MLM loss": m}}
         for s, m in ((50, 3.9), (60, 4.0))
     ]
-    table = minute.table(runs)
+    table = benchmark("report").table_of_seeds(runs, "9 steps")
+    assert table.startswith("m. 9 steps, 2 seeds.")
     assert "| seconds | 55 | 50 to 60 |" in table
     assert "| held-out MLM loss | 3.950 | 3.900 to 4.000 |" in table

@@ -76,7 +76,7 @@ class WordUses:
         """How alike uses are, along the main directions of a layer: (n, 2 D), (m, 2 D) -> (n, m).
 
         In a mean over many uses, what only one of them has cancels out. Between two uses nothing
-        does: so here, and only here, the directions that matter are stretched.
+        does: so here the directions that matter are stretched.
         """
         turn = self._turns[layer]
         return turn(uses) @ turn(others).T
