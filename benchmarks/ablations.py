@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from bert_tutorial.network import encoder, fast, losses
 from bert_tutorial.pretraining import training
-from bert_tutorial.text import batch, examples
+from bert_tutorial.text import examples
+from bert_tutorial.text import examples as batch
 from bert_tutorial.text.pairs import Pairs, draw_pairs
 
 real_batch = examples.PretrainingExamples.batch

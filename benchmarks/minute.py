@@ -10,19 +10,15 @@ import torch
 from report import report_seeds
 from typed import masked_right, read_masked
 
-from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, read_text, train_steps
+from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, read_text, train_steps
 from bert_tutorial.representation.contexts import two_contexts
 from bert_tutorial.representation.encoding import dropout_vectors, word_vector
-from bert_tutorial.representation.few_labels import (
-    EVERY,
-    label_curve,
-    seeded_means,
-)
-from bert_tutorial.representation.lab import LabNetwork
+from bert_tutorial.representation.few_labels import EVERY, label_curve, seeded_means
 from bert_tutorial.representation.occurrences import labelled_occurrences
 from bert_tutorial.representation.readings import read_twice
 from bert_tutorial.representation.senses import nearest_mean, sense_centroids, vector_tasks
-from bert_tutorial.representation.typed import score_typed, typed_senses
+from bert_tutorial.studio.lab.lab import LabNetwork
+from bert_tutorial.studio.lab.typed import score_typed, typed_senses
 
 LABELS = (1, 4, 16, EVERY)
 RECIPE = dict(num_steps=430, learning_rate=5e-3, embedding_rate=0.5)
@@ -39,7 +35,7 @@ def train(seed: int) -> dict[str, float]:
     net = BERTModel(len(vocab), dropout=0.0)
     net.reset(torch.Generator().manual_seed(seed))
     began = time.perf_counter()
-    for _ in train_steps(net, train_iter, Recipe(seed=seed, **RECIPE)):
+    for _ in train_steps(net, train_iter, Settings(seed=seed, **RECIPE)):
         pass
     found = {"seconds": time.perf_counter() - began}
     held_out = evaluate(net.eval(), train_iter.valid)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bert_tutorial import BERTModel, Recipe, load_data_wiki, train_steps
+from bert_tutorial import BERTModel, Settings, load_data_wiki, train_steps
 from bert_tutorial.text.corpora import read_text
 
 BATCH_SIZE, MAX_LEN = 512, 64
@@ -41,7 +41,7 @@ def our_training(
         min_freq=min_freq,
     )
     net = BERTModel(len(vocab), max_len=max_len, **(SIZES | sizes))
-    return train_iter, train_steps(net, train_iter, Recipe(num_steps=10_000, precision=precision))
+    return train_iter, train_steps(net, train_iter, Settings(num_steps=10_000, precision=precision))
 
 
 def ours(**changes):

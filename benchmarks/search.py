@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import torch
 from report import MACHINE, keep, kept, number_machines, put_into_readme, with_table
 
-from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
+from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, train_steps
 from bert_tutorial.network.model import POSITION_INIT_STD
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
@@ -128,7 +128,7 @@ def train(name, recipe, num_pairs, num_threads, pseudowords=True, seed=0) -> dic
     with torch.no_grad():
         net.encoder.embeddings.position.weight *= recipe["positions"] / POSITION_INIT_STD
     untrained = measure_senses(net, vocab, corpus, labels)
-    how = Recipe(
+    how = Settings(
         num_steps=num_pairs // recipe["batch_size"],
         learning_rate=recipe["learning_rate"],
         word_neighbours=bool(recipe["word_neighbours"]),

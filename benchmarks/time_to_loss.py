@@ -24,11 +24,10 @@ from programs import MAX_LEN, SIZES, d2l_as_published
 from report import HERE, MACHINE, keep, kept, put_into_readme, with_table
 from torch.nn import functional as F
 
-from bert_tutorial import BERTModel, Recipe, evaluate, load_data_wiki, train_steps
-from bert_tutorial.network.hub import from_transformers_names
-from bert_tutorial.network.mode import in_mode
-from bert_tutorial.pretraining.baselines import baselines
-from bert_tutorial.pretraining.evaluation import Evaluation
+from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, train_steps
+from bert_tutorial.network.model import in_mode
+from bert_tutorial.pretraining.evaluation import Evaluation, baselines
+from bert_tutorial.studio.published.hub import from_transformers_names
 
 GOALS = (6.0, 5.5, 5.0, 4.6, 4.36)  # nats
 CONFIG = SIZES | {"dropout": 0.0}
@@ -81,7 +80,7 @@ def five_minutes(seed: int, num_steps: int) -> tuple[Curve, Evaluation]:
     net = BERTModel(len(vocab), **CONFIG)
     net.reset(torch.Generator().manual_seed(seed))
     curve = Curve(lambda: evaluate(net, train_iter.valid).mlm_loss, 50)
-    recipe = Recipe(
+    recipe = Settings(
         num_steps=num_steps,
         learning_rate=3e-3,
         embedding_rate=0.5,

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from bert_tutorial import BERTModel, Vocab, fill_mask, load_data_wiki, load_pretrained, read_text
 from bert_tutorial.network.losses import read_out
-from bert_tutorial.pretraining.baselines import Between
-from bert_tutorial.representation.lab import NETWORKS, LabNetwork
-from bert_tutorial.representation.typed import TypedSense, score_typed, typed_senses
+from bert_tutorial.pretraining.evaluation import Between
+from bert_tutorial.studio.lab.lab import NETWORKS, LabNetwork
+from bert_tutorial.studio.lab.typed import TypedSense, score_typed, typed_senses
 
 TYPED = Path(__file__).parent / "typed"
 SURE = 0.3  # a first guess as probable as this is compared with how often it is right

@@ -2,15 +2,11 @@
 
 from . import from_d2l
 from .devices import try_all_gpus
-from .network.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
 from .network.config import BERTConfig
-from .network.hub_export import save_pretrained
 from .network.model import BERTModel
-from .pretraining.baselines import baselines
-from .pretraining.evaluation import evaluate
+from .pretraining.evaluation import baselines, evaluate
 from .pretraining.live import train_bert
-from .pretraining.recipe import Recipe
-from .pretraining.runs import TrainingRun
+from .pretraining.settings import Settings
 from .pretraining.training import train_steps
 from .representation.encoding import (
     compare_tokens,
@@ -20,6 +16,9 @@ from .representation.encoding import (
 )
 from .representation.fill_mask import fill_mask
 from .representation.senses import sense_scores
+from .studio.published.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
+from .studio.published.hub_export import save_pretrained
+from .studio.runs.run import TrainingRun
 from .text.corpora import read_text
 from .text.examples import Batch, PretrainingExamples, load_data_wiki
 from .text.masking import mask_tokens
@@ -33,7 +32,7 @@ __all__ = [
     "read_text", "tokenize", "Vocab",
     "get_tokens_and_segments", "mask_tokens", "load_data_wiki", "PretrainingExamples", "Batch",
     "BERTConfig", "BERTModel", "try_all_gpus",
-    "train_bert", "train_steps", "Recipe", "TrainingRun", "evaluate", "baselines",
+    "train_bert", "train_steps", "Settings", "TrainingRun", "evaluate", "baselines",
     "save_checkpoint", "load_checkpoint", "load_pretrained", "save_pretrained",
     "get_bert_encoding", "get_layers", "compare_tokens", "cosine_similarity", "fill_mask",
     "sense_scores",

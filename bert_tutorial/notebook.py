@@ -18,6 +18,12 @@ from .text.own_file import describe_own_text
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
+import time
+from collections.abc import Collection, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
 
 def in_notebook() -> bool:
     """True in a Jupyter kernel, where pictures can be shown."""
@@ -139,3 +145,33 @@ class PngDisplay(Display):
 def show_png(png: bytes, alt: str) -> None:
     """Show one picture under a cell; `alt` says what it shows, for those who cannot see it."""
     PngDisplay(alt).show(png)
+
+
+UPDATE_EVERY = 0.3  # seconds
+
+T = TypeVar("T")
+
+
+def track(items: Collection[T], what: str) -> Iterator[T]:
+    """Go through items, and say how far it has come.
+
+    Args:
+        items: What takes long to go through.
+        what: What is being done, such as "reading 32 words".
+
+    Yields:
+        The items. In a notebook a line stands under the cell; it begins and ends without numbers,
+        because nbval compares its first form with the stored last one. In a terminal a bar comes
+        after a second, and goes at the end.
+    """
+    if not in_notebook():
+        yield from tqdm(items, what, delay=1, leave=False)
+        return
+    line, total, shown = TextDisplay(), len(items), time.monotonic()
+    line.show(what)
+    for number, item in enumerate(items):
+        if time.monotonic() > shown + UPDATE_EVERY:
+            line.show(f"{what}: {number} of {total}")
+            shown = time.monotonic()
+        yield item
+    line.show(what)

@@ -17,16 +17,15 @@ from tqdm import tqdm
 
 from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
-from .network.checkpoints import save_checkpoint
 from .network.model import BERTModel
-from .pretraining.baselines import baselines
-from .pretraining.evaluation import evaluate
+from .parallel import Processes, join_processes, own_device
+from .pretraining.evaluation import baselines, evaluate
 from .pretraining.optimizers import make_optimizers
-from .pretraining.parallel import Processes, join_processes, own_device
-from .pretraining.recipe import Recipe
-from .pretraining.run_store import RunFolder
+from .pretraining.settings import Settings
 from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
+from .studio.published.checkpoints import save_checkpoint
+from .studio.runs.run_store import RunFolder
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
 
@@ -126,7 +125,7 @@ def train(
     processes: Processes,
 ) -> None:
     """Take the steps that are left, with a log and checkpoints; then measure and save."""
-    recipe = Recipe(
+    recipe = Settings(
         num_steps=options.steps,
         learning_rate=options.learning_rate,
         embedding_rate=options.embedding_rate,

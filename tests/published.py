@@ -2,9 +2,9 @@
 
 import torch
 
-from bert_tutorial.network.hub_export import save_pretrained
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.text.wordpiece import BERT_SPECIAL_TOKENS, read_vocab
+from bert_tutorial.studio.published.hub_export import save_pretrained
+from bert_tutorial.studio.published.wordpiece import BERT_SPECIAL_TOKENS, read_vocab
 
 PIECES = [*BERT_SPECIAL_TOKENS, "[unused0]", *"a crane fly ##ing ##s is over , . don ' t".split()]
 

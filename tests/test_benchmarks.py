@@ -14,7 +14,7 @@ import torch
 
 from bert_tutorial import (
     BERTModel,
-    Recipe,
+    Settings,
     evaluate,
     load_data_wiki,
     load_pretrained,
@@ -224,7 +224,7 @@ def test_each_ablation_is_in_force_while_it_lasts_and_training_still_works(bench
             assert all(getattr(owner, name) is value for owner, name, value in changes), label
             train_iter, vocab = load_data_wiki(32, 64)
             net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=32)
-            losses = [step.mlm_loss for step in train_steps(net, train_iter, Recipe(num_steps=3))]
+            losses = [step.mlm_loss for step in train_steps(net, train_iter, Settings(num_steps=3))]
             assert all(0 < loss < 10 for loss in losses), label
         assert all(
             getattr(owner, name) is old

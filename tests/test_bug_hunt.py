@@ -24,7 +24,7 @@ from bert_tutorial.exercises.vocabulary_cut import (
     say_prediction,
     train_with_cut,
 )
-from bert_tutorial.pretraining.recipe import Recipe
+from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.text.tokenized import TokenizedText, tokenize_corpus
 from bert_tutorial.text.wikitext_format import paragraphs
 
@@ -172,7 +172,7 @@ def test_symptom_of_the_rate():
     examples = with_held_out(PretrainingExamples, made_up_corpus(), 32, 24)
 
     def train(rate):
-        class Rated(Recipe):
+        class Rated(Settings):
             def learning_rate_at(self, step):
                 return rate(step, self.num_steps, self.learning_rate)
 

@@ -12,17 +12,17 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from bert_tutorial import evaluate, load_data_wiki
-from bert_tutorial.network import checkpoints
-from bert_tutorial.network.checkpoints import (
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.encoding import get_bert_encoding
+from bert_tutorial.representation.senses import mean_accuracy, sense_scores
+from bert_tutorial.studio.published import checkpoints
+from bert_tutorial.studio.published.checkpoints import (
     SHIPPED,
     load_checkpoint,
     load_pretrained,
     save_checkpoint,
     trained_path,
 )
-from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.encoding import get_bert_encoding
-from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.vocabulary import Vocab
 

@@ -16,7 +16,7 @@ from bert_tutorial.pretraining.cooccurrence import (
     start_from_neighbours,
     word_vectors,
 )
-from bert_tutorial.pretraining.training import Recipe, prepare
+from bert_tutorial.pretraining.training import Settings, prepare
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
 
@@ -91,14 +91,14 @@ def test_a_recipe_starts_a_new_network_so_and_leaves_a_trained_one():
     examples = some_examples()
     net = small_net(examples)
     before = net.encoder.embeddings.token.weight.detach().clone()
-    prepare(net, examples, Recipe(word_neighbours=False, word_frequencies=False))
+    prepare(net, examples, Settings(word_neighbours=False, word_frequencies=False))
     assert torch.equal(net.encoder.embeddings.token.weight, before)
-    prepare(net, examples, Recipe())
+    prepare(net, examples, Settings())
     begun = net.encoder.embeddings.token.weight.detach().clone()
     assert not torch.equal(begun, before) and net.mlm.bias.any()
     with torch.no_grad():
         net.encoder.embeddings.token.weight += 1
-    prepare(net, examples, Recipe())
+    prepare(net, examples, Settings())
     assert torch.equal(net.encoder.embeddings.token.weight, begun + 1)
 
 

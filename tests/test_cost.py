@@ -7,7 +7,8 @@ import torch
 from small import made_up_text, some_examples, tokenized
 from torch.profiler import ProfilerActivity, profile
 
-from bert_tutorial.pretraining.cost import (
+from bert_tutorial.pretraining.training import train_steps
+from bert_tutorial.studio.runs.cost import (
     cost_of,
     flops_of,
     kept_speed,
@@ -15,16 +16,15 @@ from bert_tutorial.pretraining.cost import (
     measure_speed,
     told,
 )
-from bert_tutorial.pretraining.kept_runs import KeptRuns
-from bert_tutorial.pretraining.settings import RECIPES, Settings
-from bert_tutorial.pretraining.training import train_steps
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
+from bert_tutorial.studio.runs.settings import RECIPES, RunSettings
 from bert_tutorial.text.examples import PretrainingExamples
 
-SMALL = Settings(num_hiddens=16, batch_size=16, num_steps=3)
+SMALL = RunSettings(num_hiddens=16, batch_size=16, num_steps=3)
 
 
 @pytest.mark.parametrize(
-    "settings", [SMALL, replace(SMALL, num_layers=3, num_heads=8, num_hiddens=48), Settings()]
+    "settings", [SMALL, replace(SMALL, num_layers=3, num_heads=8, num_hiddens=48), RunSettings()]
 )
 def test_parameters_are_those_of_the_network(settings):
     of = some_examples()
@@ -33,7 +33,7 @@ def test_parameters_are_those_of_the_network(settings):
 
 
 def test_operations_are_those_counted_by_hand():
-    settings = Settings(num_hiddens=2, num_heads=1, num_layers=2, mask_rate=0.25)
+    settings = RunSettings(num_hiddens=2, num_heads=1, num_layers=2, mask_rate=0.25)
     config = settings.config(10)  # D = 2, F = 4, V = 10; 8 tokens, 2 of them to be predicted
     queries_keys_values_output, feed_forward = 4 * 2 * (2 * 2), 2 * 2 * (2 * 4)
     scores_and_means = 2 * 2 * (8 * 2)
@@ -80,7 +80,7 @@ def peak_of(settings, of):
 def test_memory_is_about_what_a_training_takes(change):
     vocab, text = tokenized(made_up_text(60))
     of = PretrainingExamples(vocab, text, 64, 64)
-    settings = Settings(num_steps=2, batch_size=64, **change)
+    settings = RunSettings(num_steps=2, batch_size=64, **change)
     taken, expected = peak_of(settings, of), cost_of(settings, of).memory
     print(f"{change}: {taken / 1e6:.1f} MB taken, {expected / 1e6:.1f} MB expected")
     assert taken / 1.7 < expected < 1.7 * taken
@@ -103,7 +103,7 @@ def test_the_speed_of_this_machine_is_measured():
 
 
 def test_a_speed_is_taken_from_the_first_kept_run_that_can_tell_it(tmp_path):
-    of, store = some_examples(), KeptRuns(tmp_path)
+    of, store = some_examples(), SavedRuns(tmp_path)
     assert kept_speed([], of) is None
 
     def kept(settings, **story):

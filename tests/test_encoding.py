@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.pretraining.training import Recipe, train_steps
+from bert_tutorial.pretraining.training import Settings, train_steps
 from bert_tutorial.representation.encoding import (
     compare_tokens,
     cosine_similarity,
@@ -250,7 +250,7 @@ def test_after_training_the_guess_is_right():
     examples = PretrainingExamples(vocab, TokenizedText.from_paragraphs(vocab, text), 30, 24)
     torch.manual_seed(0)
     net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=64, dropout=0.0, max_len=24)
-    for _ in train_steps(net, examples, Recipe(num_steps=600)):
+    for _ in train_steps(net, examples, Settings(num_steps=600)):
         pass
     for who, where in facts.items():
         sentence = f"the {who} is at the {where}"

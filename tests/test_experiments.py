@@ -7,8 +7,8 @@ import pytest
 
 from bert_tutorial import load_data_wiki
 from bert_tutorial.pretraining.evaluation import evaluate
-from bert_tutorial.pretraining.experiments import EXPERIMENTS, START
 from bert_tutorial.pretraining.training import train_steps
+from bert_tutorial.studio.runs.experiments import EXPERIMENTS, START
 
 
 @lru_cache

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from bert_tutorial import load_checkpoint, read_text
-from bert_tutorial.network.checkpoints import SHIPPED
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation.few_labels import (
     EVERY,
@@ -25,6 +24,7 @@ from bert_tutorial.representation.senses import (
     sense_scores,
     vector_tasks,
 )
+from bert_tutorial.studio.published.checkpoints import SHIPPED
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus
 

@@ -16,7 +16,7 @@ import torch
 
 from bert_tutorial import (
     BERTModel,
-    Recipe,
+    Settings,
     baselines,
     evaluate,
     get_bert_encoding,
@@ -63,7 +63,7 @@ def measure(examples: dict, sizes: dict, recipe: dict) -> dict:
     train_iter, vocab = load_data_wiki(**examples)
     net = BERTModel(len(vocab), **sizes)
     net.reset(torch.Generator().manual_seed(0))
-    steps = list(train_steps(net, train_iter, Recipe(**recipe)))
+    steps = list(train_steps(net, train_iter, Settings(**recipe)))
     vectors = get_bert_encoding(
         net, vocab, ["a", "crane", "driver", "came"], ["he", "just", "left"]
     )

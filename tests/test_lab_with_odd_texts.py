@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from bert_tutorial import BERTModel
-from bert_tutorial.representation.lab import LabNetwork
+from bert_tutorial.studio.lab.lab import LabNetwork
+from bert_tutorial.studio.widgets import SentenceLab
+from bert_tutorial.studio.widgets.lab_html import report
+from bert_tutorial.studio.widgets.lab_parts import PARTS
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
-from bert_tutorial.widgets import SentenceLab
-from bert_tutorial.widgets.lab_html import report
-from bert_tutorial.widgets.lab_parts import PARTS
 
 NUM_TEXTS = 10_000
 PLAIN = "a crane is flying", "a crane lifts a box"

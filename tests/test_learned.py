@@ -9,8 +9,8 @@ import torch
 from small import assert_identical, weights_of
 
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation import learned as module
-from bert_tutorial.representation.learned import Learned, apart, spread_out
+from bert_tutorial.studio.lab import probe as module
+from bert_tutorial.studio.lab.probe import Probe, apart, spread_out
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
@@ -29,7 +29,7 @@ def network_for(corpus):
 @pytest.fixture
 def asked():
     net, vocab = network_for(CRANES)
-    return net, Learned(vocab, CRANES)
+    return net, Probe(vocab, CRANES)
 
 
 def test_the_senses_of_a_word_and_the_guesses_at_a_mask(asked):
@@ -106,7 +106,7 @@ def test_a_word_that_is_not_known_is_left_out(asked):
 )
 def test_a_text_without_words_of_two_senses_has_none(corpus):
     _, vocab = network_for(CRANES)
-    assert Learned(vocab, corpus).words == []
+    assert Probe(vocab, corpus).words == []
 
 
 def test_far_means_are_far_apart_and_equal_ones_are_not():

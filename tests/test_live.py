@@ -17,11 +17,11 @@ from torch.testing import assert_close
 
 import bert_tutorial
 from bert_tutorial import BERTModel, load_data_wiki, train_bert
-from bert_tutorial.pretraining import fitting
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.live import progress
-from bert_tutorial.pretraining.runs import TrainingRun
-from bert_tutorial.pretraining.training import Recipe
+from bert_tutorial.pretraining.training import Settings
+from bert_tutorial.studio.runs import fits as fitting
+from bert_tutorial.studio.runs.run import TrainingRun
 
 PATIENCE = 60  # seconds to wait for another process before a test fails
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -269,14 +269,14 @@ def test_in_a_notebook_there_is_one_picture_that_is_replaced(kernel):
 
 
 def test_the_line_says_when_the_held_out_text_is_read(examples, monkeypatch):
-    run = TrainingRun(small_net(examples), examples, Recipe(num_steps=2))
+    run = TrainingRun(small_net(examples), examples, Settings(num_steps=2))
     seen = []
 
     def look(*arguments):
         seen.append(progress(run))
         return evaluate(*arguments)
 
-    monkeypatch.setattr("bert_tutorial.pretraining.runs.evaluate", look)
+    monkeypatch.setattr("bert_tutorial.studio.runs.run.evaluate", look)
     run.start().wait()
     assert seen[0] == "step 0 of 2: reading held-out text"
     assert seen[-1] == "step 2 of 2: reading held-out text"

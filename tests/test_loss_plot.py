@@ -15,8 +15,7 @@ from PIL import Image
 from small import assert_same_from_threads
 from torch.testing import assert_close
 
-from bert_tutorial.pretraining.baselines import Baselines
-from bert_tutorial.pretraining.evaluation import Evaluation
+from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
 from bert_tutorial.pretraining.levels import LINE, spread, vertical_range
 from bert_tutorial.pretraining.loss_plot import LossPlot, describe, every_kth, extremes, smooth
 from bert_tutorial.pretraining.overlay import STYLES, describe_overlay, overlay, style_of

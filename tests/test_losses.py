@@ -14,8 +14,7 @@ from torch.testing import assert_close
 from bert_tutorial.network.fast import LinearCrossEntropy, plain_linear_cross_entropy
 from bert_tutorial.network.losses import pretraining_losses
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.pretraining.baselines import baselines
-from bert_tutorial.pretraining.evaluation import evaluate
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab

@@ -9,15 +9,8 @@ import torch
 from small import assert_identical, small_net, some_examples
 from torch.testing import assert_close
 
-from bert_tutorial.exercises.one_step import measured_step, random_batch
-from bert_tutorial.network.config import BERTConfig
-from bert_tutorial.network.encoder import BERTEncoder
-from bert_tutorial.network.losses import pretraining_losses
-from bert_tutorial.network.model import BERTModel
-from bert_tutorial.pretraining import available, memory, training
-from bert_tutorial.pretraining.available import available_memory
-from bert_tutorial.pretraining.fitting import check_fits, longest_row, nearest_that_fits
-from bert_tutorial.pretraining.memory import (
+from bert_tutorial.exercises import memory
+from bert_tutorial.exercises.memory import (
     GIB,
     Format,
     count_parameters,
@@ -25,8 +18,17 @@ from bert_tutorial.pretraining.memory import (
     memory_of,
     sizes_of,
 )
+from bert_tutorial.exercises.one_step import measured_step, random_batch
+from bert_tutorial.network.config import BERTConfig
+from bert_tutorial.network.encoder import BERTEncoder
+from bert_tutorial.network.losses import pretraining_losses
+from bert_tutorial.network.model import BERTModel
+from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.optimizers import make_optimizers
-from bert_tutorial.pretraining.recipe import Recipe
+from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.studio.runs import available
+from bert_tutorial.studio.runs.available import available_memory
+from bert_tutorial.studio.runs.fits import check_fits, longest_row, nearest_that_fits
 
 CLOSE = 0.15  # how far an estimate may be from what is measured, as a part of it
 SMALL = BERTConfig.small(5000)
@@ -110,7 +112,7 @@ def test_the_system_sees_as_much():
 def test_parameters_are_counted_right(config):
     assert sizes_of(config).parameters == count_parameters(config)
     net = BERTModel.from_config(config)
-    muon, _ = make_optimizers(net, Recipe())
+    muon, _ = make_optimizers(net, Settings())
     sizes = sizes_of(config)
     assert sizes.inside == sum(p.numel() for g in muon.param_groups for p in g["params"])
     numbers = 2 * sizes.parameters - sizes.inside
@@ -225,7 +227,7 @@ def test_only_where_nothing_else_helps_something_is_lost():
 def test_a_training_that_does_not_fit_is_refused():
     examples = some_examples()
     net = small_net(examples)
-    recipe = Recipe(num_steps=1, precision="fp32")
+    recipe = Settings(num_steps=1, precision="fp32")
     began = time.perf_counter()
     check_fits(net, examples, recipe)
     check_fits(net, examples, recipe)
@@ -246,7 +248,7 @@ def test_short_texts_are_not_taken_for_long_ones():
     assert longest_row(examples) == -(-int(max(b.valid_lens.max() for b in examples)) // 8) * 8
     net = small_net(examples, max_len=512)
     long, short = (memory_of(net.config, 16, length).total for length in (512, 48))
-    check_fits(net, examples, Recipe(num_steps=1), (long + short) // 2)
+    check_fits(net, examples, Settings(num_steps=1), (long + short) // 2)
 
 
 # How much there is.
@@ -292,6 +294,6 @@ def test_a_container_may_have_less(cgroups, room, tmp_path):
 def test_where_the_system_does_not_tell_nothing_is_refused(tmp_path, monkeypatch):
     monkeypatch.delattr(available.os, "sysconf")  # as on Windows
     assert available_memory("cpu", tmp_path) is None
-    monkeypatch.setattr("bert_tutorial.pretraining.fitting.available_memory", lambda _: None)
+    monkeypatch.setattr("bert_tutorial.studio.runs.fits.available_memory", lambda _: None)
     examples = some_examples()
-    check_fits(small_net(examples), examples, Recipe(num_steps=1))
+    check_fits(small_net(examples), examples, Settings(num_steps=1))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from one_sentence import assert_one_sentence
 
+from bert_tutorial.exercises.memory import GIB, memory_of
 from bert_tutorial.exercises.memory_picture import describe_bars, memory_bars
 from bert_tutorial.network.config import BERTConfig
-from bert_tutorial.pretraining.memory import GIB, memory_of
-from bert_tutorial.widgets.memory_calculator import MemoryCalculator
+from bert_tutorial.studio.widgets.memory_calculator import MemoryCalculator
 
 PNG = b"\x89PNG"
 
@@ -64,7 +64,9 @@ def test_where_nothing_fits():
 
 
 def test_a_machine_that_does_not_tell(monkeypatch):
-    monkeypatch.setattr("bert_tutorial.widgets.memory_calculator.available_memory", lambda _: None)
+    monkeypatch.setattr(
+        "bert_tutorial.studio.widgets.memory_calculator.available_memory", lambda _: None
+    )
     calculator = MemoryCalculator(size="small")
     assert "this system does not tell" in calculator.status.text
     assert calculator.picture.png.startswith(PNG)

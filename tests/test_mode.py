@@ -7,7 +7,7 @@ import pytest
 import torch
 from small import PATIENCE, small_net, some_examples, until
 
-from bert_tutorial.network.mode import Turns, dropout_off, in_mode
+from bert_tutorial.network.model import Turns, dropout_off, in_mode
 
 
 def in_thread(what):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from bert_tutorial import (
-    Recipe,
+    Settings,
     TrainingRun,
     compare_tokens,
     evaluate,
@@ -24,9 +24,9 @@ from bert_tutorial import (
 )
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.network.fast import Dropout
-from bert_tutorial.network.hub import from_transformers_names
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
+from bert_tutorial.studio.published.hub import from_transformers_names
 
 V, L = 60, 12
 
@@ -229,8 +229,8 @@ def test_a_network_and_the_vocabulary_of_another_are_refused_everywhere():
     occurrence = labelled_occurrences(corpus.valid)["crane"][:1]
     for use in (
         lambda: evaluate(other, examples.valid),
-        lambda: next(train_steps(other, examples, Recipe(num_steps=1))),
-        lambda: TrainingRun(other, examples, Recipe(num_steps=1)),
+        lambda: next(train_steps(other, examples, Settings(num_steps=1))),
+        lambda: TrainingRun(other, examples, Settings(num_steps=1)),
         lambda: get_bert_encoding(other, vocab, [word]),
         lambda: get_layers(other, vocab, [word]),
         lambda: fill_mask(other, vocab, f"{word} <mask>"),
@@ -314,7 +314,7 @@ def test_there_is_one_table_and_training_changes_it_in_both_places(copy_of, tmp_
     assert list(found.state_dict()) == list(net.state_dict())
     assert_close(dict(found.state_dict()), dict(net.state_dict()), rtol=0, atol=0)
     before = table.detach().clone()
-    list(train_steps(found, examples, Recipe(num_steps=2)))
+    list(train_steps(found, examples, Settings(num_steps=2)))
     state = found.state_dict()
     assert found.mlm.weight is found.encoder.embeddings.token.weight is table
     assert not torch.equal(state["mlm.weight"], before)

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.optimizers import Muon, make_optimizers, orthogonalize
-from bert_tutorial.pretraining.training import Recipe
+from bert_tutorial.pretraining.training import Settings
 
 
 def matrix(rows, columns, seed=0):
@@ -56,7 +56,7 @@ def test_it_does_what_pytorchs_own_does():
 
 def test_each_parameter_has_one_optimizer_and_only_matrices_decay():
     net = BERTModel(50, num_hiddens=32, ffn_num_hiddens=64, max_len=24)
-    muon, adam = make_optimizers(net, Recipe(learning_rate=0.01, weight_decay=0.1))
+    muon, adam = make_optimizers(net, Settings(learning_rate=0.01, weight_decay=0.1))
     groups = {
         p: (optimizer, group)
         for optimizer in (muon, adam)

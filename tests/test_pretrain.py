@@ -15,9 +15,9 @@ import pytest
 from one_sentence import assert_one_sentence
 from small import PATIENCE
 
-from bert_tutorial.network.checkpoints import load_checkpoint
+from bert_tutorial.parallel import patience
 from bert_tutorial.pretrain import parse_arguments
-from bert_tutorial.pretraining.parallel import patience
+from bert_tutorial.studio.published.checkpoints import load_checkpoint
 from bert_tutorial.text.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,7 +1,7 @@
 """What is said while somebody waits."""
 
-from bert_tutorial import progress
-from bert_tutorial.progress import track
+from bert_tutorial import notebook as progress
+from bert_tutorial.notebook import track
 
 
 def test_in_a_notebook_a_line_counts_and_its_end_is_always_the_same(monkeypatch):

@@ -465,7 +465,7 @@ def test_the_helpers_find_imports_that_lead_up():
     assert imports_up(text, "from .vocabulary import Vocab\nfrom ..cache import cache_dir") == []
     assert imports_up(text, "from ..network.model import BERTModel") == ["network"]
     assert imports_up(text, "def f():\n    from .. import plots, pretrain") == ["pretrain"]
-    assert imports_up(text, "import bert_tutorial.widgets.parts") == ["widgets"]
+    assert imports_up(text, "import bert_tutorial.studio.widgets.parts") == ["widgets"]
     assert imports_up(text, "from bert_tutorial.network.model import BERTModel") == ["network"]
     assert imports_up(widgets, "from ..network.model import BERTModel\nimport torch") == []
     assert imports_up(text, "if TYPE_CHECKING:\n    from ..network.model import BERTModel") == []

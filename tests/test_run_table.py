@@ -5,7 +5,7 @@ import re
 import anywidget
 import pytest
 
-from bert_tutorial.widgets.run_table import RunTable
+from bert_tutorial.studio.widgets.run_table import RunTable
 
 RUN = {"id": "a", "name": "heads 2", "cells": ["2"], "marked": [0], "state": "finished"}
 

@@ -22,23 +22,18 @@ from small import (
 )
 from torch.testing import assert_close
 
-from bert_tutorial.network.mode import in_mode
+from bert_tutorial.network.model import in_mode
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.baselines import baselines
-from bert_tutorial.pretraining.evaluation import evaluate
-from bert_tutorial.pretraining.runs import TrainingRun
-from bert_tutorial.pretraining.training import (
-    Recipe,
-    prepare,
-    train_steps,
-)
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.training import Settings, prepare, train_steps
 from bert_tutorial.representation.encoding import dropout_vectors, get_bert_encoding
+from bert_tutorial.studio.runs.run import TrainingRun
 
 
 def run_of(num_steps, examples=None, net=None, **settings):
     examples = examples or some_examples()
     return TrainingRun(
-        net or small_net(examples), examples, Recipe(num_steps=num_steps), **settings
+        net or small_net(examples), examples, Settings(num_steps=num_steps), **settings
     )
 
 
@@ -71,7 +66,7 @@ def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_o
     examples = some_examples()
     net = small_net(examples, dropout=0.5)
     # So that the weights stay what they are.
-    recipe = Recipe(num_steps=200, learning_rate=1e-12, weight_decay=0.0, word_neighbours=False)
+    recipe = Settings(num_steps=200, learning_rate=1e-12, weight_decay=0.0, word_neighbours=False)
     alone = losses(train_steps(copy.deepcopy(net), some_examples(), recipe))
     tokens = examples.vocab.to_tokens([5, 6, 7])
     before, noise = (
@@ -126,7 +121,7 @@ def small_parts(monkeypatch):
 
 
 def test_a_pause_within_a_step_changes_neither_losses_nor_weights(small_parts):
-    examples, recipe = some_examples(), Recipe(num_steps=12)
+    examples, recipe = some_examples(), Settings(num_steps=12)
     net = small_net(examples, dropout=0.5)
     alone = losses(train_steps(net, examples, recipe))
     assert len(small_parts) == 12 * 4
@@ -193,7 +188,7 @@ def test_a_wait_for_the_network_does_not_count_as_work():
 
 def test_two_runs_at_once_on_the_same_examples_each_repeat_themselves():
     examples = some_examples(40)
-    recipes = [Recipe(num_steps=40, seed=seed) for seed in (0, 1)]
+    recipes = [Settings(num_steps=40, seed=seed) for seed in (0, 1)]
     nets = [small_net(examples, dropout=0.5) for _ in range(4)]
     alone = [
         losses(train_steps(net, examples, how)) for net, how in zip(nets, recipes, strict=False)
@@ -307,7 +302,7 @@ def test_an_interrupted_wait_does_not_take_the_run_for_ended():
 def test_an_error_in_the_thread_is_kept():
     examples = some_examples()
     net = small_net(examples)
-    prepare(net, examples, Recipe())
+    prepare(net, examples, Settings())
     run = run_of(50, examples, net)
     break_net(net)
     before = copy.deepcopy(net.encoder.state_dict())

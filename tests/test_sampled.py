@@ -6,9 +6,9 @@ from small import assert_identical, losses, small_net, some_examples
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from bert_tutorial.network.fast import WordSampler
 from bert_tutorial.network.losses import pretraining_losses
-from bert_tutorial.network.sampled import WordSampler
-from bert_tutorial.pretraining.recipe import Recipe
+from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import train_steps
 
 COUNTS = [0, 0, 500, 200, 100, 50, 20, 10, 5, 2, 1]
@@ -56,18 +56,18 @@ def test_it_leads_to_the_probabilities_that_the_full_softmax_leads_to():
 
 
 def test_a_run_with_sampled_words_repeats_and_resumes():
-    recipe = Recipe(num_steps=6, sampled_words=8)
+    recipe = Settings(num_steps=6, sampled_words=8)
     one, two = (
         losses(train_steps(small_net(examples), examples, recipe))
         for examples in (some_examples(), some_examples())
     )
     assert_identical(one, two)
     full = losses(
-        train_steps(small_net(examples := some_examples()), examples, Recipe(num_steps=6))
+        train_steps(small_net(examples := some_examples()), examples, Settings(num_steps=6))
     )
     assert (one[:, 0] < full[:, 0]).all()  # the right one of few words is easier to tell
 
 
 def test_an_impossible_number_is_named():
     with pytest.raises(ValueError, match="^sampled_words is -1, but must be at least 0"):
-        Recipe(sampled_words=-1)
+        Settings(sampled_words=-1)

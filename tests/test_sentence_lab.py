@@ -5,11 +5,11 @@ import time
 import pytest
 
 from bert_tutorial import load_pretrained, read_text
-from bert_tutorial.representation.lab import LabNetwork
-from bert_tutorial.widgets import SentenceLab
-from bert_tutorial.widgets.lab_html import guesses_table, page, report, track
-from bert_tutorial.widgets.lab_parts import PARTS
-from bert_tutorial.widgets.lab_texts import EXAMPLES
+from bert_tutorial.studio.lab.lab import LabNetwork
+from bert_tutorial.studio.widgets import SentenceLab
+from bert_tutorial.studio.widgets.lab_html import guesses_table, page, report, track
+from bert_tutorial.studio.widgets.lab_parts import PARTS
+from bert_tutorial.studio.widgets.lab_texts import EXAMPLES
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
 

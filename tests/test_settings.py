@@ -6,14 +6,14 @@ import pytest
 import torch
 from small import assert_identical, some_examples
 
-from bert_tutorial.pretraining.settings import (
+from bert_tutorial.studio.runs.settings import (
     DOCUMENT,
     MINE,
     MINUTE,
     NAMES,
     OPTIMIZERS,
     RECIPES,
-    Settings,
+    RunSettings,
     as_text,
     changes,
     hash_of,
@@ -21,17 +21,17 @@ from bert_tutorial.pretraining.settings import (
     recipe_of,
 )
 
-SMALL = Settings(num_hiddens=16, batch_size=16, num_steps=3)
+SMALL = RunSettings(num_hiddens=16, batch_size=16, num_steps=3)
 
 
 def test_every_setting_has_a_name():
-    assert list(NAMES) == [field.name for field in fields(Settings)]
+    assert list(NAMES) == [field.name for field in fields(RunSettings)]
     assert len(set(NAMES.values())) == len(NAMES)
 
 
 def test_the_document_is_the_default():
-    assert RECIPES[DOCUMENT] == Settings()
-    assert recipe_of(Settings()) == DOCUMENT and recipe_of(RECIPES[MINUTE]) == MINUTE
+    assert RECIPES[DOCUMENT] == RunSettings()
+    assert recipe_of(RunSettings()) == DOCUMENT and recipe_of(RECIPES[MINUTE]) == MINUTE
     assert recipe_of(SMALL) == MINE
 
 
@@ -91,8 +91,8 @@ def test_settings_as_text():
 
 
 def test_changes_are_told_by_name():
-    assert changes(Settings(), Settings()) == ""
-    told = changes(Settings(), replace(Settings(), num_steps=9, dropout=0.0))
+    assert changes(RunSettings(), RunSettings()) == ""
+    told = changes(RunSettings(), replace(RunSettings(), num_steps=9, dropout=0.0))
     assert told == "Steps 50 → 9, Dropout, % 20 → 0"
 
 

@@ -6,9 +6,9 @@ import anywidget
 import pytest
 import traitlets
 
-from bert_tutorial.widgets import views
-from bert_tutorial.widgets.sliders import ChoiceSlider, NumberSlider, RateSlider
-from bert_tutorial.widgets.status import StatusLine
+from bert_tutorial.studio.widgets import views
+from bert_tutorial.studio.widgets.sliders import ChoiceSlider, NumberSlider, RateSlider
+from bert_tutorial.studio.widgets.status import StatusLine
 
 COMMON = {"scale", "value", "description", "hint", "disabled"}
 

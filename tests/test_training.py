@@ -21,11 +21,10 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.losses import Losses, pretraining_losses
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.baselines import baselines
-from bert_tutorial.pretraining.evaluation import evaluate
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import (
-    Recipe,
+    Settings,
     Work,
     accumulate_gradients,
     start_from_word_frequencies,
@@ -38,7 +37,7 @@ from bert_tutorial.pretraining.training import (
 @settings(deadline=None)  # a time limit would be about the machine
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(1e-5, 0.9))
 def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, warmup, learning_rate):
-    recipe = Recipe(num_steps=num_steps, warmup=warmup, learning_rate=learning_rate)
+    recipe = Settings(num_steps=num_steps, warmup=warmup, learning_rate=learning_rate)
     rates = [recipe.learning_rate_at(step) for step in range(num_steps)]
     assert_close(max(rates), learning_rate)
     assert min(rates) > 0
@@ -49,7 +48,7 @@ def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, war
 
 def test_the_learning_rate_by_hand():
     rates = [
-        Recipe(num_steps=10, warmup=0.4, learning_rate=0.6).learning_rate_at(step)
+        Settings(num_steps=10, warmup=0.4, learning_rate=0.6).learning_rate_at(step)
         for step in range(10)
     ]
     assert_close(rates, [0.15, 0.3, 0.45, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
@@ -65,7 +64,7 @@ def test_the_learning_rate_by_hand():
 )  # fmt: skip
 def test_impossible_settings_are_named(field, value):
     with pytest.raises(ValueError, match=f"^{field} is .* must "):
-        Recipe(**{field: value})
+        Settings(**{field: value})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -94,7 +93,7 @@ def test_without_the_next_sentence_game_its_head_is_left_alone():
         examples = some_examples(next_sentence_rate=rate)
         net = small_net(examples)
         before = net.nsp.hidden.weight.detach().clone()
-        (step,) = train_steps(net, examples, Recipe(num_steps=1))
+        (step,) = train_steps(net, examples, Settings(num_steps=1))
         assert step.nsp_loss > 0.1
         assert torch.equal(before, net.nsp.hidden.weight) is not changed
 
@@ -103,7 +102,7 @@ def test_one_batch_can_be_overfitted():
     examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
     assert len(examples) == 1
     net = small_net(examples, dropout=0.0)
-    steps = list(train_steps(net, examples, Recipe(num_steps=80, learning_rate=0.01)))
+    steps = list(train_steps(net, examples, Settings(num_steps=80, learning_rate=0.01)))
     known = baselines(examples)
     assert steps[-1].mlm_loss < 0.2 * known.unigram
     assert steps[-1].nsp_loss < 0.2 * known.nsp
@@ -114,14 +113,14 @@ def test_one_batch_can_be_overfitted():
 def test_it_learns_what_held_out_text_needs():
     examples = some_examples(num_paragraphs=200, batch_size=32)
     net = small_net(examples, dropout=0.0)
-    list(train_steps(net, examples, Recipe(num_steps=150, learning_rate=0.01)))
+    list(train_steps(net, examples, Settings(num_steps=150, learning_rate=0.01)))
     result, known = evaluate(net, examples.valid), baselines(examples)
     assert result.mlm_loss < known.unigram - 0.5  # the topic is worth ln 4 = 1.39 nats
 
 
 def test_what_a_step_tells():
     examples = some_examples()
-    recipe = Recipe(num_steps=3)
+    recipe = Settings(num_steps=3)
     net = small_net(examples)
     steps = list(train_steps(net, examples, recipe))
     assert [step.step for step in steps] == [1, 2, 3]
@@ -136,7 +135,7 @@ def test_the_longest_gradient_is_max_grad_norm():
     examples = some_examples()
     net = small_net(examples)
     for step in train_steps(
-        net, examples, Recipe(num_steps=2, max_grad_norm=0.01, precision="fp32")
+        net, examples, Settings(num_steps=2, max_grad_norm=0.01, precision="fp32")
     ):
         length = torch.stack([p.grad.norm() for p in net.parameters()]).norm()
         assert_close(
@@ -151,7 +150,7 @@ def test_the_longest_gradient_is_max_grad_norm():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_same_seed_gives_the_same_losses_bit_by_bit(precision):
     examples = some_examples()
-    recipe = Recipe(num_steps=12, precision=precision)
+    recipe = Settings(num_steps=12, precision=precision)
     one = losses(train_steps(small_net(examples), examples, recipe))
     torch.manual_seed(99)  # of no importance: the dropout has a seed of its own
     net = small_net(examples)
@@ -162,7 +161,7 @@ def test_the_same_seed_gives_the_same_losses_bit_by_bit(precision):
 def test_another_seed_gives_other_dropout():
     examples = some_examples()
     one, two = (
-        losses(train_steps(small_net(examples), examples, Recipe(num_steps=3, seed=s)))
+        losses(train_steps(small_net(examples), examples, Settings(num_steps=3, seed=s)))
         for s in (0, 1)
     )
     assert (one != two).all()
@@ -172,7 +171,7 @@ def test_every_step_has_other_dropout():
     # Every batch is the same.
     examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
     # And so is the network.
-    recipe = Recipe(num_steps=4, learning_rate=1e-30, word_frequencies=False)
+    recipe = Settings(num_steps=4, learning_rate=1e-30, word_frequencies=False)
     found = losses(train_steps(small_net(examples), examples, recipe))
     assert len(found[:, 0].unique()) == 4
     found = losses(train_steps(small_net(examples, dropout=0.0), examples, recipe))
@@ -183,7 +182,7 @@ def test_global_random_states_are_not_touched():
     examples = some_examples()
     net = small_net(examples)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
-    for _ in train_steps(net, examples, Recipe(num_steps=3)):
+    for _ in train_steps(net, examples, Settings(num_steps=3)):
         assert torch.equal(torch.get_rng_state(), before[0])  # at every yield, not only in the end
     assert random.getstate() == before[1]
     assert (np.random.get_state()[1] == before[2]).all()
@@ -191,7 +190,7 @@ def test_global_random_states_are_not_touched():
 
 @pytest.mark.parametrize("stop_after", [1, 5])
 def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
-    examples, recipe = some_examples(), Recipe(num_steps=12, embedding_rate=0.5)
+    examples, recipe = some_examples(), Settings(num_steps=12, embedding_rate=0.5)
     net = small_net(examples)
     optimizers = make_optimizers(net, recipe)
     steps, file = [], io.BytesIO()
@@ -226,7 +225,7 @@ def test_a_new_epoch_begins_where_the_last_one_ended():
     original = examples.batch
     examples.batch = lambda *place: asked_for.append(place) or original(*place)
     n = len(examples)
-    list(train_steps(small_net(examples), examples, Recipe(num_steps=2 * n + 1)))
+    list(train_steps(small_net(examples), examples, Settings(num_steps=2 * n + 1)))
     assert asked_for == [(epoch, index) for epoch in range(2) for index in range(n)] + [(2, 0)]
 
 
@@ -235,7 +234,7 @@ def test_both_precisions_learn_the_same():
     full, half = (
         losses(
             train_steps(
-                small_net(examples, dropout=0.0), examples, Recipe(num_steps=100, precision=p)
+                small_net(examples, dropout=0.0), examples, Settings(num_steps=100, precision=p)
             )
         )
         for p in ("fp32", "bf16")
@@ -262,7 +261,7 @@ def test_the_network_starts_as_a_unigram_model():
 
 def test_only_a_new_network_is_given_word_frequencies():
     examples = some_examples()
-    recipe = Recipe(num_steps=1, learning_rate=1e-30)
+    recipe = Settings(num_steps=1, learning_rate=1e-30)
     new, not_asked, old = (small_net(examples) for _ in range(3))
     with torch.no_grad():
         old.mlm.bias[7] = 0.5
@@ -270,7 +269,7 @@ def test_only_a_new_network_is_given_word_frequencies():
     list(train_steps(new, examples, recipe))
     list(
         train_steps(
-            not_asked, examples, Recipe(num_steps=1, learning_rate=1e-30, word_frequencies=False)
+            not_asked, examples, Settings(num_steps=1, learning_rate=1e-30, word_frequencies=False)
         )
     )
     list(train_steps(old, examples, recipe))
@@ -286,17 +285,19 @@ def test_weights_in_another_format_are_refused_and_kept(dtype):
     net = small_net(examples).to(dtype)
     before = weights_of(net)
     with pytest.raises(ValueError, match=rf"^the network's weights are {dtype}, .* net.float\(\)"):
-        next(train_steps(net, examples, Recipe(num_steps=1)))
+        next(train_steps(net, examples, Settings(num_steps=1)))
     for name, value in net.state_dict().items():
         assert_identical(value, before[name])
-    assert len(list(train_steps(net.float(), examples, Recipe(num_steps=1, precision="bf16")))) == 1
+    assert (
+        len(list(train_steps(net.float(), examples, Settings(num_steps=1, precision="bf16")))) == 1
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_loss_that_is_no_number_ends_training_and_leaves_the_weights(precision):
     examples = some_examples()
     net = small_net(examples)
-    steps = train_steps(net, examples, Recipe(num_steps=10, precision=precision))
+    steps = train_steps(net, examples, Settings(num_steps=10, precision=precision))
     next(steps), next(steps)
     break_net(net)
     before = weights_of(net)
@@ -319,7 +320,7 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
         return Losses(zero.detach() + 1, zero.sqrt() + 1)
 
     monkeypatch.setattr(training, "pretraining_losses", with_bad_gradient)
-    plain = Recipe(num_steps=10, word_frequencies=False, word_neighbours=False)
+    plain = Settings(num_steps=10, word_frequencies=False, word_neighbours=False)
     steps = train_steps(net, examples, plain)
     before = weights_of(net)
     with pytest.raises(FloatingPointError, match="gradient of length nan|gradient of length inf"):
@@ -332,7 +333,7 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_gpu(precision):
     examples = some_examples()
-    recipe = Recipe(num_steps=5, precision=precision)
+    recipe = Settings(num_steps=5, precision=precision)
     net = small_net(examples).cuda()
     states = torch.get_rng_state(), torch.cuda.get_rng_state()
     one = losses(train_steps(net, examples, recipe))

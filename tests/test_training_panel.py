@@ -9,19 +9,20 @@ import pytest
 from small import PATIENCE, some_examples, until
 from test_learned import CRANES
 
-from bert_tutorial.network.checkpoints import trained_path
-from bert_tutorial.pretraining import training, workbench
-from bert_tutorial.pretraining.experiments import Experiment
-from bert_tutorial.pretraining.kept_runs import KeptRuns
-from bert_tutorial.pretraining.settings import DOCUMENT, MINE, MINUTE, RECIPES, Settings
+from bert_tutorial.pretraining import training
+from bert_tutorial.studio.published.checkpoints import trained_path
+from bert_tutorial.studio.runs import queue as workbench
+from bert_tutorial.studio.runs.experiments import Experiment
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
+from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, RECIPES, RunSettings
+from bert_tutorial.studio.widgets import TrainingPanel
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
-from bert_tutorial.widgets import TrainingPanel
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
-SMALL = Settings(num_hiddens=16, batch_size=16, num_steps=4)
+SMALL = RunSettings(num_hiddens=16, batch_size=16, num_steps=4)
 
 
 def cranes():
@@ -39,7 +40,7 @@ def make(tmp_path, monkeypatch):
     made = []
 
     def panel(train_iter=None, settings=SMALL, corpus=CRANES, **how):
-        store = KeptRuns(tmp_path / "runs")
+        store = SavedRuns(tmp_path / "runs")
         how = dict(corpus=corpus, settings=settings, kept=store, folder=tmp_path) | how
         made.append(TrainingPanel(train_iter or cranes(), **how))
         return made[-1]

@@ -16,8 +16,8 @@ from bert_tutorial.representation.readings import (
     read_use,
     shaken_uses,
 )
-from bert_tutorial.representation.uses import WordUses
-from bert_tutorial.text.wordpiece import WordPieceVocab
+from bert_tutorial.studio.lab.uses import WordUses
+from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bert_tutorial.widgets import views
-from bert_tutorial.widgets.views import (
+from bert_tutorial.studio.widgets import views
+from bert_tutorial.studio.widgets.views import (
     AttentionView,
     Meter,
     PointMap,

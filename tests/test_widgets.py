@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from bert_tutorial.studio.widgets import MaskExplorer
+from bert_tutorial.studio.widgets.mask_explorer import masked_example
 from bert_tutorial.text.vocabulary import Vocab
-from bert_tutorial.widgets import MaskExplorer
-from bert_tutorial.widgets.mask_explorer import masked_example
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_tutorial import load_pretrained
+from bert_tutorial.studio.published.word_level import word_level_tokenizer
 from bert_tutorial.text.vocabulary import SENTENCE_ENDS, Vocab
-from bert_tutorial.text.word_level import word_level_tokenizer
 
 ROOT = Path(__file__).parents[1]
 HARD = [

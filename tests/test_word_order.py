@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bert_tutorial import load_checkpoint, read_text
-from bert_tutorial.network.checkpoints import SHIPPED
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation.word_order import word_order_accuracy
+from bert_tutorial.studio.published.checkpoints import SHIPPED
 
 
 def test_the_trained_network_knows_it_and_the_untrained_guesses():

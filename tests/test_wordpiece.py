@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from published import PIECES, small_net, small_vocab
 
 from bert_tutorial import compare_tokens, fill_mask, get_bert_encoding
+from bert_tutorial.studio.published.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab, read_vocab
 from bert_tutorial.text.vocabulary import Vocab
-from bert_tutorial.text.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab, read_vocab
 
 TEXT = "A crane's FLYINGS over, don't [MASK] éa 鶴 quux##ing!"
 

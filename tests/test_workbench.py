@@ -19,26 +19,27 @@ from small import (
 )
 
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.pretraining import kept_runs, workbench
-from bert_tutorial.pretraining.experiments import Experiment
-from bert_tutorial.pretraining.kept_runs import KeptRuns
-from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import prepare, train_steps
-from bert_tutorial.pretraining.workbench import Workbench
+from bert_tutorial.studio.runs import queue as workbench
+from bert_tutorial.studio.runs import saved_runs as kept_runs
+from bert_tutorial.studio.runs.experiments import Experiment
+from bert_tutorial.studio.runs.queue import RunQueue
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
+from bert_tutorial.studio.runs.settings import RunSettings
 
-SHORT = Settings(num_hiddens=16, batch_size=16, num_steps=4)
+SHORT = RunSettings(num_hiddens=16, batch_size=16, num_steps=4)
 LONG = replace(SHORT, num_steps=100_000)
 THREE = {name: replace(SHORT, seed=seed) for seed, name in enumerate(("one", "two", "three"))}
 
 
 @pytest.fixture
 def store(tmp_path):
-    return KeptRuns(tmp_path)
+    return SavedRuns(tmp_path)
 
 
 @pytest.fixture
 def bench(store):
-    bench = Workbench(some_examples(), store)
+    bench = RunQueue(some_examples(), store)
     yield bench
     bench.stop()
     if bench.run is not None:
@@ -123,21 +124,21 @@ def test_a_bad_setting_is_refused_and_leaves_no_run_behind(bench):
 
 def test_another_workbench_takes_over_a_run_in_every_state(bench, store):
     of = some_examples()
-    assert Workbench.open(of, store) is not bench
+    assert RunQueue.open(of, store) is not bench
     run = bench.begin(LONG)
-    assert Workbench.open(of, store) is bench
+    assert RunQueue.open(of, store) is bench
     bench.pause()
     until(lambda: run.is_still)
-    assert Workbench.open(of, store) is bench
+    assert RunQueue.open(of, store) is bench
     bench.resume()
     bench.stop()
     assert run.wait(PATIENCE)
-    other = Workbench.open(of, store)
+    other = RunQueue.open(of, store)
     assert other is not bench and other.run is None
 
 
 def test_one_workbench_trains_at_a_time(bench, store):
-    other = Workbench(some_examples(), store)
+    other = RunQueue(some_examples(), store)
     bench.begin(LONG, "mine")
     with pytest.raises(ValueError, match="^mine goes on in another panel: stop it there"):
         other.begin(SHORT)
@@ -153,7 +154,7 @@ def test_a_stopped_run_goes_on_in_a_new_workbench_bit_for_bit(bench, store):
     bench.stop()
     assert run.wait(PATIENCE)
     (kept,) = bench.runs()
-    again = Workbench(some_examples(), KeptRuns(store.path))
+    again = RunQueue(some_examples(), SavedRuns(store.path))
     assert again.go_on(kept.id).wait(PATIENCE) and again.run.state == "finished"
     of = some_examples()
     net = settings.network(len(of.vocab))
@@ -170,7 +171,7 @@ def test_what_cannot_go_on_is_told(bench, store):
     assert run.wait(PATIENCE)
     with pytest.raises(ValueError, match="no longer there"):
         bench.go_on("nothing")
-    other = Workbench(some_examples(61), store)
+    other = RunQueue(some_examples(61), store)
     with pytest.raises(ValueError, match="on another text"):
         other.go_on(run.kept.id)
     assert other.runs() == [] and other.speed() is None
@@ -220,7 +221,7 @@ def test_a_run_that_goes_on_is_not_deleted(bench, store):
     with pytest.raises(ValueError, match="^mine goes on: stop it before you delete it"):
         bench.delete(run.kept.id)
     with pytest.raises(ValueError, match="another process trains in"):
-        KeptRuns(store.path).delete(run.kept.id)
+        SavedRuns(store.path).delete(run.kept.id)
     bench.stop()
     assert run.wait(PATIENCE)
     bench.delete(run.kept.id)
@@ -256,7 +257,7 @@ def test_nothing_begins_between_two_runs_of_an_experiment(bench, experiment, mon
             bench.begin(SHORT)
         bench.pause()
     until(lambda: bench.run is not first)
-    assert bench.run.state == "paused" and Workbench.open(None) is bench
+    assert bench.run.state == "paused" and RunQueue.open(None) is bench
     bench.resume()
     until(lambda: not bench.is_busy)
     assert len(bench.done) == 3
@@ -292,7 +293,7 @@ def test_an_experiment_ends_with_a_run_that_fails(bench, experiment, store):
 
 
 def test_a_network_that_diverges_is_told_and_another_run_can_begin(bench, monkeypatch):
-    network = Settings.network
+    network = RunSettings.network
 
     def broken(settings, vocab_size):
         net = network(settings, vocab_size)
@@ -300,12 +301,12 @@ def test_a_network_that_diverges_is_told_and_another_run_can_begin(bench, monkey
         break_net(net)
         return net
 
-    monkeypatch.setattr(Settings, "network", broken)
+    monkeypatch.setattr(RunSettings, "network", broken)
     run = bench.begin(SHORT)
     assert run.wait(PATIENCE) and run.state == "failed"
     (kept,) = bench.runs()
     assert "training has diverged" in kept.story["error"] and not kept.is_finished
-    monkeypatch.setattr(Settings, "network", network)
+    monkeypatch.setattr(RunSettings, "network", network)
     assert bench.begin(SHORT).wait(PATIENCE) and bench.run.state == "finished"
 
 
@@ -313,7 +314,7 @@ def test_a_run_that_cannot_be_kept_is_refused(plain_user_folder):
     folder = plain_user_folder / "runs"
     folder.mkdir()
     folder.chmod(0o500)
-    bench = Workbench(some_examples(), KeptRuns(folder))
+    bench = RunQueue(some_examples(), SavedRuns(folder))
     with pytest.raises(OSError, match="cannot be written .*Permission denied"):
         bench.begin(SHORT)
     assert not bench.is_busy and bench.run is None
@@ -355,19 +356,19 @@ def test_costs_and_speed(bench):
 
 def test_no_thread_and_no_network_is_left(store):
     before = set(threading.enumerate())
-    bench = Workbench(some_examples(), store)
+    bench = RunQueue(some_examples(), store)
     assert bench.begin(SHORT).wait(PATIENCE)
     gone = weakref.ref(bench.run), weakref.ref(bench.run.net)
     assert isinstance(gone[1](), BERTModel)
     until(lambda: set(threading.enumerate()) <= before)
     del bench
-    Workbench.open(some_examples(), store)
+    RunQueue.open(some_examples(), store)
     gc.collect()
     assert gone[0]() is None and gone[1]() is None
 
 
 def test_the_state_of_a_bench_without_a_run(store):
-    bench = Workbench(some_examples(), store)
+    bench = RunQueue(some_examples(), store)
     bench.pause()
     bench.resume()
     bench.stop()

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..studio.published.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
 from ..text.masking import MaskedRows, mask_tokens
 from ..text.vocabulary import Vocab
-from ..text.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
 from .check import Function, Specification, make_check
 
 # 4. Special tokens drawn as replacements.

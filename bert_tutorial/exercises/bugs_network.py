@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..network.mode import dropout_off
-from ..network.model import BERTModel
-from ..pretraining.recipe import Recipe
+from ..network.model import BERTModel, dropout_off
+from ..pretraining.settings import Settings
 from .check import Function, Specification, make_check
 
 # 3. Dropout left on while encoding.
@@ -135,7 +134,7 @@ def right_rate(step: int, num_steps: int, highest: float) -> float:
 
 def rate_by_definition(step: int, num_steps: int, highest: float) -> float:
     """Up in a straight line in the first tenth of the steps, then down in one to the last."""
-    return Recipe(num_steps=num_steps, learning_rate=highest).learning_rate_at(step)
+    return Settings(num_steps=num_steps, learning_rate=highest).learning_rate_at(step)
 
 
 def some_step(size: int, generator: torch.Generator) -> tuple[int, int, float]:

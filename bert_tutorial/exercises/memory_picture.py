@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..plots import BLUE, GREY, ORANGE, new_figure, to_png
-from ..pretraining.memory import GIB, Memory, told_bytes
+from .memory import GIB, Memory, told_bytes
 
 STYLES = {
     "parameters": (BLUE, ""),

@@ -15,12 +15,12 @@ from torch.profiler import ProfilerActivity, profile
 from ..devices import pick_dtype
 from ..network.config import BERTConfig
 from ..network.model import BERTModel
-from ..pretraining.memory import Memory, memory_of, slots_of
+from ..parallel import ALONE
 from ..pretraining.optimizers import Muon, make_optimizers
-from ..pretraining.parallel import ALONE
-from ..pretraining.recipe import Recipe
+from ..pretraining.settings import Settings
 from ..pretraining.training import Work, one_step
-from ..text.batch import Batch
+from ..text.examples import Batch
+from .memory import Memory, memory_of, slots_of
 
 
 class Measured(NamedTuple):
@@ -92,7 +92,7 @@ def random_batch(
     )
 
 
-def settled_optimizers(net: BERTModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def settled_optimizers(net: BERTModel, recipe: Settings) -> list[torch.optim.Optimizer]:
     """Optimizers that have their averages already, as after a first step; all are 0."""
     optimizers = make_optimizers(net, recipe)
     for optimizer in optimizers:
@@ -124,7 +124,7 @@ def take_step(
     Returns:
         Seconds of the step alone.
     """
-    recipe = Recipe(num_steps=1, precision=precision, optimizer=optimizer, learning_rate=1e-4)
+    recipe = Settings(num_steps=1, precision=precision, optimizer=optimizer, learning_rate=1e-4)
     generator = torch.Generator().manual_seed(0)
     batch = random_batch(config, rows, length, slots_of(length), generator).to(device)
     net = BERTModel.from_config(config).to(device)

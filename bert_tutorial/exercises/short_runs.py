@@ -6,7 +6,7 @@ import torch
 
 from ..network.model import BERTModel
 from ..pretraining.evaluation import Evaluation, evaluate
-from ..pretraining.recipe import Recipe
+from ..pretraining.settings import Settings
 from ..pretraining.training import train_steps
 from ..text.examples import HELD_OUT_BATCH_SIZE, PretrainingExamples
 from ..text.tokenized import TokenizedCorpus, TokenizedText
@@ -59,7 +59,7 @@ def short_training(
     train_iter: PretrainingExamples,
     num_steps: int = 60,
     *,
-    recipe: Recipe | None = None,
+    recipe: Settings | None = None,
     seed: int = 0,
     **sizes: int,
 ) -> Evaluation:
@@ -78,6 +78,6 @@ def short_training(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = BERTModel(len(train_iter.vocab), **{"dropout": 0.0, **sizes})
-    for _ in train_steps(net, train_iter, recipe or Recipe(num_steps=num_steps)):
+    for _ in train_steps(net, train_iter, recipe or Settings(num_steps=num_steps)):
         pass
     return evaluate(net, train_iter.valid)

@@ -8,15 +8,14 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from ..text.batch import Batch
+from ..studio.published.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
 from ..text.corpora import read_text
-from ..text.examples import PretrainingExamples
+from ..text.examples import Batch, PretrainingExamples
 from ..text.masking import MaskedRows, hide_tokens
 from ..text.pairs import Pairs
 from ..text.tokenized import TokenizedCorpus, TokenizedText
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
-from ..text.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
 
 
 def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:

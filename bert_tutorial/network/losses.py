@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..text.examples import Batch
-from .fast import LinearCrossEntropy
+from .fast import LinearCrossEntropy, WordSampler
 from .model import BERTModel
-from .sampled import WordSampler
 
 
 def rows_at_once(net: BERTModel, device: torch.device) -> int:

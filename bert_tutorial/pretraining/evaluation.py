@@ -3,17 +3,21 @@
 Losses are in nats; accuracies go from 0 to 1.
 """
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..network.losses import read_out, rows_at_once
-from ..network.mode import in_mode
-from ..network.model import BERTModel, check_vocab
+from ..network.model import BERTModel, check_vocab, in_mode
 from ..text.examples import PretrainingExamples
+from ..text.tokenized import TokenizedText
+from ..text.vocabulary import Vocab
 
 
 class Evaluation(NamedTuple):
@@ -77,3 +81,134 @@ def evaluate(
         num_pairs += len(batch.nsp_labels)
     mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
     return Evaluation(*mlm.tolist(), *nsp.tolist())
+
+
+DISCOUNT = 0.75  # of each count; what it frees goes to pairs that were never seen
+NUM_PLACES = 4096  # that the two neighbours are asked about
+
+
+class Baselines(NamedTuple):
+    """What predictors without a network reach. One that is better has learned more."""
+
+    uniform: float  # nats: every token of the vocabulary equally likely
+    unigram: float  # nats: every token as likely as it is frequent in the training text
+    unigram_accuracy: float  # always the most frequent token
+    nsp: float  # nats: a coin, ln 2
+    neighbours: float  # nats: what stood between two such neighbours, counted in the training text
+    neighbours_accuracy: float
+
+    def __str__(self):
+        return (
+            f"uniform {self.uniform:.3f}, word frequencies {self.unigram:.3f} "
+            f"({self.unigram_accuracy:.1%} right), two neighbours counted {self.neighbours:.3f} "
+            f"({self.neighbours_accuracy:.1%} right), NSP {self.nsp:.3f}"
+        )
+
+
+def baselines(train_iter: PretrainingExamples) -> Baselines:
+    """Measure the baselines on the masked tokens that `evaluate` sees.
+
+    Args:
+        train_iter: Its text is counted, and its held-out examples are asked; it is asked itself if
+            it has none.
+
+    Returns:
+        Their losses and accuracies.
+    """
+    return count_baselines(train_iter.text, train_iter.vocab, train_iter.valid or train_iter)
+
+
+@lru_cache(maxsize=4)  # seconds on a large vocabulary; runs on the same text share them
+def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExamples) -> Baselines:
+    """`baselines` of a training text, by the masked tokens of some examples."""
+    # One more each, so that no token is impossible.
+    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
+    log_probability = counts.log() - counts.sum().log()
+    left, right, labels = true_neighbours(vocab, examples)
+    few = slice(NUM_PLACES)
+    between = Between(text, vocab)
+    neighbours, accuracy = score_between(between, left[few], right[few], labels[few])
+    return Baselines(
+        uniform=math.log(len(vocab)),
+        unigram=-log_probability[labels].mean().item(),
+        unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
+        nsp=math.log(2),
+        neighbours=neighbours,
+        neighbours_accuracy=accuracy,
+    )
+
+
+def true_neighbours(vocab: Vocab, examples: PretrainingExamples) -> tuple[Tensor, Tensor, Tensor]:
+    """For each place to predict its left and its right neighbour in the text, and the answer: (N,).
+
+    `<sep>` stands for the border of a sentence.
+    """
+    found = []
+    for batch in (examples.batch(0, i) for i in range(len(examples))):
+        rows, used = batch.token_ids.clone(), batch.mlm_weights.bool()
+        row, slot = used.nonzero(as_tuple=True)
+        place, labels = batch.pred_positions[row, slot], batch.mlm_labels[row, slot]
+        rows[row, place] = labels  # as the text was before it was masked
+        rows[rows == vocab.cls_id] = vocab.sep_id
+        found.append((rows[row, place - 1], rows[row, place + 1], labels))
+    return tuple(torch.cat(column) for column in zip(*found, strict=True))
+
+
+class Between:
+    """A guess from two neighbours: p(word | left) p(word | right) / p(word), no network at all.
+
+    Args:
+        text: The training text; pairs of neighbours are counted in it.
+        vocab: With the counts of single words.
+
+    Source: Ney, Essen and Kneser 1994 (absolute discounting).
+    """
+
+    def __init__(self, text: TokenizedText, vocab: Vocab):
+        self.vocab = vocab
+        counts = torch.tensor(vocab.counts, dtype=torch.float32) + 1
+        self.unigram = counts / counts.sum()
+        self.after = count_pairs(text, vocab)  # of each word (row), what comes after it
+        self.before = self.after.T.coalesce()
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        """Neighbours, (N,) each -> probabilities of each word between them, (N, V)."""
+        p_left = discounted(self.after.index_select(0, left).to_dense(), self.unigram)
+        p_right = discounted(self.before.index_select(0, right).to_dense(), self.unigram)
+        p = p_left * p_right / self.unigram
+        p[:, self.vocab.sep_id] = 0  # a border is a neighbour, and never the answer
+        return p / p.sum(1, keepdim=True)
+
+
+def score_between(
+    between: Between, left: Tensor, right: Tensor, labels: Tensor
+) -> tuple[float, float]:
+    """Nats per place, and how many of the likeliest words are right; arguments (N,) each."""
+    losses, right_guesses = [], []
+    for some in torch.arange(len(labels)).split(512):
+        p = between(left[some], right[some])
+        losses.append(-p.gather(1, labels[some, None])[:, 0].log())
+        right_guesses.append(p.argmax(1) == labels[some])
+    return torch.cat(losses).mean().item(), torch.cat(right_guesses).double().mean().item()
+
+
+def count_pairs(text: TokenizedText, vocab: Vocab) -> Tensor:
+    """How often each word stands before each other one: sparse (V, V), borders as `<sep>`."""
+    ids, starts = text.token_ids.long(), text.sentence_starts
+    before = ids.roll(1)
+    before[starts[:-1]] = vocab.sep_id
+    ends = ids[starts[1:] - 1]
+    pairs = torch.stack(
+        [torch.cat([before, ends]), torch.cat([ids, torch.full_like(ends, vocab.sep_id)])]
+    )
+    ones = torch.ones(pairs.shape[1])
+    size = (len(vocab), len(vocab))
+    return torch.sparse_coo_tensor(pairs, ones, size, check_invariants=False).coalesce()
+
+
+def discounted(counts: Tensor, unigram: Tensor) -> Tensor:
+    """Counts (N, V) -> probabilities (N, V): a part is taken off each, and given by frequency."""
+    total = counts.sum(1, keepdim=True)
+    freed = DISCOUNT * (counts > 0).sum(1, keepdim=True) / total.clamp(min=1)
+    freed = freed.where(total > 0, 1.0)  # a word that was never seen says nothing
+    return (counts - DISCOUNT).clamp(min=0) / total.clamp(min=1) + freed * unigram

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..plots import GREY
-from .baselines import Baselines
+from .evaluation import Baselines
 
 SMALL = 8  # points: the smallest text
 LINE = 13  # pixels from one line of such text to the next

@@ -12,11 +12,11 @@ from ..devices import try_all_gpus
 from ..from_d2l import answer_with, check_training
 from ..network.model import BERTModel
 from ..notebook import PngDisplay, in_notebook
+from ..studio.runs.cost import told
+from ..studio.runs.fits import check_fits
+from ..studio.runs.run import TrainingRun, seconds_left, seconds_of
 from ..text.examples import PretrainingExamples
-from .cost import told
-from .fitting import check_fits
-from .recipe import Recipe
-from .runs import TrainingRun, seconds_left, seconds_of
+from .settings import Settings
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
 REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
@@ -54,7 +54,7 @@ def train_bert(
         train_iter: Training examples from `load_data_wiki`.
         net: The network; moved to the first GPU if there is one, and changed in place.
         num_steps: Training steps (not epochs), as in d2l.
-        **recipe: Anything else of `Recipe`: learning_rate, warmup, precision, ...
+        **recipe: Anything else of `Settings`: learning_rate, warmup, precision, ...
 
     Returns:
         The run, with the losses of all steps (`history`) and on the held-out text (`held_out`).
@@ -65,7 +65,7 @@ def train_bert(
         MemoryError: It would not fit into memory; the message has the nearest setting that fits.
         FloatingPointError: Training diverged.
     """
-    devices, how = try_all_gpus(), Recipe(num_steps=num_steps, **recipe)
+    devices, how = try_all_gpus(), Settings(num_steps=num_steps, **recipe)
     check_fits(net.to(devices[0]), train_iter, how)
     run = TrainingRun(net, train_iter, how)
     view = notebook_view(run) if in_notebook() else TerminalView(run)
@@ -141,7 +141,7 @@ class PlotView:
     """
 
     def __init__(self, run: TrainingRun, show: Callable[[bytes, str, str], None]):
-        from .loss_plot import LossPlot  # here: importing bert_tutorial draws in no matplotlib
+        from .loss_plot import LossPlot
 
         self.run, self.show, self.smoothing = run, show, SMOOTHING
         with_nsp = 0 < run.train_iter.next_sentence_rate < 1

@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from ..plots import BLUE, ORANGE, new_figure, shorten, to_png
-from .baselines import Baselines
-from .evaluation import Evaluation
+from .evaluation import Baselines, Evaluation
 from .levels import SMALL, Levels, levels_of, vertical_range
 from .training import Step
 

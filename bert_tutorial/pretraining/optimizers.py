@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..network.model import BERTModel
 
 if TYPE_CHECKING:
-    from .recipe import Recipe
+    from .settings import Settings
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
 
-def make_optimizers(net: BERTModel, recipe: "Recipe") -> list[torch.optim.Optimizer]:
+def make_optimizers(net: BERTModel, recipe: "Settings") -> list[torch.optim.Optimizer]:
     """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
 
     Muon has the matrices that turn vectors into vectors. AdamW has the embeddings, the biases, the

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 
 from ..plots import new_figure, shorten, to_png
-from .baselines import Baselines
-from .evaluation import Evaluation
+from .evaluation import Baselines, Evaluation
 from .levels import LINE, SMALL, Levels, levels_of, spread
 from .loss_plot import LONGEST_TITLE, every_kth, in_words, smooth, vertical_range
 from .training import Step

@@ -14,16 +14,15 @@ import torch
 from torch import nn
 
 from ..devices import keep_memory, pick_dtype
+from ..network.fast import WordSampler
 from ..network.losses import pretraining_losses, rows_at_once
-from ..network.mode import in_mode
-from ..network.model import BERTModel, check_vocab
-from ..network.sampled import WordSampler
+from ..network.model import BERTModel, check_vocab, in_mode
+from ..parallel import ALONE, Processes
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
 from .optimizers import make_optimizers
-from .parallel import ALONE, Processes
-from .recipe import Recipe
+from .settings import Settings
 
 
 class Step(NamedTuple):
@@ -65,7 +64,7 @@ def is_new(net: BERTModel) -> bool:
     return not net.mlm.bias.any()
 
 
-def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> None:
+def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Settings) -> None:
     """What a recipe does to a new network before the first step; a trained one stays as it is.
 
     One whose word vectors are yours, and which should keep them, needs a recipe with
@@ -83,7 +82,7 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Recipe) -> 
         start_from_word_frequencies(net, train_iter.vocab)
 
 
-def make_sampler(vocab: Vocab, recipe: Recipe) -> WordSampler | None:
+def make_sampler(vocab: Vocab, recipe: Settings) -> WordSampler | None:
     """What chooses the words to decode, where a recipe does not decode all."""
     is_full = not 0 < recipe.sampled_words < len(vocab)
     return None if is_full else WordSampler(vocab.counts, recipe.sampled_words)
@@ -165,7 +164,7 @@ def accumulate_gradients(
 def train_steps(
     net: BERTModel,
     train_iter: PretrainingExamples,
-    recipe: Recipe,
+    recipe: Settings,
     *,
     optimizers: list[torch.optim.Optimizer] | None = None,
     first_step: int = 0,
@@ -207,7 +206,7 @@ def train_steps(
 def one_step(
     work: Work,
     batch: Batch,
-    recipe: Recipe,
+    recipe: Settings,
     step: int,
     optimizers: list[torch.optim.Optimizer],
     with_nsp: bool,

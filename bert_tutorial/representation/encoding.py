@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..from_d2l import answer_with, check_encoding
-from ..network.mode import dropout_off, in_mode
-from ..network.model import BERTModel, check_vocab
+from ..network.model import BERTModel, check_vocab, dropout_off, in_mode
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 

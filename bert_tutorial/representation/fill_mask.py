@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..network.mode import dropout_off
-from ..network.model import BERTModel, check_head
+from ..network.model import BERTModel, check_head, dropout_off
 from ..text.vocabulary import Vocab
 from .encoding import network_input
 

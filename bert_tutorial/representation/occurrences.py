@@ -16,12 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..network.mode import dropout_off
-from ..network.model import BERTModel, check_vocab
+from ..network.model import BERTModel, check_vocab, dropout_off
+from ..studio.published.wordpiece import WordPieceVocab
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
-from ..text.wordpiece import WordPieceVocab
 
 read_paragraphs = lru_cache(maxsize=4)(paragraphs)  # a long text takes more than a second
 _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")

@@ -11,8 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..network.mode import in_mode
-from ..network.model import BERTModel
+from ..network.model import BERTModel, in_mode
 from ..text.vocabulary import Vocab
 from .encoding import network_input
 from .occurrences import (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..network.model import BERTModel
-from ..progress import track
+from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
 from .occurrences import Labels, Occurrence, labelled_occurrences

@@ -8,9 +8,8 @@ import random
 import torch
 from torch import nn
 
-from ..network.mode import dropout_off
-from ..network.model import BERTModel, check_vocab
-from ..progress import track
+from ..network.model import BERTModel, check_vocab, dropout_off
+from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
 

@@ -6,13 +6,13 @@ import pytest
 from playwright.sync_api import expect
 from test_widgets_in_browser import HOSTILE, open_with
 
-from bert_tutorial.widgets.lab_parts import PARTS
+from bert_tutorial.studio.widgets.lab_parts import PARTS
 
 pytestmark = pytest.mark.browser
 
 LAB = """from bert_tutorial import load_pretrained, read_text
-from bert_tutorial.representation.lab import LabNetwork, other_networks
-from bert_tutorial.widgets import SentenceLab
+from bert_tutorial.studio.lab.lab import LabNetwork, other_networks
+from bert_tutorial.studio.widgets import SentenceLab
 shipped = LabNetwork(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
 sentences = "the crane stood on one leg in the pond", "a tall crane stands at the building site"
 widget = SentenceLab(shipped, *sentences, "shipped", other_networks())

@@ -147,10 +147,10 @@ def test_the_cell_run_again_takes_over_and_the_last_picture_is_saved(lab):
     assert ask_kernel(page, "print('panel' in globals())") == "False"
 
 
-COMPARE = """from bert_tutorial.pretraining.workbench import Workbench
+COMPARE = """from bert_tutorial.studio.runs.queue import RunQueue
 def told(run):
     return [(s.step, s.mlm_loss, s.nsp_loss) for s in run.history], run.held_out
-bench = Workbench(train_iter, KeptRuns(Path("kept_whole")))
+bench = RunQueue(train_iter, SavedRuns(Path("kept_whole")))
 whole = bench.begin(panel.bench.settings)
 whole.wait()
 print(whole.state, "identical" if told(whole) == told(panel.run) else "different")"""

@@ -9,7 +9,7 @@ HOSTILE = "<b>x</b> \"'][<script>document.title='broken into'</script>"
 PREPARE = f"""import html
 import threading
 import ipywidgets as ipw
-from bert_tutorial.widgets.run_table import RunTable
+from bert_tutorial.studio.widgets.run_table import RunTable
 
 def run(id, name, heads, state="finished", **more):
     cells = ["4", heads, "256", "Muon", "0.0020", "40 %", "3.21", "120 s"]

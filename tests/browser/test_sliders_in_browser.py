@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 PREPARE = """import ipywidgets as ipw
-from bert_tutorial.widgets.sliders import ChoiceSlider, NumberSlider, RateSlider
-from bert_tutorial.widgets.status import StatusLine
+from bert_tutorial.studio.widgets.sliders import ChoiceSlider, NumberSlider, RateSlider
+from bert_tutorial.studio.widgets.status import StatusLine
 steps = NumberSlider(value=430, min=1, max=2000, description="Steps", hint="about 2 minutes")
 heads = ChoiceSlider(value=4, choices=[1, 2, 4, 8], description="Heads",
     hint="Numbers that divide the hidden size: each head gets an equal part of every vector.")

@@ -16,16 +16,16 @@ PATIENCE = 600 if os.environ.get("BERT_TUTORIAL_SCREENSHOTS") else 120  # second
 
 LOAD = """from pathlib import Path
 from bert_tutorial import load_data_wiki
-from bert_tutorial.pretraining.kept_runs import KeptRuns
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
 from bert_tutorial.pretraining.settings import MINUTE, RECIPES, Settings
-from bert_tutorial.widgets import TrainingPanel
+from bert_tutorial.studio.widgets import TrainingPanel
 train_iter, vocab = load_data_wiki(64, 64, "bundled")"""
 SMALL = "Settings(num_steps=12, num_hiddens=32, num_layers=1, batch_size=32, sentences=2)"
 
 
 def open_panel(lab, name: str, settings: str = SMALL) -> None:
     """A notebook with a panel, run; it keeps its runs in a folder of its own."""
-    kept = f"KeptRuns(Path('kept_{name}'))"
+    kept = f"SavedRuns(Path('kept_{name}'))"
     panel = f"panel = TrainingPanel(train_iter, settings={settings}, kept={kept})\npanel"
     lab.open_cells(f"{name}.ipynb", LOAD, panel)
     lab.run_all()
@@ -92,7 +92,7 @@ Sentences per segment, Dropout %, Rate of word vectors %, Seed"""
 def test_settings_are_changed_by_keyboard_alone(lab):
     open_panel(lab, "panel_keys", "None")
     page = lab.page
-    page.get_by_label("Recipe", exact=True).focus()
+    page.get_by_label("Settings", exact=True).focus()
     seen = []
     for _ in range(2 * 11 + 3 + 7):
         page.keyboard.press("Tab")
@@ -111,7 +111,7 @@ def test_settings_are_changed_by_keyboard_alone(lab):
     expect_numbers(page, Steps=6, Heads=8)
     set_number(page, "Batch size", 16)
     set_number(page, "Hidden units", 16)
-    expect_numbers(page, Heads=8, Recipe="mine")
+    expect_numbers(page, Heads=8, Settings="mine")
     button(page, "Start").focus()
     page.keyboard.press("Enter")
     expect(button(page, "Start")).to_have_attribute("aria-disabled", "true")
@@ -151,11 +151,11 @@ def test_a_run_by_mouse_its_guesses_and_the_table_of_runs(lab):
     expect_numbers(page, Heads=4)
     while ask_kernel(page, "print(panel.settings.num_heads)") != "4":  # it has heard of it
         page.wait_for_timeout(50)
-    page.get_by_label("Recipe", exact=True).select_option("learns in a minute")
+    page.get_by_label("Settings", exact=True).select_option("learns in a minute")
     page.get_by_text(re.compile("Changed: Steps 1 → 430, Heads 4 → 2")).wait_for()
     for name, value in (("Hidden units", 32), ("Steps", 8), ("Batch size", 16)):
         set_number(page, name, value)
-    expect_numbers(page, Recipe="mine")
+    expect_numbers(page, Settings="mine")
 
     page.get_by_label("Sentence with <mask>").fill(f"the <mask> laid two eggs {HOSTILE}")
     page.get_by_label("Sentence with <mask>").press("Enter")

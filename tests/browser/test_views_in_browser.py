@@ -10,7 +10,8 @@ pytestmark = pytest.mark.browser
 HOSTILE = ["<b>x</b>", "<script>document.title='broken into'</script>"]
 PREPARE = f"""import ipywidgets as ipw
 import numpy as np
-from bert_tutorial.widgets.views import Meter, PointMap, TokenChips, TokenHeatmap, attention_view
+from bert_tutorial.studio.widgets.views import Meter, PointMap, TokenChips, TokenHeatmap
+from bert_tutorial.studio.widgets.views import attention_view
 rng = np.random.default_rng(0)
 words = ["a", "crane", "driver", "came", *{HOSTILE!r}]
 

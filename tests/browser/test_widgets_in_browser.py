@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 PREPARE = """from bert_tutorial import load_data_wiki
-from bert_tutorial.widgets import MaskExplorer, TrainingPanel
+from bert_tutorial.studio.widgets import MaskExplorer, TrainingPanel
 train_iter, vocab = load_data_wiki(64, 64)"""
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 

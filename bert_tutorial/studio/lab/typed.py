@@ -1,0 +1,90 @@
+"""Which senses does a network tell in sentences that somebody typed?
+
+The sentences come with the package. Their writer had not read the corpus, and no recipe was chosen
+by them.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional as F
+
+from ...notebook import track
+from ...representation.readings import read_use
+from ...text.vocabulary import Vocab
+from .lab import NETWORKS, LabNetwork
+
+TYPED = Path(__file__).parents[2] / "data" / "typed" / "senses.tsv"
+
+
+class TypedSense(NamedTuple):
+    """A sentence, and the sense of one of its words."""
+
+    word: str
+    sense: str
+    sentence: str
+
+
+def typed_senses(path: Path = TYPED) -> list[TypedSense]:
+    """The 320 sentences, ten a word, five a sense."""
+    return [TypedSense(*line.split("\t")) for line in path.read_text("utf-8").splitlines()]
+
+
+class TypedScore(NamedTuple):
+    """What is right of some typed sentences, from 0 to 1."""
+
+    senses: dict[str, float]  # told by the network, the untrained one, a bag of words
+    cosine: float  # area under the curve: pairs of one sense above pairs of two, by plain cosine
+    alike: float  # the same by the cosine along the main directions of the word
+
+
+def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> TypedScore:
+    """Ask about typed sentences as the sentence lab does, with all labels told.
+
+    Args:
+        lab: The network; its corpus must know the senses of these words.
+        typed: From `typed_senses`.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+
+    Returns:
+        How many senses are right, and how well two cosines order the pairs of sentences in which a
+        word is the same.
+    """
+    right: dict[str, list[bool]] = {name: [] for name in (*NETWORKS, "bag of words")}
+    same, plain, alike = [], [], []
+    for word in track(sorted({row.word for row in typed}), "reading words in their sentences"):
+        rows = [row for row in typed if row.word == word]
+        wanted = np.array([row.sense for row in rows])
+        read = [_words(lab.vocab, row.sentence) for row in rows]
+        for which in NETWORKS:
+            uses = lab.uses(word, which)
+            found = [read_use(lab.nets[which], lab.vocab, t, t.index(word))[layer] for t in read]
+            vectors = torch.stack(found)
+            sides = uses.positions(vectors.numpy(), uses.means(layer)) > 0
+            right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
+            if which == "network":
+                alike += _pairs(uses.cosines(vectors.numpy(), vectors.numpy(), layer))
+                standing = F.normalize(vectors[:, : vectors.shape[1] // 2])  # as they stand
+                plain += _pairs((standing @ standing.T).numpy())
+        chosen = tuple(uses.labelled())
+        for tokens, sense in zip(read, wanted, strict=True):
+            position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
+            right["bag of words"].append(uses.senses[int(position > 0)] == sense)
+        same += _pairs(wanted[:, None] == wanted)
+    return TypedScore(
+        {name: float(np.mean(values)) for name, values in right.items()},
+        float(roc_auc_score(same, plain)),
+        float(roc_auc_score(same, alike)),
+    )
+
+
+def _words(vocab: Vocab, sentence: str) -> list[str]:
+    return [word.text for word in vocab.words(vocab.tokenize(sentence))]
+
+
+def _pairs(table: np.ndarray) -> list:
+    """What a symmetric table says of each pair."""
+    return table[np.triu_indices(len(table), 1)].tolist()
