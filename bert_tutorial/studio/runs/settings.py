@@ -1,4 +1,8 @@
-"""What the training panel can choose; network, examples and recipe follow from it."""
+"""What makes a whole run: sizes of the network, examples, and how to train.
+
+The options of `python -m bert_tutorial.pretrain` and the controls of the training panel follow from
+the fields of `RunSettings`.
+"""
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
@@ -14,47 +18,46 @@ from ...text.examples import PretrainingExamples
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(Settings):
     """Everything that makes a run what it is, but the text. The defaults are d2l's sizes.
 
     Raises:
-        ValueError: From `config`, `examples` and `recipe`: a setting that cannot be.
+        ValueError: As in `Settings`; `config` and `examples` check the rest.
     """
 
-    num_steps: int = 50
-    num_heads: int = 2
-    num_layers: int = 2
-    num_hiddens: int = 128
-    learning_rate: float = 5e-3
     batch_size: int = 512
     mask_rate: float = 0.15
-    sentences: int = 1  # in a segment, at most: with 3, batches have 1, 2 and 3 by turns
+    sentences_per_segment: tuple[int, ...] = (1,)  # several numbers: each batch has another
+    next_sentence_rate: float = 0.5  # how often the second segment follows; 1: no NSP loss
+    num_layers: int = 2
+    num_hiddens: int = 128
+    ffn_num_hiddens: int = 256
+    num_heads: int = 2
     dropout: float = 0.2
-    embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
-    seed: int = 0
-    next_sentence: bool = True  # whether that game is played
-    word_frequencies: bool = True  # whether the network begins with them
-    optimizer: str = "muon"
+    max_len: int = 64  # of the rows of a text that is read for the run
+    min_freq: int | None = None  # rarer words become <unk>; None: the corpus's own number
 
     def config(self, vocab_size: int, max_len: int = 512) -> BERTConfig:
-        """The sizes of the network."""
+        """The sizes of the network, for rows of at most `max_len` positions."""
         return BERTConfig(
             vocab_size=vocab_size,
             num_hiddens=self.num_hiddens,
-            ffn_num_hiddens=2 * self.num_hiddens,
+            ffn_num_hiddens=self.ffn_num_hiddens,
             num_heads=self.num_heads,
             num_layers=self.num_layers,
             dropout=self.dropout,
             max_len=max_len,
         )
 
-    def network(self, vocab_size: int) -> BERTModel:
-        """A new network, on the device that trains; PyTorch's own generator is not touched."""
+    def network(
+        self, vocab_size: int, max_len: int = 512, device: torch.device | None = None
+    ) -> BERTModel:
+        """A new network on a device, by default the one that trains; it follows from the seed."""
         with torch.device("meta"):
-            net = BERTModel.from_config(self.config(vocab_size))
+            net = BERTModel.from_config(self.config(vocab_size, max_len))
         net = net.to_empty(device="cpu")
-        net.reset(torch.Generator().manual_seed(self.seed))
-        return net.to(try_all_gpus()[0])
+        net.reset(torch.Generator().manual_seed(self.seed))  # PyTorch's own is not touched
+        return net.to(device or try_all_gpus()[0])
 
     def examples(self, of: PretrainingExamples) -> PretrainingExamples:
         """Examples of the same text, with these settings; the held-out ones stay the same."""
@@ -64,25 +67,39 @@ class RunSettings:
             self.batch_size,
             of.max_len,
             mask_rate=self.mask_rate,
-            sentences_per_segment=tuple(range(1, self.sentences + 1)),
-            next_sentence_rate=0.5 if self.next_sentence else 1.0,
+            sentences_per_segment=self.sentences_per_segment,
+            next_sentence_rate=self.next_sentence_rate,
             seed=self.seed,
             valid=of.valid,
         )
 
-    def recipe(self) -> Settings:
-        """How to train."""
-        return Settings(
-            num_steps=self.num_steps,
-            learning_rate=self.learning_rate,
-            embedding_rate=self.embedding_rate,
-            word_frequencies=self.word_frequencies,
-            optimizer=self.optimizer,
-            seed=self.seed,
-        )
 
+# Of `python -m bert_tutorial.pretrain`, by the name of the corpus; found by benchmarks/search.py.
+RECIPES = {
+    "bundled": RunSettings(
+        num_steps=1300,
+        batch_size=128,
+        mask_rate=0.5,
+        sentences_per_segment=(1, 2, 3),
+        next_sentence_rate=1.0,
+        dropout=0.1,
+        embedding_rate=0.5,
+    ),
+    "wikitext-2": RunSettings(
+        num_steps=6000,
+        batch_size=128,
+        mask_rate=0.25,
+        sentences_per_segment=(1, 2),
+        next_sentence_rate=1.0,
+        dropout=0.0,
+        learning_rate=3e-3,
+        embedding_rate=0.5,
+        weight_decay=0.4,
+        sampled_words=2048,
+    ),
+}
 
-# What each setting is called, in the panel and in the table of runs.
+# The settings that the panel can choose, as it and the table of runs call them.
 NAMES = {
     "num_steps": "Steps",
     "num_heads": "Heads",
@@ -91,11 +108,11 @@ NAMES = {
     "learning_rate": "Learning rate",
     "batch_size": "Batch size",
     "mask_rate": "Mask rate, %",
-    "sentences": "Sentences per segment",
+    "sentences_per_segment": "Sentences per segment",
     "dropout": "Dropout, %",
     "embedding_rate": "Rate of word vectors, %",
     "seed": "Seed",
-    "next_sentence": "Next-sentence game",
+    "next_sentence_rate": "Next-sentence game",
     "word_frequencies": "Start from word frequencies",
     "optimizer": "Optimizer",
 }
@@ -103,36 +120,53 @@ PERCENT = ("mask_rate", "dropout", "embedding_rate")
 OPTIMIZERS = {"Muon and AdamW": "muon", "Adam, constant rate (d2l's)": "adam"}
 
 DOCUMENT, MINUTE, MINE = "the document's sizes", "learns in a minute", "mine"
-RECIPES = {
+PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(
         num_steps=430,
         batch_size=128,
         mask_rate=0.4,
-        sentences=3,
+        sentences_per_segment=(1, 2, 3),
         dropout=0.0,
         embedding_rate=0.5,
-        next_sentence=False,
+        next_sentence_rate=1.0,
     ),
 }
 
 
-def recipe_of(settings: RunSettings) -> str:
-    """The name of the recipe that these settings are."""
-    return next((name for name, recipe in RECIPES.items() if recipe == settings), MINE)
+def shown(name: str, value: Any) -> Any:
+    """A setting as a control of the panel has it: whole percent, a number, yes or no, or a text."""
+    if name in PERCENT:
+        return round(100 * value)
+    if name == "sentences_per_segment":
+        return max(value)
+    return value < 1 if name == "next_sentence_rate" else value
+
+
+def from_shown(values: dict[str, Any]) -> RunSettings:
+    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3."""
+    others = dict(
+        sentences_per_segment=tuple(range(1, values["sentences_per_segment"] + 1)),
+        next_sentence_rate=0.5 if values["next_sentence_rate"] else 1.0,
+        ffn_num_hiddens=2 * values["num_hiddens"],
+    )
+    return RunSettings(**values | {name: values[name] / 100 for name in PERCENT} | others)
 
 
 def as_text(name: str, value: Any) -> str:
     """A setting as it is shown.
 
-    >>> as_text("mask_rate", 0.15), as_text("next_sentence", True), as_text("num_steps", 50)
+    >>> as_text("mask_rate", 0.15), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
     ('15', 'yes', '50')
     """
+    if name in PERCENT:
+        return f"{100 * value:.4g}"
+    value = shown(name, value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name == "optimizer":
         return {kind: title for title, kind in OPTIMIZERS.items()}[value]
-    return f"{100 * value:.4g}" if name in PERCENT else f"{value:g}"
+    return f"{value:g}"
 
 
 def changes(before: RunSettings, after: RunSettings) -> str:
@@ -146,22 +180,23 @@ def changes(before: RunSettings, after: RunSettings) -> str:
 
 
 def hash_of(examples: PretrainingExamples) -> str:
-    """Of what a run is trained and measured on, besides its settings."""
-    found = hashlib.sha256(str(examples.max_len).encode())
+    """SHA-256 of what a run is trained and measured on, besides its settings."""
+    found = hashlib.sha256(f"{examples.max_len} {' '.join(examples.vocab.itos)}".encode())
     for part in (examples, examples.valid):
         if part is not None:
             found.update(part.text.token_ids.numpy().tobytes())
     return found.hexdigest()
 
 
-def read_settings(kept: dict[str, Any]) -> RunSettings:
-    """Settings as a kept run has them; unknown ones, of another version, are an error.
+def read_settings(stored: dict[str, Any]) -> RunSettings:
+    """Settings as a saved run has them; unknown ones, of another version, are an error.
 
     Raises:
         ValueError: The run is of another version of this package.
     """
     known = {field.name for field in fields(RunSettings)}
-    if kept.keys() != known:
-        odd = ", ".join(sorted(known ^ kept.keys()))
+    if stored.keys() != known:
+        odd = ", ".join(sorted(known ^ stored.keys()))
         raise ValueError(f"this run is of another version: it differs in the settings {odd}")
-    return RunSettings(**kept)
+    counts = tuple(stored["sentences_per_segment"])  # JSON has lists only
+    return RunSettings(**stored | {"sentences_per_segment": counts})
