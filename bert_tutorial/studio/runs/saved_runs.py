@@ -1,12 +1,12 @@
-"""Runs that are kept: a folder of runs in the cache, each with its checkpoint, log and story.
+"""Runs on disk: each a folder with a checkpoint, a log and a record, so that it outlives its process.
 
-Checkpoint and log are those of the command line (`run_store.RunFolder`). The story is what a list
-of runs shows: name, settings, held-out losses.
+The checkpoint has all that a run needs to go on exactly where it was. The log has a line for each
+step. The record has what a list of runs shows: name, settings, held-out losses. The command line
+uses one folder (`SavedRun`), the training panel all that are in the cache (`SavedRuns`).
 """
 
+import io
 import json
-import math
-import os
 import secrets
 import shutil
 import threading
@@ -14,15 +14,15 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...cache import cache_dir, write_file
+import torch
+from filelock import FileLock, Timeout
+
+from ...cache import cache_dir, write_file, writing
+from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
 from ...pretraining.training import Step
-from .run_store import RunFolder
-
-if TYPE_CHECKING:
-    from .run import TrainingRun
 
 SAVE_EVERY = 3.0  # seconds of a run that a power cut may cost
 SAVING = 50  # a checkpoint takes at most this part of the time: 1 in 50
@@ -33,217 +33,234 @@ class SavedRun:
     """One run on disk.
 
     Args:
-        path: Its folder.
-        story: What is told of it: `name`, `settings` (what the run was begun with), `text` (hash
-            of the text), `num_steps`; then, as they come, `step`, `seconds`, `held_out`,
-            `baselines`, `looks` and `error`.
+        path: Its folder; made when something is written.
+        record: What is known of it. `settings` (what the run was begun with) is needed to go on;
+            the panel's runs have `name`, `text` (hash of the text) and `num_steps` as well, and, as
+            they come, `step`, `seconds`, `held_out`, `baselines`, `probes` and `error`.
+        otherwise: What its user can do where the folder cannot be used.
     """
 
-    def __init__(self, path: Path, story: dict[str, Any]):
-        self.folder = RunFolder(path, "the run's folder", "delete the run in the table")
-        self.story, self._writing = story, threading.RLock()
-        self._is_open, self._saved_at, self._saved, self._cost = False, 0.0, -1, 0.0
+    def __init__(
+        self,
+        path: str | Path,
+        record: dict[str, Any] | None = None,
+        otherwise: str = "delete the run in the table",
+    ):
+        self.path, self.record, self.otherwise = Path(path), record or {}, otherwise
+        self.checkpoint, self.log = self.path / "checkpoint.pt", self.path / "log.jsonl"
+        self.is_open, self._lock = False, FileLock(self.path / ".lock")
+        self._writing, self._read_at = threading.RLock(), None
+        self._saved_at, self._cost = 0.0, 0.0
 
     @property
     def id(self) -> str:
         """The name of its folder."""
-        return self.folder.path.name
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        """What its user calls it."""
+        return self.record["name"]
 
     @property
     def is_finished(self) -> bool:
         """Whether all its steps are done, and measured."""
-        return bool(self.story.get("is_finished"))
+        return bool(self.record.get("is_finished"))
 
-    def begin(self, run: "TrainingRun") -> int:
-        """Keep others out, and bring a run to where this one was.
+    @property
+    def held_out(self) -> list[tuple[int, Evaluation]]:
+        """Steps, and what was measured on the held-out text after them."""
+        return [(step, Evaluation(*found)) for step, *found in self.record.get("held_out", [])]
 
-        Steps that are missing in a damaged log have no losses (NaN).
+    @property
+    def baselines(self) -> Baselines | None:
+        """What counting reached on its held-out text."""
+        found = self.record.get("baselines")
+        return Baselines(*found) if found else None
+
+    def open(self) -> None:
+        """Make the folder, keep other processes out of it, and clear what a killed one left.
+
+        Raises:
+            ValueError: Somebody trains there.
+            OSError: Nothing can be written there.
+        """
+        try:
+            with self._writing:  # or this would clear what is half written
+                self.path.mkdir(parents=True, exist_ok=True)
+                if self.is_open:
+                    raise Timeout(str(self.path))
+                self._lock.acquire(blocking=False)
+                for left_over in self.path.glob("*.part"):
+                    left_over.unlink()
+        except Timeout as error:
+            raise ValueError(
+                f"another process trains in {self.path}: wait for it, or {self.otherwise}"
+            ) from error
+        except OSError as error:
+            raise OSError(
+                f"nothing can be written in the run's folder {self.path} "
+                f"({error.strerror or error}): make room or give access, or {self.otherwise}"
+            ) from error
+        self.is_open, self._saved_at = True, time.monotonic()
+
+    def close(self) -> None:
+        """Let other processes in again."""
+        self.is_open = False
+        self._lock.release()
+
+    def save(self, net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+        """Write the checkpoint: weights, optimizers' state, step and settings."""
+        began, file = time.monotonic(), io.BytesIO()
+        states = [part.state_dict() for part in (net, *optimizers)]
+        torch.save({"step": step, "settings": self.record["settings"], "states": states}, file)
+        write_file(self.checkpoint, file.getvalue())
+        self._saved_at = time.monotonic()
+        self._cost = self._saved_at - began
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for another checkpoint."""
+        return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVING * self._cost)
+
+    def load(self, net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> int:
+        """Read the checkpoint into a network and its optimizers; without one, change nothing.
 
         Returns:
             Steps done.
 
         Raises:
-            ValueError, OSError: See `RunFolder.open` and `RunFolder.load`.
+            ValueError: The run was begun with other settings, or the checkpoint is damaged.
+            OSError: The checkpoint cannot be read.
         """
-        with self._writing:  # it clears what is half written
-            self.folder.open()
+        now, parts = self.record["settings"], (net, *optimizers)
         try:
-            done = self.folder.load(run.net, run.optimizers, self.story["settings"])
-            self.folder.shorten_log(done)
-            history, held_out, looks = self.read()
-        except BaseException as error:
-            self.story["error"] = str(error)
-            with suppress(OSError):
-                self.write()
-            self.folder.close()
-            raise
-        self._is_open = True
-        known = {step.step: step for step in history}
-        lost = Step(0, math.nan, math.nan, 0, 0.0, math.nan)
-        run.history[:] = [known.get(n, lost._replace(step=n)) for n in range(1, done + 1)]
-        run.held_out[:] = [found for found in held_out if found[0] <= done]
-        run.looks[:] = [look for look in looks if look[0] <= done]
-        self._saved, self._saved_at = done, time.monotonic()
-        self.tell(run)
-        return done
+            found = torch.load(self.checkpoint, "cpu", weights_only=True)
+            step, before, states = found["step"], found["settings"], found["states"]
+            if before == now:
+                for part, state in zip(parts, states, strict=True):
+                    part.load_state_dict(state)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise OSError(f"{self.checkpoint} cannot be read ({error.strerror or error})") from error
+        except Exception as error:  # of many kinds, as torch.load's and load_state_dict's are
+            raise ValueError(
+                f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
+                f"the run again, or {self.otherwise}"
+            ) from error
+        if before != now:
+            names = [name for name in before | now if before.get(name) != now.get(name)]
+            other = (f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
+            raise ValueError(
+                f"the run in {self.path} was begun with {'; '.join(other)}: use that, or "
+                f"{self.otherwise}"
+            )
+        return step
 
-    def add(self, run: "TrainingRun", step: Step) -> None:
-        """Log a step, and save a checkpoint where it is time."""
-        self.folder.add_to_log(step._asdict())
-        since = time.monotonic() - self._saved_at
-        if since > max(SAVE_EVERY, SAVING * self._cost) or step.step == run.recipe.num_steps:
-            self.save(run)
+    def steps(self) -> list[Step]:
+        """The log; half a line, which a killed process left, is passed over."""
+        found = {}
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError):
+                step = Step(**json.loads(line))
+                found[int(step.step)] = step
+        return [found[number] for number in sorted(found)]
 
-    def save(self, run: "TrainingRun") -> None:
-        """Save a checkpoint of the last whole step, unless there is one."""
-        done = len(run.history)
-        if not self._is_open or done == self._saved:
-            return
-        began = time.monotonic()
-        self.folder.save(run.net, run.optimizers, done, self.story["settings"])
-        self.tell(run)
-        self._saved, self._saved_at = done, time.monotonic()
-        self._cost = self._saved_at - began
+    def add(self, step: Step) -> None:
+        """Log one more step."""
+        # Closed after each line: nothing waits in memory, to fail on a full disk later.
+        with writing(self.log), self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(step._asdict()) + "\n")
 
-    def tell(self, run: "TrainingRun") -> None:
-        """Write the story as far as the run has come."""
-        done = len(run.history)
-        told = {
-            "step": done,
-            "seconds": sum(step.seconds for step in run.history),
-            "pairs_per_second": run.pairs_per_second,
-            "held_out": [[step, *found] for step, found in run.held_out],
-            "looks": list(run.looks),
-            "baselines": run.baselines,
-            "error": (str(run.error) or type(run.error).__name__) if run.error else None,
-            "is_finished": done == run.recipe.num_steps
-            and (run.train_iter.valid is None or done in dict(run.held_out)),
-        }
-        with self._writing:
-            self.story |= told
-            self.write()
+    def shorten_log(self, done: int) -> list[Step]:
+        """The first `done` steps of the log; others, behind the checkpoint, are taken out of it."""
+        steps = [step for step in self.steps() if step.step <= done]
+        lines = (json.dumps(step._asdict()) + "\n" for step in steps)
+        write_file(self.log, "".join(lines).encode())
+        return steps
+
+    def update(self, **facts: Any) -> None:
+        """Write what is new of the run."""
+        with self._writing:  # somebody may be renaming it just now
+            self.record |= facts
+            write_file(self.path / "record.json", json.dumps(self.record).encode())
 
     def rename(self, name: str) -> None:
         """Give it another name; an empty one changes nothing."""
-        with self._writing:  # its run may be telling something just now
-            self.story["name"] = " ".join(name.split())[:60] or self.story["name"]
-            self.write()
+        self.update(name=" ".join(name.split())[:60] or self.name)
 
-    def write(self) -> None:
-        """Write the story.
-
-        Raises:
-            OSError: See `write_file`.
-        """
+    def read(self) -> None:
+        """Read the record, where another process may have written it."""
+        file = self.path / "record.json"
+        about = file.stat()
+        written = about.st_mtime_ns, about.st_ino, about.st_size
         with self._writing:
-            write_file(self.folder.path / "story.json", json.dumps(self.story).encode())
-
-    def close(self, run: "TrainingRun") -> None:
-        """Save where the run has ended, and let other processes in."""
-        if self._is_open:
-            try:
-                if run.error is None:
-                    self.save(run)
-                if self.folder.path.exists():  # somebody may have deleted it
-                    self.tell(run)
-            finally:
-                self._is_open = False
-                self.folder.close()
-
-    def read(self) -> tuple[list[Step], list[tuple[int, Evaluation]], list[tuple[int, Any]]]:
-        """Steps, evaluations and looks as they stand on disk; damaged lines are passed over."""
-        history = []
-        for step in self.folder.logged_steps():
-            with suppress(KeyError):
-                history.append(Step(*(step[name] for name in Step._fields)))
-        held_out = [(step, Evaluation(*found)) for step, *found in self.story.get("held_out", [])]
-        return history, held_out, [(step, look) for step, look in self.story.get("looks", [])]
-
-    @property
-    def baselines(self) -> Baselines | None:
-        """What counting reached on its held-out text."""
-        found = self.story.get("baselines")
-        return Baselines(*found) if found else None
+            if not self.is_open and written != self._read_at:
+                record = json.loads(file.read_text("utf-8"))
+                for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
+                    if not isinstance(record[name], kind):
+                        raise ValueError(f"{file} is no record of a run")
+                self.record, self._read_at = record, written
 
 
 class SavedRuns:
-    """All runs that are kept.
+    """All runs of a folder; each has one object, for as long as this one lives.
 
     Args:
-        path: Their folder; None for the one in the cache.
+        path: The folder; None for the one in the cache.
         limit: Bytes that they may take together.
     """
 
     def __init__(self, path: Path | None = None, limit: int = LIMIT):
         self.path, self.limit = path or cache_dir() / "runs", limit
-        self._known: dict[Path, tuple[tuple[int, ...], SavedRun]] = {}
+        self._runs: dict[Path, SavedRun] = {}
 
     def all(self) -> list[SavedRun]:
         """Every run, the oldest first; what is no run is passed over."""
         found = []
-        for file in sorted(self.path.glob("*/story.json")):
+        for file in sorted(self.path.glob("*/record.json")):
+            run = self._runs.setdefault(file.parent, SavedRun(file.parent))
             with suppress(OSError, ValueError, KeyError, TypeError):
-                about = file.stat()
-                written = about.st_mtime_ns, about.st_ino, about.st_size
-                if file not in self._known or self._known[file][0] != written:
-                    story = json.loads(file.read_text("utf-8"))
-                    for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
-                        if not isinstance(story[name], kind):
-                            raise ValueError(f"{file} is no story of a run")
-                    self._known[file] = written, SavedRun(file.parent, story)
-                found.append(self._known[file][1])
+                run.read()
+                found.append(run)
         return found
 
-    def new(self, name: str, settings: dict[str, Any], text: str, num_steps: int) -> SavedRun:
+    def new(self, **record: Any) -> SavedRun:
         """A folder for a run that begins; the order of their names is that of the list.
 
         Raises:
             OSError: Nothing can be written there, or the runs take more than they may.
         """
-        size = self.size()
-        if size > self.limit:
+        if (size := self.size()) > self.limit:
             raise OSError(
-                f"the kept runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
+                f"the saved runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
                 "they may take: delete some of them in the table first"
             )
         path = self.path / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
-        story = {"name": name, "settings": settings, "text": text, "num_steps": num_steps}
-        run = SavedRun(path, story | {"step": 0})
-        run.write()
+        run = self._runs[path] = SavedRun(path)
+        run.update(**record, step=0)
         return run
 
     def find(self, id: str) -> SavedRun:
-        """The run of that id.
-
-        Raises:
-            ValueError: There is none.
-        """
+        """The run of that id."""
         for run in self.all():
             if run.id == id:
                 return run
         raise ValueError("this run is no longer there: somebody has deleted it")
 
-    def rename(self, id: str, name: str) -> None:
-        """Give a run another name; an empty one changes nothing."""
-        self.find(id).rename(name)
-
     def delete(self, id: str) -> None:
-        """Delete a run for good.
-
-        Raises:
-            ValueError: A process trains it.
-            OSError: It cannot be deleted.
-        """
-        folder = self.find(id).folder
-        folder.open()
-        folder.close()
-        shutil.rmtree(folder.path)
+        """Delete a run for good, unless a process trains it."""
+        run = self.find(id)
+        run.open()
+        run.close()
+        shutil.rmtree(run.path)
 
     def size(self) -> int:
         """Bytes of all runs."""
         total = 0
-        for folder, _, files in os.walk(self.path):
-            for file in files:
-                with suppress(OSError):  # a run that goes on replaces its files
-                    total += os.path.getsize(os.path.join(folder, file))
+        for file in self.path.rglob("*"):
+            with suppress(OSError):  # a run that goes on replaces its files
+                total += file.stat().st_size
         return total
