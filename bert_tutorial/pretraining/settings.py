@@ -25,11 +25,9 @@ class Settings:
     seed: int = 0  # of the dropout
 
     def __post_init__(self):
-        if not isinstance(self.num_steps, int) or self.num_steps < 1:
-            raise ValueError(
-                f"num_steps is {self.num_steps!r}, but must be a whole number of at least 1"
-            )
+        is_whole = isinstance(self.num_steps, int) and self.num_steps >= 1
         for name, fits, wanted in (
+            ("num_steps", is_whole, "be a whole number of at least 1"),
             ("learning_rate", 0 < self.learning_rate < 1, "lie between 0 and 1, for example 0.005"),
             ("warmup", 0 <= self.warmup <= 1, "be a part of the steps, from 0 to 1"),
             ("embedding_rate", self.embedding_rate >= 0, "be at least 0, for example 0.5"),
@@ -37,11 +35,8 @@ class Settings:
             ("weight_decay", self.weight_decay >= 0, "be at least 0, for example 0.01"),
             ("max_grad_norm", self.max_grad_norm > 0, "be above 0, for example 1.0"),
             ("optimizer", self.optimizer in ("muon", "adam"), "be 'muon' or 'adam'"),
-            (
-                "precision",
-                self.precision in ("auto", "bf16", "fp32"),
-                "be 'auto', 'bf16' or 'fp32'",
-            ),
+            ("precision", self.precision in ("auto", "bf16", "fp32"), "be auto, bf16 or fp32"),
+            ("seed", 0 <= self.seed < 2**63, "be from 0 to 2**63 - 1"),
         ):
             if not fits:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but must {wanted}")
@@ -51,8 +46,8 @@ class Settings:
 
         d2l's Adam keeps one rate from the first step to the last.
 
-        >>> recipe = Settings(num_steps=5, learning_rate=0.4, warmup=0.4)
-        >>> [round(recipe.learning_rate_at(step), 2) for step in range(5)]
+        >>> settings = Settings(num_steps=5, learning_rate=0.4, warmup=0.4)
+        >>> [round(settings.learning_rate_at(step), 2) for step in range(5)]
         [0.2, 0.4, 0.4, 0.27, 0.13]
         """
         if self.optimizer == "adam":

@@ -1,4 +1,4 @@
-"""Pretraining: the steps.
+"""Pretraining: the loop (`train_steps`), and a run with its evaluations (`run_training`).
 
 Nothing here draws or prints; `live.py` does.
 """
@@ -6,8 +6,8 @@ Nothing here draws or prints; `live.py` does.
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -21,8 +21,11 @@ from ..parallel import ALONE, Processes
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
+from .evaluation import Baselines, Evaluation, baselines, evaluate
 from .optimizers import make_optimizers
 from .settings import Settings
+
+A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
 
 
 class Step(NamedTuple):
@@ -36,6 +39,148 @@ class Step(NamedTuple):
     learning_rate: float
 
 
+def train_steps(
+    net: BERTModel,
+    train_iter: PretrainingExamples,
+    settings: Settings,
+    *,
+    optimizers: list[torch.optim.Optimizer] | None = None,
+    first_step: int = 0,
+    processes: Processes = ALONE,
+) -> Iterator[Step]:
+    """Train, yielding what each step gave. Stop asking, and training stops.
+
+    Args:
+        net: The network, on its device; changed in place, and usable at every yield.
+        train_iter: Training examples. Step s takes `train_iter.batch_at(s)`.
+        settings: How to train, and for how many steps.
+        optimizers: From `make_optimizers`; new ones if None.
+        first_step: Steps already done. With the network's and the optimizers' state of that moment,
+            this resumes a run exactly.
+        processes: Which of how many processes of one run this is.
+
+    Raises:
+        FloatingPointError: The loss is not a number; the network keeps the last good weights.
+        ValueError: See `prepare`.
+    """
+    prepare(net, train_iter, settings)
+    optimizers = optimizers or make_optimizers(net, settings)
+    device, with_nsp = net.mlm.bias.device, has_nsp(train_iter)
+    sampler = make_sampler(train_iter.vocab, settings)
+    for step in range(first_step, settings.num_steps):
+        began, learning_rate = time.perf_counter(), settings.learning_rate_at(step)
+        batch = train_iter.batch_at(step).trim().to(device)
+        net.zero_grad(set_to_none=True)
+        mlm_loss, nsp_loss = losses_and_gradients(
+            net, batch, settings, step, with_nsp, sampler, processes
+        )
+        length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
+        check_finite(settings, step, mlm_loss, nsp_loss, length)
+        with in_mode(net, training=True):  # whoever reads the network waits for whole weights
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate * group.get("factor", 1.0)
+                optimizer.step()
+        seconds = time.perf_counter() - began
+        yield Step(step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), seconds, learning_rate)
+
+
+def losses_and_gradients(
+    net: BERTModel,
+    batch: Batch,
+    settings: Settings,
+    step: int,
+    with_nsp: bool = True,
+    sampler: WordSampler | None = None,
+    processes: Processes = ALONE,
+) -> tuple[float, float]:
+    """MLM loss and NSP loss of a batch, with their gradients, a part of the batch at a time.
+
+    The sum is that of the whole batch; only one part's activations are stored at a time. That takes
+    less memory, and on a CPU most of it stays in the cache. Between two parts others may use the
+    network (`in_mode`).
+    """
+    device = batch.token_ids.device
+    dtype, draw = (
+        pick_dtype(settings.precision, device),
+        random.Random(f"{settings.seed} dropout {step}"),
+    )
+    num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
+    totals = torch.zeros(2, device=device)
+    for part in processes.rows(batch).split(rows_at_once(net, device)):
+        # Dropout draws from PyTorch's own generator: borrow it, and give it back after each part.
+        with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(draw.getrandbits(32) + processes.rank)
+            loss = pretraining_losses(net, part, dtype, sampler)
+            mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
+            nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
+            (mlm + nsp if with_nsp else mlm).backward()
+            totals += torch.stack([mlm, nsp]).detach()
+    processes.add_up(totals, *(p.grad for p in net.parameters() if p.grad is not None))
+    return totals[0].item(), totals[1].item()
+
+
+def check_finite(
+    settings: Settings, step: int, mlm_loss: float, nsp_loss: float, length: float
+) -> None:
+    """Stop before numbers that are none reach the weights."""
+    if not math.isfinite(mlm_loss + nsp_loss + length):
+        raise FloatingPointError(
+            f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of "
+            f"length {length:.3g}: training has diverged; a lower learning_rate than "
+            f"{settings.learning_rate:g} helps"
+        )
+
+
+def has_nsp(train_iter: PretrainingExamples) -> bool:
+    """Whether the next-sentence game is played: otherwise there is nothing to tell apart."""
+    return 0 < train_iter.next_sentence_rate < 1
+
+
+def make_sampler(vocab: Vocab, settings: Settings) -> WordSampler | None:
+    """What chooses the words to decode, where not all of them are."""
+    some = 0 < settings.sampled_words < len(vocab)
+    return WordSampler(vocab.counts, settings.sampled_words) if some else None
+
+
+def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
+    """What is done to a new network before the first step; a trained one stays as it is.
+
+    A network is new while its output bias is 0. One whose word vectors are yours, and which should
+    keep them, needs settings with `word_neighbours=False`.
+
+    Raises:
+        ValueError: See `check_network`.
+    """
+    check_network(net, train_iter.vocab)
+    keep_memory()
+    if not is_new(net):
+        return
+    if settings.word_neighbours:
+        start_from_neighbours(net, train_iter.text, train_iter.vocab)
+    if settings.word_frequencies:
+        start_from_word_frequencies(net, train_iter.vocab)
+
+
+def is_new(net: BERTModel) -> bool:
+    """Whether a network was never trained: its output bias is still 0."""
+    return not net.mlm.bias.any()
+
+
+def check_network(net: BERTModel, vocab: Vocab) -> None:
+    """Check that a network can be trained: in a narrow format small changes of a weight are lost.
+
+    Raises:
+        ValueError: It has another vocabulary, or weights that are not float32.
+    """
+    check_vocab(net, vocab)
+    for other in {p.dtype for p in net.parameters()} - {torch.float32}:
+        raise ValueError(
+            f"the network's weights are {other}, but only torch.float32 can be trained: write "
+            "net.float() first; precision='bf16' then still computes in bf16"
+        )
+
+
 def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
     """Set the output bias to the log frequency of each word: the network begins as a unigram model.
 
@@ -46,191 +191,142 @@ def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
         net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
-def check_weights(net: BERTModel) -> None:
-    """Check that a network can be trained: in a narrow format small changes of a weight are lost.
+@dataclass(eq=False, repr=False)
+class Progress:
+    """What a run has shown so far."""
 
-    Raises:
-        ValueError: Its weights are not float32; the message has the line to write.
-    """
-    for other in {p.dtype for p in net.parameters()} - {torch.float32}:
-        raise ValueError(
-            f"the network's weights are {other}, but only torch.float32 can be trained: write "
-            "net.float() first; precision='bf16' then still computes in bf16"
-        )
+    train_iter: PretrainingExamples
+    settings: Settings
+    history: list[Step] = field(default_factory=list)
+    # Evaluations on held-out text, and after how many steps.
+    held_out: list[tuple[int, Evaluation]] = field(default_factory=list)
+    baselines: Baselines | None = None  # None until they are counted
+    doing: str = "counting"  # or "evaluating" or "training": what it does, or will do next
 
+    def __repr__(self):
+        done, total = len(self.history), self.settings.num_steps
+        return f"{type(self).__name__}({done} of {total} steps)"
 
-def is_new(net: BERTModel) -> bool:
-    """Whether a network was never trained: its output bias is still 0."""
-    return not net.mlm.bias.any()
+    @property
+    def with_nsp(self) -> bool:
+        """Whether the next-sentence game is played."""
+        return has_nsp(self.train_iter)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, evaluation not counted."""
+        return sum(step.seconds for step in list(self.history))
 
-def prepare(net: BERTModel, train_iter: PretrainingExamples, recipe: Settings) -> None:
-    """What a recipe does to a new network before the first step; a trained one stays as it is.
+    @property
+    def pairs_per_second(self) -> float:
+        """Sentence pairs trained on per second of training."""
+        return sum(step.num_pairs for step in list(self.history)) / max(1e-9, self.seconds)
 
-    One whose word vectors are yours, and which should keep them, needs a recipe with
-    `word_neighbours=False`.
-
-    Raises:
-        ValueError: As in `check_weights`.
-    """
-    check_weights(net)
-    if not is_new(net):
-        return
-    if recipe.word_neighbours:
-        start_from_neighbours(net, train_iter.text, train_iter.vocab)
-    if recipe.word_frequencies:
-        start_from_word_frequencies(net, train_iter.vocab)
-
-
-def make_sampler(vocab: Vocab, recipe: Settings) -> WordSampler | None:
-    """What chooses the words to decode, where a recipe does not decode all."""
-    is_full = not 0 < recipe.sampled_words < len(vocab)
-    return None if is_full else WordSampler(vocab.counts, recipe.sampled_words)
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the steps that are left will take, by the last ones; None before the first."""
+        last = list(self.history)[-20:]
+        left = self.settings.num_steps - len(self.history)
+        return sum(step.seconds for step in last) / len(last) * left if last else None
 
 
-class Work:
-    """A training's turns at its network, and the seconds that they took.
-
-    Between two turns others may use the network, and a run may pause; that time does not count.
-
-    Args:
-        net: The network.
-        rest: Called before each turn: it may wait, or raise to end the training.
-        sampler: As in `pretraining_losses`.
-
-    Attributes:
-        seconds: Of work so far.
-    """
-
-    def __init__(
-        self,
-        net: BERTModel,
-        rest: Callable[[], None] = lambda: None,
-        sampler: WordSampler | None = None,
-    ):
-        self.net, self.rest, self.sampler, self.seconds = net, rest, sampler, 0.0
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Use the network, in training mode."""
-        self.rest()
-        with in_mode(self.net, training=True):
-            began = time.perf_counter()
-            yield
-            self.seconds += time.perf_counter() - began
-
-
-def accumulate_gradients(
-    work: Work,
-    batch: Batch,
-    dtype: torch.dtype,
-    draw: random.Random,
-    with_nsp: bool = True,
-    processes: Processes = ALONE,
-) -> tuple[float, float]:
-    """Add the gradients of a batch's losses to the network's, a part of the batch at a time.
-
-    The sum is that of the whole batch; only one part's activations are stored at a time. That takes
-    less memory, and on a CPU most of it stays in the cache.
-
-    Args:
-        work: The network's; each part is one turn.
-        batch, dtype: As in `pretraining_losses`.
-        draw: What the dropout follows from.
-        with_nsp: Whether the next-sentence loss counts.
-        processes: Of several with the same batch, each takes some rows; afterwards all hold the
-            gradients of the whole batch. Without dropout these are the gradients of a single
-            process; with it, other values are dropped.
-
-    Returns:
-        MLM loss and NSP loss of the batch.
-    """
-    net, device = work.net, batch.token_ids.device
-    num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
-    totals = torch.zeros(2, device=device)
-    for part in processes.rows(batch).split(rows_at_once(net, device)):
-        # Dropout draws from PyTorch's own generator: borrow it, and give it back after each turn.
-        with work.turn(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(draw.getrandbits(32) + processes.rank)
-            loss = pretraining_losses(net, part, dtype, work.sampler)
-            mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
-            nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
-            (mlm + nsp if with_nsp else mlm).backward()
-            totals += torch.stack([mlm, nsp]).detach()
-    processes.add_up(totals, *(p.grad for p in net.parameters() if p.grad is not None))
-    return totals[0].item(), totals[1].item()
-
-
-def train_steps(
+def run_training(
     net: BERTModel,
-    train_iter: PretrainingExamples,
-    recipe: Settings,
+    progress: Progress,
     *,
     optimizers: list[torch.optim.Optimizer] | None = None,
-    first_step: int = 0,
-    processes: Processes = ALONE,
-    rest: Callable[[], None] = lambda: None,
-) -> Iterator[Step]:
-    """Train, yielding what each step gave. Stop asking, and training stops.
+    num_evaluations: int = 5,
+) -> Iterator[None]:
+    """Count the baselines, train, and read the held-out text where it is time.
 
     Args:
-        net: The network, on its device; changed in place, and usable at every yield.
-        train_iter: Training examples. Step s takes `train_iter.batch_at(s)`.
-        recipe: How to train, and for how many steps.
-        optimizers: From `make_optimizers`; new ones if None.
-        first_step: Steps already done. With the network's and the optimizers' state of that moment,
-            this resumes a run exactly.
-        processes: Which of how many processes of one run this is.
-        rest: Called several times a step. It may wait; if it raises, that step changes nothing.
+        net: The network, on its device; changed in place.
+        progress: What to fill. With steps in its history (and the network and the optimizers as
+            they were after these) the run goes on after them.
+        optimizers: As in `train_steps`.
+        num_evaluations: How often to read some held-out text before the end, where all is read.
+
+    Yields:
+        Before the first piece of work and after each: nothing is half done, and `progress.doing`
+        says what comes next. "evaluating" comes at every evaluation, also without a held-out text.
 
     Raises:
-        FloatingPointError: The loss is not a number; the network keeps the last good weights.
-        ValueError: The examples have another vocabulary than the network.
+        FloatingPointError, ValueError: As in `train_steps`.
     """
-    check_vocab(net, train_iter.vocab)
-    keep_memory()
-    device = next(net.parameters()).device
-    optimizers = optimizers or make_optimizers(net, recipe)
-    prepare(net, train_iter, recipe)
-    with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
-    sampler = make_sampler(train_iter.vocab, recipe)
-    for step in range(first_step, recipe.num_steps):
-        work, began = Work(net, rest, sampler), time.perf_counter()
-        batch = train_iter.batch_at(step).trim().to(device)
-        work.seconds += time.perf_counter() - began
-        mlm_loss, nsp_loss = one_step(work, batch, recipe, step, optimizers, with_nsp, processes)
-        rate = recipe.learning_rate_at(step)
-        yield Step(step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), work.seconds, rate)
+    train_iter, settings = progress.train_iter, progress.settings
+    check_network(net, train_iter.vocab)
+    last, valid = settings.num_steps, train_iter.valid
+    evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} | {last}
+    progress.doing = "counting"
+    yield
+    progress.baselines = baselines(train_iter)
+    yield
+    prepare(net, train_iter, settings)
+    done = len(progress.history)
+    steps = train_steps(net, train_iter, settings, optimizers=optimizers, first_step=done)
+    while True:
+        if done in evaluate_at:
+            progress.doing = "evaluating"
+            yield
+            if valid is not None and done not in dict(progress.held_out):
+                few = None if done == last else A_FEW_BATCHES
+                progress.held_out.append((done, evaluate(net, valid, few)))
+        progress.doing = "training"
+        yield
+        if done == last:
+            return
+        progress.history.append(next(steps))
+        done += 1
 
 
-def one_step(
-    work: Work,
-    batch: Batch,
-    recipe: Settings,
-    step: int,
-    optimizers: list[torch.optim.Optimizer],
-    with_nsp: bool,
-    processes: Processes,
-) -> tuple[float, float]:
-    """One step of `train_steps`: losses, gradients, new weights.
+def summary(progress: Progress, devices: list[torch.device]) -> str:
+    """d2l's two lines, and a third: the held-out losses beside their baselines."""
+    # Of the last tenth of the steps; d2l averages over all, the first ones included.
+    history = progress.history
+    last = history[-max(1, len(history) // 10) :]
+    mlm, nsp = (sum(losses) / len(last) for losses in zip(*(s[1:3] for s in last), strict=True))
+    lines = [
+        f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
+        f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}",
+    ]
+    if progress.held_out and (known := progress.baselines) is not None:
+        step, found = progress.held_out[-1]
+        when = "" if step == len(history) else f" after step {step}"
+        lines.append(
+            f"held-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
+            f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
+            f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
+            f"a coin {known.nsp:.2f}"
+        )
+    return "\n".join(lines)
 
-    Returns:
-        MLM loss and NSP loss of the batch, before the change.
+
+DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
+
+
+def status_line(progress: Progress) -> str:
+    """One line on where a run is: step, loss, speed, time left."""
+    history = list(progress.history)
+    where = f"step {len(history)} of {progress.settings.num_steps}"
+    if progress.doing in DOING:
+        return f"{where}: {DOING[progress.doing]}"
+    if not history:
+        return f"{where}: the first step is on its way"
+    speed = f"{len(history) / max(1e-9, progress.seconds):.1f} steps/s"
+    return (
+        f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {duration(progress.seconds_left)} "
+        f"left, {speed}, {progress.pairs_per_second:,.0f} pairs/s"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as one says it.
+
+    >>> duration(0.4), duration(48), duration(200), duration(8000)
+    ('a second', '48 seconds', '3 minutes', '2.2 hours')
     """
-    net, dtype = work.net, pick_dtype(recipe.precision, batch.token_ids.device)
-    draw = random.Random(f"{recipe.seed} dropout {step}")
-    net.zero_grad(set_to_none=True)
-    mlm_loss, nsp_loss = accumulate_gradients(work, batch, dtype, draw, with_nsp, processes)
-    with work.turn():
-        length = nn.utils.clip_grad_norm_(net.parameters(), recipe.max_grad_norm)
-        if not math.isfinite(mlm_loss + nsp_loss + length.item()):
-            raise FloatingPointError(
-                f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of "
-                f"length {length:.3g}: training has diverged; a lower learning_rate than "
-                f"{recipe.learning_rate:g} helps"
-            )
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate_at(step) * group.get("factor", 1.0)
-            optimizer.step()
-    return mlm_loss, nsp_loss
+    if seconds < 1.5:
+        return "a second"
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
