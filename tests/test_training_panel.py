@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 from small import PATIENCE, some_examples, until
-from test_learned import CRANES
+from test_probe import CRANES
 
 from bert_tutorial.pretraining import training
 from bert_tutorial.studio.published.checkpoints import trained_path
-from bert_tutorial.studio.runs import queue as workbench
+from bert_tutorial.studio.runs import queue as module
 from bert_tutorial.studio.runs.experiments import Experiment
 from bert_tutorial.studio.runs.saved_runs import SavedRuns
-from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, RECIPES, RunSettings
+from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, PANEL_RECIPES, RunSettings
 from bert_tutorial.studio.widgets import TrainingPanel
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
@@ -22,7 +22,7 @@ from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
-SMALL = RunSettings(num_hiddens=16, batch_size=16, num_steps=4)
+SMALL = RunSettings(num_hiddens=16, ffn_num_hiddens=32, batch_size=16, num_steps=4)
 
 
 def cranes():
@@ -41,20 +41,20 @@ def make(tmp_path, monkeypatch):
 
     def panel(train_iter=None, settings=SMALL, corpus=CRANES, **how):
         store = SavedRuns(tmp_path / "runs")
-        how = dict(corpus=corpus, settings=settings, kept=store, folder=tmp_path) | how
+        how = dict(corpus=corpus, settings=settings, saved=store, folder=tmp_path) | how
         made.append(TrainingPanel(train_iter or cranes(), **how))
         return made[-1]
 
     yield panel
     for panel in made:
-        panel.bench.stop()
+        panel.queue.stop()
     for panel in made:
-        until(lambda bench=panel.bench: not bench.is_busy)
+        until(lambda queue=panel.queue: not queue.is_busy)
     until(lambda: not any(t.name in ("drawing", "measuring") for t in threading.enumerate()))
 
 
 def ended(panel):
-    until(lambda: not panel.bench.is_busy and not panel.status.is_going)
+    until(lambda: not panel.queue.is_busy and not panel.status.is_going)
     until(lambda: "Start" in panel.buttons.active)
 
 
@@ -107,7 +107,7 @@ def test_start_pressed_many_times_begins_one_run(make):
         panel.buttons.press("Start")
     first = panel.run
     panel._try(panel._press, "Start")  # as a click that comes before the button is grey
-    assert panel.run is first and len(panel.bench.runs()) == 1
+    assert panel.run is first and len(panel.queue.runs()) == 1
     assert sum(thread.name == "drawing" for thread in threading.enumerate()) == 1
     panel.buttons.press("Stop")
     ended(panel)
@@ -119,13 +119,13 @@ def test_start_pressed_many_times_begins_one_run(make):
 
 def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel = make(settings=None)
-    assert panel.settings == RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
+    assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
     panel.controls.recipe.value = MINUTE
-    assert panel.settings == RECIPES[MINUTE]
+    assert panel.settings == PANEL_RECIPES[MINUTE]
     assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
     panel.controls.by_name["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
-    assert panel.settings == replace(RECIPES[MINUTE], num_layers=3)
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3)
 
 
 def test_only_heads_that_divide_the_hidden_units_can_be_chosen(make):
@@ -194,7 +194,7 @@ def test_a_text_without_words_of_two_senses(make):
     panel.learned.sentence.value = "t1w1 <mask>"
     panel.buttons.press("Start")
     ended(panel)
-    assert "guesses" in panel.run.looks[-1][1] and "right" not in panel.run.looks[-1][1]
+    assert "guesses" in panel.run.probes[-1][1] and "right" not in panel.run.probes[-1][1]
 
 
 def test_what_is_typed_is_escaped_and_cut(make):
@@ -203,11 +203,11 @@ def test_what_is_typed_is_escaped_and_cut(make):
     panel.learned.guess.value = HOSTILE
     panel.buttons.press("Start")
     ended(panel)
-    panel._edit({"action": "rename", "id": panel.run.kept.id, "name": 3 * HOSTILE, "count": 1})
+    panel._edit({"action": "rename", "id": panel.run.saved.id, "name": 3 * HOSTILE, "count": 1})
     text = panel.learned.text.value
     assert "<img" not in text and "<b>" not in text and len(text) < 20_000
-    assert panel.run.looks[-1][1]["sentence"] == panel.learned.sentence.value[:500]
-    assert len(panel.bench.name) == 60
+    assert panel.run.probes[-1][1]["sentence"] == panel.learned.sentence.value[:500]
+    assert len(panel.queue.name) == 60
     for name in panel.parts:
         panel.show.value = name
     for control in (panel.status.text, panel.bar.value, panel.experiment.text.value):
@@ -220,7 +220,7 @@ def test_guesses_and_senses_come_as_it_learns(make):
     assert "Guess first" in panel.learned.text.value
     panel.buttons.press("Start")
     ended(panel)
-    guess = panel.run.looks[-1][1]["guesses"][0][0]
+    guess = panel.run.probes[-1][1]["guesses"][0][0]
     panel.learned.guess.value = f" {guess.upper()} "
     assert f"✓ {guess}" in panel.learned.text.value
     assert f"Your guess, {guess}, is guess 1 now." in panel.learned.text.value
@@ -266,7 +266,7 @@ def test_a_stopped_run_goes_on_in_a_new_panel(make):
     panel.buttons.press("Stop")
     ended(panel)
     panel._edit({"action": "delete", "id": row["id"], "count": 2})
-    assert panel.runs.table.rows == [] and panel.bench.runs() == []
+    assert panel.runs.table.rows == [] and panel.queue.runs() == []
     panel._try(panel._edit, {"action": "go_on", "id": row["id"], "count": 3})
     assert panel.status.is_error and "no longer there" in panel.status.text
 
@@ -274,13 +274,13 @@ def test_a_stopped_run_goes_on_in_a_new_panel(make):
 def test_an_experiment_is_run_and_told(make, monkeypatch):
     runs = {"one": SMALL, HOSTILE: replace(SMALL, num_heads=1)}
     made = Experiment("Which?", runs, "Neither.", lambda losses: len(losses) == 2)
-    name = next(iter(workbench.EXPERIMENTS))
-    monkeypatch.setitem(workbench.EXPERIMENTS, name, made)
+    name = next(iter(module.EXPERIMENTS))
+    monkeypatch.setitem(module.EXPERIMENTS, name, made)
     panel = make()
     panel.show.value = "experiments"
     panel.experiment.guess.value = HOSTILE
     panel.experiment.buttons.press("Run experiment")
-    assert panel.bench.is_busy, panel.status.text
+    assert panel.queue.is_busy, panel.status.text
     ended(panel)
     text = panel.experiment.text.value
     assert "What one should see: Neither." in text and "So it was here." in text
@@ -296,7 +296,7 @@ def test_tables_and_pictures_are_written(make, tmp_path):
     ended(panel)
     panel.show.value = "runs"
     assert panel.runs.buttons.active == ["Save CSV"]
-    panel.runs.table.ticked = [panel.run.kept.id]
+    panel.runs.table.ticked = [panel.run.saved.id]
     assert panel.runs.buttons.active == ["Save CSV", "Save PNG"]
     panel.runs.buttons.press("Save CSV")
     assert panel.status.text == f"Written: {tmp_path / 'runs.csv'}"
@@ -325,18 +325,18 @@ def test_reset_brings_back_the_beginning_and_keeps_the_runs(make):
     panel.buttons.press("Start")
     ended(panel)
     panel.buttons.press("Reset")
-    assert panel.settings == RECIPES[DOCUMENT] and panel.run is None and panel.net is None
+    assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None and panel.net is None
     assert panel.picture.png == b"" and panel.buttons.active == ["Start", "Reset"]
-    assert len(panel.bench.runs()) == 1 and "kept runs stay" in panel.status.text
+    assert len(panel.queue.runs()) == 1 and "saved runs stay" in panel.status.text
 
 
 def test_runs_of_another_version_or_damaged_ones_do_no_harm(make, tmp_path):
     panel = make()
     panel.buttons.press("Start")
     ended(panel)
-    kept = panel.run.kept
-    kept.story["settings"] = kept.story["settings"] | {"optimizer": "sgd", "colour": "red"}
-    kept.write()
+    kept = panel.run.saved
+    kept.record["settings"] = kept.record["settings"] | {"optimizer": "sgd", "colour": "red"}
+    kept.update()
     with (tmp_path / "runs" / kept.id / "log.jsonl").open("a") as log:
         log.write('{"step": 5}\n{"step": "x"}\nnull\n[1]\n\xff\n')
     again = make()

@@ -202,7 +202,8 @@ class SavedRun:
         with self._writing:
             if not self.is_open and written != self._read_at:
                 record = json.loads(file.read_text("utf-8"))
-                for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
+                kinds = {"name": str, "settings": dict, "num_steps": int, "step": int}
+                for name, kind in kinds.items():
                     if not isinstance(record[name], kind):
                         raise ValueError(f"{file} is no record of a run")
                 self.record, self._read_at = record, written
