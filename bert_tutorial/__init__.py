@@ -38,6 +38,13 @@ __all__ = [
     "sense_scores",
 ]  # fmt: skip
 
+# Around the lessons' functions, so that their own code is the lesson and nothing else.
+BERTModel.__init__ = from_d2l.answered(BERTModel.__init__, from_d2l.check_sizes)
+train_bert = from_d2l.answered(train_bert, from_d2l.check_memory)
+train_bert = from_d2l.answered(train_bert, from_d2l.check_training)
+get_bert_encoding = from_d2l.answered(get_bert_encoding, from_d2l.check_encoding)
+get_layers = from_d2l.answered(get_layers, from_d2l.check_encoding)
+
 
 def __getattr__(name: str) -> None:
     from_d2l.find_name(name)

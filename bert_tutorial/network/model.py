@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..from_d2l import answer_with, check_sizes
 from ..text.vocabulary import Vocab
 from .config import BERTConfig
 from .encoder import LAYER_NORM_EPS, BERTEncoder
@@ -208,7 +207,6 @@ class BERTModel(nn.Module):
         TypeError: A size that only d2l has; the message has the line to write.
     """
 
-    @answer_with(check_sizes)
     def __init__(
         self,
         vocab_size: int,
