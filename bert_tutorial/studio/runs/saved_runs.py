@@ -1,4 +1,4 @@
-"""Runs on disk: each a folder with a checkpoint, a log and a record, so that it outlives its process.
+"""Runs on disk, which outlive their process: each a folder with a checkpoint, a log and a record.
 
 The checkpoint has all that a run needs to go on exactly where it was. The log has a line for each
 step. The record has what a list of runs shows: name, settings, held-out losses. The command line
@@ -113,7 +113,8 @@ class SavedRun:
         """Write the checkpoint: weights, optimizers' state, step and settings."""
         began, file = time.monotonic(), io.BytesIO()
         states = [part.state_dict() for part in (net, *optimizers)]
-        torch.save({"step": step, "settings": self.record["settings"], "states": states}, file)
+        settings = json.dumps(self.record["settings"])
+        torch.save({"step": step, "settings": settings, "states": states}, file)
         write_file(self.checkpoint, file.getvalue())
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - began
@@ -133,17 +134,19 @@ class SavedRun:
             ValueError: The run was begun with other settings, or the checkpoint is damaged.
             OSError: The checkpoint cannot be read.
         """
-        now, parts = self.record["settings"], (net, *optimizers)
+        now, parts = json.loads(json.dumps(self.record["settings"])), (net, *optimizers)
         try:
             found = torch.load(self.checkpoint, "cpu", weights_only=True)
-            step, before, states = found["step"], found["settings"], found["states"]
+            step, states, before = found["step"], found["states"], json.loads(found["settings"])
             if before == now:
                 for part, state in zip(parts, states, strict=True):
                     part.load_state_dict(state)
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise OSError(f"{self.checkpoint} cannot be read ({error.strerror or error})") from error
+            raise OSError(
+                f"{self.checkpoint} cannot be read ({error.strerror or error})"
+            ) from error
         except Exception as error:  # of many kinds, as torch.load's and load_state_dict's are
             raise ValueError(
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
