@@ -17,9 +17,8 @@ SIZES = (
 )  # fmt: skip
 # The order in d2l's editions that have norm_shape.
 OLD_SIZES = (
-    "vocab_size", "num_hiddens", "norm_shape", "ffn_num_input", "ffn_num_hiddens", "num_heads",
-    "num_layers", "dropout", "max_len", "key_size", "query_size", "value_size", "hid_in_features",
-    "mlm_in_features", "nsp_in_features",
+    *SIZES[:2], "norm_shape", "ffn_num_input", *SIZES[2:], "key_size", "query_size", "value_size",
+    "hid_in_features", "mlm_in_features", "nsp_in_features",
 )  # fmt: skip
 # Names of d2l that stand for something else, or for nothing, here.
 ELSEWHERE = {

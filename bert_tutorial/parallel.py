@@ -40,11 +40,7 @@ class Processes(NamedTuple):
                     torch.distributed.all_reduce(tensor)
 
     def agree(self, what: str, value: object) -> None:
-        """Check that all processes have the same value; gradients of different runs do not add up.
-
-        Raises:
-            ValueError: They have not.
-        """
+        """Refuse different values: gradients of different runs do not add up."""
         values: list = [value] * self.world_size
         if self.world_size > 1:
             with self.waiting():
@@ -81,11 +77,8 @@ ALONE = Processes()
 
 
 def patience() -> float:
-    """How many seconds a process waits for another; 300 unless the environment says otherwise.
-
-    That is longer than anything that one process does alone during a run, such as checkpoints.
-    """
-    said = os.environ.get(PATIENCE, "300")
+    """How many seconds a process waits for another."""
+    said = os.environ.get(PATIENCE, "300")  # longer than what one does alone, such as checkpoints
     with contextlib.suppress(ValueError):
         if 1 <= (seconds := float(said)) <= 10**6:
             return seconds
@@ -93,12 +86,7 @@ def patience() -> float:
 
 
 def join_processes(device: torch.device) -> Processes:
-    """Meet the other processes that torchrun has started, if it has; `device` computes here.
-
-    Raises:
-        ValueError: The processes are spread over several machines.
-        ConnectionError: Another process has ended, stands still, or never came.
-    """
+    """Meet the other processes of this machine that torchrun has started, if it has."""
     processes = Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
     if processes.world_size > int(os.environ.get("LOCAL_WORLD_SIZE", processes.world_size)):
         raise ValueError(

@@ -44,8 +44,6 @@ HELP = {
     "embedding_rate": "of the word vectors, as a multiple of the learning rate",
     "sampled_words": "how many words a step decodes; 0 for all",
     "min_freq": "rarer words become <unk>; fewer words train faster",
-    "precision": "auto, bf16 or fp32",
-    "optimizer": "muon or adam",
 }
 CARD = """# A small BERT, pretrained on {corpus}
 
@@ -58,10 +56,8 @@ of its training text only, and is of no use for anything else.
 """
 
 
-def parse_arguments(
-    arguments: Sequence[str] | None = None,
-) -> tuple[argparse.Namespace, RunSettings]:
-    """Where and what to train, and how; what is left open is taken from the corpus's recipe."""
+def parse(arguments: Sequence[str] | None) -> tuple[str, Path, int, RunSettings]:
+    """Corpus, folder, steps between checkpoints, settings: given, or of the corpus's recipe."""
     parser = argparse.ArgumentParser("python -m bert_tutorial.pretrain", description=main.__doc__)
     add = parser.add_argument
     corpora = f"{', '.join(CORPORA)}, or the path of a UTF-8 text file"
@@ -79,25 +75,24 @@ def parse_arguments(
         option = f"--{SHORTER.get(field.name, field.name).replace('_', '-')}"
         add(option, dest=field.name, default=argparse.SUPPRESS, help=HELP.get(field.name), **how)
     given = vars(parser.parse_args(arguments))
-    options = argparse.Namespace(
-        **{name: given.pop(name) for name in ("corpus", "out", "save_every")}
-    )
-    if options.save_every < 1:
-        raise ValueError(f"--save-every is {options.save_every}, but must be 1 or more")
-    find_corpus(options.corpus)  # there is one
+    corpus, out, save_every = (given.pop(name) for name in ("corpus", "out", "save_every"))
+    if save_every < 1:
+        raise ValueError(f"--save-every is {save_every}, but must be 1 or more")
+    find_corpus(corpus)  # there is one
     if "sentences_per_segment" in given:
         given["sentences_per_segment"] = tuple(given["sentences_per_segment"])
-    return options, replace(RECIPES.get(options.corpus, RECIPES["bundled"]), **given)
+    recipe = RECIPES.get(corpus, RECIPES["bundled"])
+    return corpus, out, save_every, replace(recipe, **given)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain a small BERT, or go on; leaves the network and its card in a folder."""
-    options, settings = parse_arguments(arguments)
+    corpus, out, save_every, settings = parse(arguments)
     device = own_device(try_all_gpus())
     processes = join_processes(device)
     names = ("batch_size", "max_len", "mask_rate", "sentences_per_segment", "next_sentence_rate")
     of_examples = {name: getattr(settings, name) for name in (*names, "min_freq", "seed")}
-    train_iter, vocab = load_data_wiki(corpus=options.corpus, **of_examples)
+    train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
     if train_iter.batch_size < processes.world_size:
         raise ValueError(
             f"a batch has {train_iter.batch_size} rows, too few for {processes.world_size} "
@@ -105,17 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     net = settings.network(len(vocab), max(64, settings.max_len), device)
     optimizers = make_optimizers(net, settings)
-    about = {"corpus": options.corpus}
+    about = {"corpus": corpus}
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
     about["precision"] = str(pick_dtype(settings.precision, device))
     about["optimizer"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
     about |= {"processes": str(processes.world_size), "text": hash_of(train_iter)}
-    run = SavedRun(options.out, {"settings": about}, "use another folder (--out)")
+    run = SavedRun(out, {"settings": about}, "use another folder (--out)")
     with closing(run):
-        seconds = train(net, train_iter, settings, optimizers, run, processes, options.save_every)
+        seconds = train(net, train_iter, settings, optimizers, run, processes, save_every)
     processes.leave()
     if processes.rank == 0:
-        finish(net, train_iter, options, about | {"training_time": f"{seconds:.0f} s"})
+        finish(net, train_iter, corpus, out, about | {"training_time": f"{seconds:.0f} s"})
 
 
 def train(
@@ -153,10 +148,7 @@ def train(
 
 
 def finish(
-    net: BERTModel,
-    train_iter: PretrainingExamples,
-    options: argparse.Namespace,
-    about: dict[str, str],
+    net: BERTModel, train_iter: PretrainingExamples, corpus: str, out: Path, about: dict[str, str]
 ) -> None:
     """Measure the trained network, and save it with its card."""
     device, vocab = next(net.parameters()).device, train_iter.vocab
@@ -167,17 +159,17 @@ def finish(
         "held_out": str(evaluate(net, train_iter.valid)),
         "without_context": str(baselines(train_iter)),
         "senses": "not measured: no word of this text has its senses marked",
-        "licence": find_corpus(options.corpus).licence,
+        "licence": find_corpus(corpus).licence,
     }
-    if scores := sense_scores(net.cpu(), vocab, read_text(options.corpus)):
+    if scores := sense_scores(net.cpu(), vocab, read_text(corpus)):
         about["senses"] = (
             f"{mean_accuracy(scores):.1%} of held-out occurrences right, mean of {len(scores)} "
             "words: " + ", ".join(f"{word} {score.accuracy:.0%}" for word, score in scores.items())
         )
-    save_checkpoint(net, vocab, options.out / "network.safetensors", torch.float16, **about)
+    save_checkpoint(net, vocab, out / "network.safetensors", torch.float16, **about)
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in about.items())
-    card = CARD.format(corpus=options.corpus, rows=rows)
-    write_file(options.out / "model_card.md", card.encode())
+    card = CARD.format(corpus=corpus, rows=rows)
+    write_file(out / "model_card.md", card.encode())
     for name in ("held_out", "without_context", "senses"):
         print(f"{name}: {about[name]}")
 

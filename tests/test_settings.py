@@ -134,8 +134,7 @@ def test_every_experiment_shows_what_it_says():  # one test, so that runs are sh
 
 
 # Held-out losses that the runs of each experiment had, measured by the test above.
-MEASURED = {
-}
+MEASURED = {}
 
 
 @pytest.mark.parametrize("title", EXPERIMENTS)

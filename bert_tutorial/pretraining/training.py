@@ -135,11 +135,11 @@ def check_finite(
 def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
     """What is done to a new network before the first step; a trained one stays as it is.
 
-    A network is new while its output bias is 0. One whose word vectors are yours, and which should
-    keep them, needs settings with `word_neighbours=False`.
+    A network is new while its output bias is 0. With `word_neighbours=False` it keeps its word
+    vectors.
 
     Raises:
-        ValueError: See `check_network`.
+        ValueError: It has another vocabulary, or weights that are not float32.
     """
     check_network(net, train_iter.vocab)
     keep_memory()
@@ -222,17 +222,14 @@ def run_training(
 
     Args:
         net: The network, on its device; changed in place.
-        progress: What to fill. With steps in its history (and the network and the optimizers as
-            they were after these) the run goes on after them.
+        progress: What to fill. If it has steps, the run goes on after them; network and optimizers
+            must be as they were then.
         optimizers: As in `train_steps`.
         num_evaluations: How often to read some held-out text before the end, where all is read.
 
     Yields:
         Before the first piece of work and after each: nothing is half done, and `progress.doing`
-        says what comes next. "evaluating" comes at every evaluation, also without a held-out text.
-
-    Raises:
-        FloatingPointError, ValueError: As in `train_steps`.
+        says what comes next. "evaluating" comes also where there is no held-out text.
     """
     train_iter, settings = progress.train_iter, progress.settings
     check_network(net, train_iter.vocab)
