@@ -3,6 +3,7 @@
 import io
 import math
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from small import assert_identical, break_net, losses, small_net, some_examples,
 from torch.testing import assert_close
 
 from bert_tutorial.network.losses import Losses, pretraining_losses
+from bert_tutorial.network.model import in_mode
+from bert_tutorial.parallel import Processes
 from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
@@ -90,6 +93,52 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, preci
         assert (one.grad - two.grad).norm() <= tolerance * two.grad.norm() + 1e-7, name
 
 
+def test_processes_share_a_batch(monkeypatch):
+    """One after the other in this process: what each adds up is left to be added here."""
+    sent = []
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: sent[-1].append(tensor))
+    examples = some_examples()
+    batch = examples.batch(0, 0)
+    for dropout, close in ((0.0, True), (0.3, False)):
+        whole, sent = small_net(examples, dropout=dropout), []
+        wanted = losses_and_gradients(whole, batch, Settings(precision="fp32"), 0)
+        for rank in range(2):
+            net = small_net(examples, dropout=dropout)
+            sent.append([])
+            how = dict(processes=Processes(rank, 2))
+            losses_and_gradients(net, batch, Settings(precision="fp32"), 0, **how)
+        found = [one + two for one, two in zip(*sent, strict=True)]
+        wanted = [torch.tensor(wanted), *(p.grad for p in whole.parameters())]
+        is_close = [torch.allclose(*pair, 1e-4, 1e-6) for pair in zip(found, wanted, strict=True)]
+        assert all(is_close) is close
+    # Each process drops other values.
+    assert not torch.equal(*(torch.stack([t.sum() for t in tensors]) for tensors in sent))
+
+
+class Spy:
+    """An optimizer that notes its rate, and whether others get at the network meanwhile."""
+
+    def __init__(self, net):
+        self.net, self.param_groups, self.seen = net, [{"factor": 0.5}], []
+
+    def step(self):
+        reads = threading.Event()
+
+        def read():
+            with in_mode(self.net, training=False):
+                reads.set()
+
+        threading.Thread(target=read).start()
+        self.seen.append((self.param_groups[0]["lr"], reads.wait(0.05)))
+
+
+def test_an_optimizer_has_its_rate_and_the_network_to_itself():
+    examples, how = some_examples(), Settings(num_steps=2)
+    spy = Spy(net := small_net(examples))
+    list(train_steps(net, examples, how, optimizers=[spy]))
+    assert spy.seen == [(how.learning_rate_at(step) * 0.5, False) for step in range(2)]
+
+
 @pytest.mark.parametrize(("rate", "changed"), [(1.0, False), (0.5, True)])
 def test_without_the_next_sentence_game_its_head_is_left_alone(rate, changed):
     examples = some_examples(next_sentence_rate=rate)
@@ -124,19 +173,12 @@ def test_it_learns_what_held_out_text_needs_in_both_precisions():
     assert_close(found["bf16"], found["fp32"], rtol=0, atol=0.1)
 
 
-def test_what_a_step_tells():
-    examples, how = some_examples(), Settings(num_steps=3)
-    steps = train(small_net(examples), examples, 3)
-    assert [step.step for step in steps] == [1, 2, 3]
-    assert [step.num_pairs for step in steps] == [16] * 3
-    assert [step.learning_rate for step in steps] == [how.learning_rate_at(i) for i in range(3)]
-    assert all(step.seconds > 0 for step in steps)
-
-
-def test_the_longest_gradient_is_max_grad_norm():
+def test_what_a_step_tells_and_that_no_gradient_is_longer_than_max_grad_norm():
     examples = some_examples()
-    net, how = small_net(examples), Settings(num_steps=2, max_grad_norm=0.01, precision="fp32")
-    for _ in train_steps(net, examples, how):
+    net, how = small_net(examples), Settings(num_steps=3, max_grad_norm=0.01, precision="fp32")
+    for number, step in enumerate(train_steps(net, examples, how)):
+        assert (step.step, step.num_pairs) == (number + 1, 16) and step.seconds > 0
+        assert step.learning_rate == how.learning_rate_at(number)
         length = torch.stack([p.grad.norm() for p in net.parameters()]).norm()
         assert_close(length.item(), 0.01, rtol=0.01, atol=0)
 
@@ -303,7 +345,9 @@ def test_on_a_gpu(precision):
 @pytest.mark.parametrize("has_valid", [True, False])
 def test_a_run_counts_then_evaluates_and_trains_by_turns(has_valid):
     examples = some_examples()
+    examples.valid = some_examples(batch_size=4).valid
     plain = losses(train(small_net(examples), examples, 10))
+    prepare(prepared := small_net(examples), examples, Settings())
     if not has_valid:
         examples.valid = None
     net, progress, seen = small_net(examples), Progress(examples, Settings(num_steps=10)), []
@@ -322,6 +366,8 @@ def test_a_run_counts_then_evaluates_and_trains_by_turns(has_valid):
     ]  # fmt: skip
     assert progress.baselines == baselines(examples)
     if has_valid:
+        few = evaluate(prepared, examples.valid, num_batches=4)
+        assert progress.held_out[0][1] == few != evaluate(prepared, examples.valid)
         assert [step for step, _ in progress.held_out] == [0, 5, 10]
         assert progress.held_out[-1][1] == evaluate(net, examples.valid)  # of all of it
 
