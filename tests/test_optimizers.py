@@ -76,7 +76,9 @@ def test_each_parameter_has_one_optimizer_and_only_matrices_decay():
 
 def test_d2ls_adam_has_all():
     net = BERTModel(50, num_hiddens=32, ffn_num_hiddens=64, max_len=24)
-    (adam,) = make_optimizers(net, Settings(optimizer="adam", learning_rate=0.01))
+    how = Settings(optimizer="adam", learning_rate=0.01)
+    assert {how.learning_rate_at(step) for step in range(50)} == {0.01}  # d2l's has no warm-up
+    (adam,) = make_optimizers(net, how)
     assert type(adam) is torch.optim.Adam and adam.param_groups[0]["lr"] == 0.01
     assert set(adam.param_groups[0]["params"]) == set(net.parameters())
 

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.losses import Losses, pretraining_losses
 from bert_tutorial.network.model import in_mode
-from bert_tutorial.parallel import Processes
+from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
@@ -30,6 +30,7 @@ from bert_tutorial.pretraining.training import (
     status_line,
     train_steps,
 )
+from bert_tutorial.text.examples import Batch
 
 STILL = dict(learning_rate=1e-30)  # so that the weights stay as they are
 
@@ -94,25 +95,25 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, preci
 
 
 def test_processes_share_a_batch(monkeypatch):
-    """One after the other in this process: what each adds up is left to be added here."""
-    sent = []
+    """One after the other in this process: what they would add up is added here."""
+    sent, examples, how = [], some_examples(), Settings(precision="fp32")
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: sent[-1].append(tensor))
-    examples = some_examples()
     batch = examples.batch(0, 0)
-    for dropout, close in ((0.0, True), (0.3, False)):
-        whole, sent = small_net(examples, dropout=dropout), []
-        wanted = losses_and_gradients(whole, batch, Settings(precision="fp32"), 0)
-        for rank in range(2):
-            net = small_net(examples, dropout=dropout)
-            sent.append([])
-            how = dict(processes=Processes(rank, 2))
-            losses_and_gradients(net, batch, Settings(precision="fp32"), 0, **how)
-        found = [one + two for one, two in zip(*sent, strict=True)]
-        wanted = [torch.tensor(wanted), *(p.grad for p in whole.parameters())]
-        is_close = [torch.allclose(*pair, 1e-4, 1e-6) for pair in zip(found, wanted, strict=True)]
-        assert all(is_close) is close
-    # Each process drops other values.
-    assert not torch.equal(*(torch.stack([t.sum() for t in tensors]) for tensors in sent))
+
+    def gradients(dropout, batch, processes):
+        net = small_net(examples, dropout=dropout)
+        sent.append([])
+        found = losses_and_gradients(net, batch, how, 0, processes=processes)
+        return [torch.tensor(found), *(p.grad for p in net.parameters())]
+
+    two = Processes(0, 2), Processes(1, 2)
+    shares = [gradients(0.0, batch, process) for process in two]
+    for *parts, wanted in zip(*shares, gradients(0.0, batch, ALONE), strict=True):
+        assert_close(sum(parts), wanted, rtol=1e-4, atol=1e-6)
+    assert len(sent[0]) == len(sent[1]) == len(shares[0]) and not sent[2]
+    twins = Batch(*(torch.cat([field[:1]] * 2) for field in batch))  # each has the same row
+    one, other = (gradients(0.5, twins, process)[0] for process in two)
+    assert (one != other).all()  # and drops other values
 
 
 class Spy:
