@@ -71,7 +71,7 @@ def evaluate(
         rest()
         with in_mode(net, training=False):
             features, nsp_logits, labels = read_out(net, batch)
-            logits = F.linear(features, net.mlm.weight, net.mlm.bias).to(wide)
+            logits = F.linear(features, net.word_vectors, net.mlm.bias).to(wide)
             nsp_logits = nsp_logits.to(wide)
         totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
         totals[1] += (logits.argmax(1) == labels).sum().item()
