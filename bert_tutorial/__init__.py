@@ -16,8 +16,8 @@ from .representation.encoding import (
 )
 from .representation.fill_mask import fill_mask
 from .representation.senses import sense_scores
+from .studio.published.bert import save_pretrained
 from .studio.published.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
-from .studio.published.hub_export import save_pretrained
 from .studio.runs.run import TrainingRun
 from .text.corpora import read_text
 from .text.examples import Batch, PretrainingExamples, load_data_wiki

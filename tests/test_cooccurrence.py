@@ -73,7 +73,7 @@ def test_a_network_begins_with_counted_vectors_of_the_same_spread():
     assert torch.equal(after[special], before[special])
     assert not torch.isclose(after[words], before[words]).all(1).any()
     assert_close(after[words].std().item(), 0.02, rtol=1e-3, atol=0)
-    assert after is net.mlm.weight
+    assert after is net.word_vectors
 
 
 @pytest.mark.parametrize("num_hiddens", [1, 2, 3, 64, 128])

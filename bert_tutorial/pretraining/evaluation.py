@@ -68,7 +68,7 @@ def evaluate(
         for part in batch.split(rows_at_once(net, device)):
             with in_mode(net, training=False):  # between two parts others may use it
                 features, nsp_logits, labels = read_out(net, part)
-                logits = F.linear(features, net.mlm.weight, net.mlm.bias).to(wide)
+                logits = F.linear(features, net.word_vectors, net.mlm.bias).to(wide)
                 nsp_logits = nsp_logits.to(wide)
             totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
             totals[1] += (logits.argmax(1) == labels).sum().item()
