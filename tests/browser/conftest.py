@@ -182,7 +182,7 @@ class Blank:
 
 @pytest.fixture
 def blank(page):
-    expect.set_options(timeout=PATIENCE * 1000)
+    expect.set_options(timeout=30_000)
     blank = Blank(page)
     yield blank
     assert blank.reports == [] and page.title() == "empty"

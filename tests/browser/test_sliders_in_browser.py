@@ -5,8 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from bert_tutorial.studio.widgets.sliders import ChoiceSlider, NumberSlider, RateSlider
-from bert_tutorial.studio.widgets.status import StatusLine
+from bert_tutorial.studio.widgets.views import ChoiceSlider, NumberSlider, RateSlider, StatusLine
 
 pytestmark = pytest.mark.browser
 

@@ -6,11 +6,11 @@ from playwright.sync_api import expect
 
 from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture
 from bert_tutorial.studio.widgets.views import (
+    AttentionView,
     Meter,
     PointMap,
     TokenChips,
     TokenHeatmap,
-    attention_view,
 )
 
 pytestmark = pytest.mark.browser
@@ -111,7 +111,8 @@ def test_a_heatmap_is_readable_in_black_or_white(blank):
 
 def test_attention_follows_mouse_keys_and_choices(blank):
     weights = np.random.default_rng(0).dirichlet(np.ones(6), size=(2, 4, 6))
-    view = attention_view(WORDS, weights)
+    view = AttentionView()
+    view.show(WORDS, weights)
     page = blank.show(view)
     status, lines = page.get_by_role("status"), page.locator(".bert-lines line")
     numbers = page.locator("ol b")
@@ -214,8 +215,8 @@ def test_points_are_read_dragged_over_and_selected_by_keys(blank):
 
 
 def test_meter_is_a_table(blank):
-    row = {"label": "crane, sentence 1", "source": "network", "position": -0.7, "low": -0.85,
-           "high": -0.55, "left": "bird", "right": "machine", "text": "bird, 94 of 100"}  # fmt: skip
+    row = {"label": "crane", "source": "network", "position": -0.7, "low": -0.85, "high": -0.55,
+           "left": "bird", "right": "machine", "text": "bird, 94 of 100"}  # fmt: skip
     control = {"source": "bag of words", "position": 2.0, "low": None, "high": None}
     unknown = {**row, "label": HOSTILE[0], "position": None, "text": HOSTILE[1]}
     meter = Meter(caption="Which crane?", rows=[row, {**row, **control}, unknown])

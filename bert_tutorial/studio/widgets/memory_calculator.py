@@ -14,8 +14,7 @@ from ..runs.fits import Suggestion, nearest_that_fits
 from .lab_html import picture
 from .panel_views import Picture
 from .parts import NAME, Panel
-from .sliders import ChoiceSlider
-from .status import StatusLine
+from .views import ChoiceSlider, StatusLine
 
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
 OPTIMIZERS = {"Muon and AdamW": "muon", "Adam": "adam"}

@@ -19,7 +19,7 @@ from ..runs.settings import (
     recipe_of,
 )
 from .parts import NAME
-from .sliders import ChoiceSlider, NumberSlider, RateSlider
+from .views import ChoiceSlider, NumberSlider, RateSlider
 
 HIDDEN = [16, 32, 64, 96, 128, 192, 256, 384]
 BATCHES = [8, 16, 32, 64, 128, 256, 512, 1024]

@@ -26,8 +26,7 @@ from .panel_view import PanelView, Replaced
 from .panel_views import ButtonRow, Picture
 from .parts import NAME, Panel
 from .runs_part import RunsPart
-from .sliders import NumberSlider
-from .status import StatusLine
+from .views import NumberSlider, StatusLine
 
 
 class TrainingPanel(Panel):
