@@ -25,6 +25,7 @@ from playwright.sync_api import Page, expect
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PICTURES = os.environ.get("BERT_TUTORIAL_SCREENSHOTS")  # a folder: pictures are taken only for it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 PATIENCE = 240  # seconds that anything may take, on a slow and busy machine
 MAX_PICTURE_HEIGHT = 12_000  # pixels; browsers cannot take much higher ones
 
@@ -126,6 +127,14 @@ def state_of(widget: ipw.Widget, *names: str) -> dict:
     }
 
 
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait for Python: what is done in a page arrives a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
+        page.wait_for_timeout(20)
+
+
 class Blank:
     """An empty page with one widget, without a kernel: traits follow the page, and the page them.
 
@@ -147,16 +156,9 @@ class Blank:
         widget.observe(self._push)
         return page
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for Python: what is done in the page arrives a moment later."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition() and time.monotonic() < deadline:
-            self.page.wait_for_timeout(10)
-
     def has(self, **traits: object) -> None:
         """Wait until traits have these values."""
-        self.wait_until(lambda: state_of(self.widget, *traits) == traits)
-        assert state_of(self.widget, *traits) == traits
+        wait_until(self.page, lambda: state_of(self.widget, *traits) == traits)
 
     def focused(self) -> str:
         """What the element with the focus is called."""
@@ -298,7 +300,7 @@ class Lab:
 
     def ask(self, script: str, argument: object = None) -> object:
         """Run JavaScript that knows `NOTEBOOK_JS`; its argument is called `given`."""
-        return self.page.evaluate(f"async given => {{ {NOTEBOOK_JS} {script} }}", argument)
+        return self.page.evaluate(f"async given => {{ {NOTEBOOK_JS} {script}\n}}", argument)
 
     def wait_for(self, condition: str) -> None:
         """Wait until some JavaScript that knows `NOTEBOOK_JS` is true."""

@@ -12,6 +12,7 @@ from bert_tutorial.studio.widgets.views import (
     TokenChips,
     TokenHeatmap,
 )
+from conftest import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -197,7 +198,7 @@ def test_points_are_read_dragged_over_and_selected_by_keys(blank):
         for (right, down), press in zip(corners, (page.mouse.down, page.mouse.up), strict=True):
             page.mouse.move(box["x"] + box["width"] * right, box["y"] + box["height"] * down)
             press()
-        blank.wait_until(lambda: view.selected != before)
+        wait_until(page, lambda: view.selected != before)
         return view.selected
 
     left = drag((0.06, 0.04), (0.6, 0.85))
