@@ -19,7 +19,7 @@ from ..runs.settings import (
     shown,
 )
 from .parts import NAME
-from .sliders import ChoiceSlider, NumberSlider, RateSlider
+from .views import ChoiceSlider, NumberSlider, RateSlider
 
 HEADS = [1, 2, 4, 8]
 HIDDEN = [16, 32, 64, 96, 128, 192, 256, 384]

@@ -29,8 +29,7 @@ from .panel_controls import Controls
 from .panel_parts import ExperimentPart, LearnedPart, RunsPart
 from .panel_views import ButtonRow, Picture
 from .parts import NAME, Panel
-from .sliders import NumberSlider
-from .status import StatusLine
+from .views import NumberSlider, StatusLine
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
 BEAT_EVERY, PART_EVERY = 20, 5  # looks: the page hears that the kernel is alive; a part is shown
