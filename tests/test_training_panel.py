@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import re
 import threading
 from dataclasses import replace
 
@@ -81,14 +82,16 @@ def test_it_trains_what_the_controls_say_and_keeps_a_picture(make, monkeypatch):
     panel.controls.by_name["dropout"].value = 10
     assert panel.settings == replace(SMALL, num_heads=4, dropout=0.1)
     trained(panel)
-    assert panel.run.state == "finished" and panel.net.config.num_heads == 4
+    assert panel.run.state == "finished" and panel.run.net.config.num_heads == 4
     assert panel.picture.png.startswith(b"\x89PNG") and "over 4 steps" in panel.picture.alt
     assert "run 1: finished after 4 steps with 4 heads; held-out text: " in panel.status.text
     assert panel.buttons.active == ["Start", "Reset", "Keep for notebook 3"]
     assert "step 4 of 4: finished" in panel.bar.value
     assert base64.b64encode(panel.picture.png).decode() in kept[-1] and "<img alt=" in kept[-1]
     panel.buttons.press("Reset")
-    assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None and panel.net is None
+    assert (
+        panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None and panel.picture.alt == ""
+    )
     assert panel.picture.png == b"" and panel.buttons.active == ["Start", "Reset"]
     assert len(panel.queue.runs()) == 1 and "saved runs stay" in panel.status.text
 
@@ -250,6 +253,8 @@ def test_an_experiment_is_run_and_told(make, monkeypatch):
     assert [row["cells"][0] for row in table.rows] == ["1", "2"]
     assert [row["cells"][2] for row in table.rows] == ["4 of 4"] * 2
     assert sum(len(row["marked"]) for row in table.rows) == 1
+    for key in table.rows[0]:  # the page reads each
+        assert re.search(rf"\b(run\.{key}|{{ {key} }})", table._esm), key
 
 
 def test_tables_and_pictures_are_written_also_with_runs_of_another_version(make, tmp_path):

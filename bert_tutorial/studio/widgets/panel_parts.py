@@ -16,9 +16,8 @@ from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
 from ..runs.settings import NAMES, as_text
 from .lab_html import table
-from .panel_views import ButtonRow, Picture
+from .panel_views import ButtonRow, Picture, RunTable
 from .parts import NAME, WIDE
-from .run_table import RunTable
 
 GUESSES = 5
 RESULTS = ("seconds", "step", "held-out loss", "words right")  # columns beside the settings
@@ -39,6 +38,13 @@ def results_of(saved: SavedRun) -> list[str]:
         "" if loss is None else f"{loss:.3f}",
         "" if right is None else f"{right:.1%}",
     ]
+
+
+def cell_of(saved: SavedRun, name: str) -> str:
+    """A setting as the table shows it; empty what another version did not have."""
+    with suppress(KeyError, TypeError, ValueError):
+        return as_text(name, saved.record["settings"][name])
+    return ""
 
 
 class LearnedPart:
@@ -128,10 +134,15 @@ class ExperimentPart:
         self.text = ipw.HTML().add_class("bert-table")
         self.box = ipw.VBox([self.choice, self.text, self.guess, self.buttons])
 
+    @property
+    def title(self) -> str:
+        """The experiment that is chosen."""
+        return self.choice.value
+
     def show(self, queue: RunQueue) -> None:
         """Show the question, how far it is, and the answer once all its runs have ended."""
         self.buttons.active = [] if queue.is_busy else ["Run experiment"]
-        experiment, runs = EXPERIMENTS[self.choice.value], {}
+        experiment, runs = EXPERIMENTS[self.title], {}
         said, total = [experiment.question], len(experiment.runs)
         if queue.experiment is experiment:
             known = {saved.id: saved for saved in queue.runs()}
@@ -170,27 +181,21 @@ class RunsPart:
         """Show the runs as they are on disk now."""
         runs = queue.runs()
         ticked = [run.id for run in runs if run.id in self.table.ticked]
-        cells = {run.id: settings_of(run) for run in runs}
-        names = [n for n in NAMES if len({settings[n] for settings in cells.values()}) > 1]
-        usual = {n: Counter(s[n] for s in cells.values()).most_common(1)[0][0] for n in names}
+        found = {n: [cell_of(run, n) for run in runs] for n in NAMES}
+        names = [name for name, cells in found.items() if len(set(cells)) > 1]
+        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in names}
         rows = []
         for run in reversed(runs):
             state = "finished" if run.is_finished else "stopped"
             state = "failed" if run.record.get("error") else state
             look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
-            settings = cells[run.id]
-            rows.append(
-                {
-                    "id": run.id,
-                    "name": run.name,
-                    "cells": [*(settings[name] for name in names), *results_of(run)],
-                    "marked": [i for i, n in enumerate(names) if settings[n] != usual[n]],
-                    "state": queue.run.state if queue.is_going(run) else state,
-                    "can_go_on": not run.is_finished and not queue.is_busy,
-                    "colour": look[0],
-                    "dash": look[1],
-                }
-            )
+            cells = [cell_of(run, name) for name in names]
+            row = dict(id=run.id, name=run.name, colour=look[0], dash=look[1])
+            row["cells"] = cells + results_of(run)
+            row["marked"] = [i for i, name in enumerate(names) if cells[i] != usual[name]]
+            row["state"] = queue.run.state if queue.is_going(run) else state
+            row["can_go_on"] = not run.is_finished and not queue.is_busy
+            rows.append(row)
         with self.table.hold_sync():
             self.table.columns = [*(NAMES[n] for n in names), *RESULTS]
             self.table.rows, self.table.ticked = rows, ticked
@@ -235,12 +240,3 @@ class RunsPart:
         path = (self.folder / name).resolve()
         path.write_bytes(content)
         return path
-
-
-def settings_of(run: SavedRun) -> dict[str, str]:
-    """The settings of a run as the table shows them; empty what another version did not have."""
-    found = dict.fromkeys(NAMES, "")
-    for name in NAMES:
-        with suppress(KeyError, TypeError, ValueError):
-            found[name] = as_text(name, run.record["settings"][name])
-    return found

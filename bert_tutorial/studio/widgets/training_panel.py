@@ -3,7 +3,6 @@
 What can be chosen and pressed; `studio/runs/queue.py` does it.
 """
 
-import base64
 import html
 import threading
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from ...network.model import BERTModel
+from ...notebook import png_html
 from ...pretraining.loss_plot import LossPlot
 from ...pretraining.training import status_line
 from ...text.corpora import read_text
@@ -65,17 +64,16 @@ class TrainingPanel(Panel):
         self._lock, self._plot = threading.RLock(), None
         going = self.queue.settings if self.queue.is_busy else None
         self.controls = Controls(self.queue, going or settings or PANEL_RECIPES[DOCUMENT])
+        queue = self.queue
         self.presses: dict[str, Callable[[], Any]] = {
-            "Start": lambda: self._begin(self.queue.begin, self.settings),
-            "Pause": self.queue.pause,
-            "Resume": self.queue.resume,
-            "Stop": self.queue.stop,
+            "Start": lambda: self._begin(queue.begin, self.settings),
+            "Pause": queue.pause,
+            "Resume": queue.resume,
+            "Stop": queue.stop,
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
-            "Run experiment": lambda: self._begin(
-                self.queue.begin_experiment, self.experiment.choice.value
-            ),
-            "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(self.queue)}"),
+            "Run experiment": lambda: self._begin(queue.begin_experiment, self.experiment.title),
+            "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(queue)}"),
             "Save PNG": lambda: self.status.say(f"Written: {self.runs.save_png()}"),
         }
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
@@ -119,13 +117,8 @@ class TrainingPanel(Panel):
 
     @property
     def run(self) -> TrainingRun | None:
-        """The run that goes on, or the last one."""
+        """The run that goes on, or the last one; `run.net` is its network."""
         return self.queue.run
-
-    @property
-    def net(self) -> BERTModel | None:
-        """Its network."""
-        return self.run.net if self.run is not None else None
 
     def _try(self, what: Callable[..., Any], *arguments: Any) -> None:
         """Do something; the status line says why it cannot be done."""
@@ -149,7 +142,7 @@ class TrainingPanel(Panel):
         self._follow()
 
     def _keep(self) -> None:
-        save_checkpoint(self.net, self.run.train_iter.vocab, trained_path(self.corpus))
+        save_checkpoint(self.run.net, self.run.train_iter.vocab, trained_path(self.corpus))
         self.status.say(
             f"{self.queue.name} is kept as it is after {len(self.run.history)} steps: notebook 3 "
             'takes it, with prefer = "trained" in its first cell.'
@@ -276,8 +269,7 @@ class TrainingPanel(Panel):
             measured = found if run.with_nsp else found.masked_words
             said += f"; held-out text{'' if step == done else f' after step {step}'}: {measured}"
         self.status.say(said)
-        alt, png = html.escape(self.picture.alt), base64.b64encode(self.picture.png).decode()
-        picture = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
+        picture = png_html(self.picture.png, self.picture.alt)
         self.keep_static(f"{picture}<p>{html.escape(said)}</p>")
 
     def _show_bar(self, run: TrainingRun, text: str) -> None:
