@@ -143,17 +143,6 @@ def test_a_queue_is_taken_over_while_it_is_busy_and_another_one_has_to_wait(queu
     assert other.begin(SHORT).wait(PATIENCE)
 
 
-def test_a_stopped_run_goes_on_in_a_new_queue(queue, store):
-    queue.begin(replace(SHORT, num_steps=2000))
-    id = stopped(queue, 5)
-    before = losses(queue.run.history)
-    again = RunQueue(some_examples(), SavedRuns(store.path))
-    assert again.go_on(id).settings == queue.settings == again.settings
-    stopped(again, len(before) + 2)
-    assert_identical(losses(again.run.history)[: len(before)], before)
-    assert len(again.runs()) == 1
-
-
 def test_what_cannot_go_on_is_told(queue, store):
     run = queue.begin(SHORT)
     assert run.wait(PATIENCE)

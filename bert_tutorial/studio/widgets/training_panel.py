@@ -60,11 +60,10 @@ class TrainingPanel(Panel):
     ):
         self.train_iter, self.corpus = train_iter, corpus
         self._own, problem = probe_for(train_iter.vocab, corpus)
-        self.queue = RunQueue.open(train_iter, saved, self._own)
+        self.queue = queue = RunQueue.open(train_iter, saved, self._own)
         self._lock, self._plot = threading.RLock(), None
-        going = self.queue.settings if self.queue.is_busy else None
-        self.controls = Controls(self.queue, going or settings or PANEL_RECIPES[DOCUMENT])
-        queue = self.queue
+        going = queue.settings if queue.is_busy else None
+        self.controls = Controls(queue, going or settings or PANEL_RECIPES[DOCUMENT])
         self.presses: dict[str, Callable[[], Any]] = {
             "Start": lambda: self._begin(queue.begin, self.settings),
             "Pause": queue.pause,
@@ -79,7 +78,7 @@ class TrainingPanel(Panel):
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
-        self.learned = LearnedPart(self.queue.probe or self._own)
+        self.learned = LearnedPart(queue.probe or self._own)
         self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
         self.parts = {
             "what it learns": self.learned, "experiments": self.experiment, "runs": self.runs,
@@ -92,7 +91,7 @@ class TrainingPanel(Panel):
         self.add_class("bert-panel")
         self._connect()
         self._choose_part()
-        if self.queue.is_busy:
+        if queue.is_busy:
             self._follow()
         else:
             self.status.say(problem or "Choose, then press Start.", is_error=bool(problem))
@@ -149,7 +148,7 @@ class TrainingPanel(Panel):
         )
 
     def _reset(self) -> None:
-        if self.queue.is_busy:
+        if self.queue.is_busy or self.status.is_going:
             return
         self.queue.run = self.queue.experiment = self._plot = None
         self.controls.fill(PANEL_RECIPES[DOCUMENT])
