@@ -121,6 +121,20 @@ def test_a_run_that_is_stopped_before_it_starts_does_no_step():
         run.resume()
 
 
+def test_two_runs_at_once_on_the_same_examples_each_repeat_themselves():
+    examples = some_examples(40)
+    settings = [Settings(num_steps=40, seed=seed) for seed in (0, 1)]
+    nets = [small_net(examples, dropout=0.5) for _ in range(4)]
+    alone = [losses(train_steps(nets[n], examples, settings[n])) for n in (0, 1)]
+    runs = [TrainingRun(nets[2 + n], examples, settings[n]) for n in (0, 1)]
+    runs[0].start()
+    until(lambda: len(runs[0].history) >= 5)  # another epoch
+    runs[1].start()
+    for run, wanted in zip(runs, alone, strict=True):
+        assert run.wait(PATIENCE) and run.error is None
+        assert_identical(losses(run.history), wanted)
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_network_is_probed_at_each_evaluation_also_without_held_out_text(valid):
     examples = some_examples() if valid else some_examples(valid=None)
