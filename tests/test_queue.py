@@ -226,7 +226,7 @@ def test_an_experiment_stopped_between_two_runs_ends(queue, experiment):
         experiment({"other": LONG, **THREE})
         queue.begin_experiment("test")  # the thread of the first one has not seen its end yet
     until(lambda: sum(t.name == "experiment" for t in threading.enumerate()) == 1)
-    assert queue.left == list(THREE) and queue.run.state == "running"
+    assert queue.left == THREE and queue.run.state == "running"
     stopped(queue, 0)
     assert list(queue.done) == ["other"]
 

@@ -1,6 +1,6 @@
 """Prepared comparisons for the training panel: a few runs that differ in one setting.
 
-What one should see was measured; `tests/test_experiments.py` runs them all and checks it.
+What one should see was measured; `tests/test_settings.py` runs them all by night and checks it.
 """
 
 from collections.abc import Callable

@@ -33,7 +33,7 @@ class RunQueue:
         run: The run that goes on, or the last one, or None.
         settings: What that run was begun with.
         experiment: The experiment that goes on, or the last one.
-        left: Names of its runs that have not begun.
+        left: Settings of its runs that have not begun, by name.
         done: Ids of its runs that have, by name.
         viewer: The panel that shows it; an earlier one leaves off.
         problem: Why an experiment ended early; empty if it did not.
@@ -52,7 +52,7 @@ class RunQueue:
         self.run: TrainingRun | None = None
         self.settings: RunSettings | None = None
         self.experiment: Experiment | None = None
-        self.left: list[str] = []
+        self.left: dict[str, RunSettings] = {}
         self.done: dict[str, str] = {}
         self._measuring, self._pauses = threading.Lock(), False
         self._set_text(train_iter, probe)
@@ -107,10 +107,9 @@ class RunQueue:
         """Run the runs of an experiment, one after the other; returns at once."""
         with self._free():
             self.experiment, self.done = EXPERIMENTS[title], {}
-            (name, settings), *rest = self.experiment.runs.items()
-            self._begin(settings, name)
-            self.done[name], self.left = self.run.saved.id, [name for name, _ in rest]
-            how = dict(target=self._go_through, args=(self.run, rest, self.left))
+            left = dict(self.experiment.runs)
+            how = dict(target=self._go_through, args=(self._begin_next(left), left))
+            self.left = left
             threading.Thread(**how, name="experiment", daemon=True).start()
 
     @contextmanager
@@ -141,16 +140,21 @@ class RunQueue:
         self.run, self.settings, RunQueue._at_work = run.start(), settings, self
         return run
 
-    def _go_through(self, run: TrainingRun, rest: list, left: list[str]) -> None:
+    def _begin_next(self, left: dict[str, RunSettings]) -> TrainingRun:
+        name = next(iter(left))
+        run = self._begin(left[name], name)
+        self.done[name] = run.saved.id
+        del left[name]
+        return run
+
+    def _go_through(self, run: TrainingRun, left: dict[str, RunSettings]) -> None:
         try:
-            for name, settings in rest:
+            while left:
                 run.wait()
                 with self._lock:
-                    if name not in left or run.state != "finished":
+                    if not left or run.state != "finished":
                         break
-                    run = self._begin(settings, name)
-                    self.done[name] = run.saved.id
-                    left.remove(name)
+                    run = self._begin_next(left)
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         finally:

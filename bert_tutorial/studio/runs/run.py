@@ -79,7 +79,6 @@ class TrainingRun(Progress):
     def stop(self) -> None:
         """End after the step under way; the network keeps what it has learned."""
         self._stop.set()
-        self._go_on.set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most so many seconds; True once it has ended."""
