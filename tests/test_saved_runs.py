@@ -88,7 +88,7 @@ from pathlib import Path
 from bert_tutorial.studio.runs import saved_runs
 from test_saved_runs import SavedRuns, new, run_of
 saved_runs.SAVE_EVERY, saved_runs.SAVING = 0.0, 1
-run = run_of(new(SavedRuns(Path({folder!r}))), num_evaluations=20).start()
+run = run_of(new(SavedRuns(Path({folder!r}))), num_evaluations=1).start()
 while not run.wait(0):
     print(len(run.history), flush=True)
 """
@@ -105,6 +105,7 @@ def test_a_run_whose_process_is_killed_goes_on_with_the_same_losses(tmp_path, af
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     (saved,) = SavedRuns(tmp_path).all()
+    assert saved.record["step"] >= 1 and saved.checkpoint.exists()
     assert_is_a_whole_run(ended(run_of(saved)))
 
 
@@ -121,6 +122,14 @@ def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
     run.resume()
     assert run.wait(PATIENCE) and run.state == "finished"
     assert_is_a_whole_run(run)
+
+
+def test_a_run_that_goes_on_asks_nothing_twice(tmp_path):
+    first = run_of(new(SavedRuns(tmp_path)))
+    first.probe = lambda net: (first.stop(), "first")[1]
+    ended(first, "stopped")
+    again = ended(run_of(SavedRuns(tmp_path).all()[0], probe=lambda net: "again"))
+    assert again.probes == [(0, "first"), *((step, "again") for step in (8, 16, 24, 32, 40))]
 
 
 def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
