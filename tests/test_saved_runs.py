@@ -141,6 +141,7 @@ def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
     again = ended(run_of(SavedRuns(tmp_path).all()[0]))
     assert [step.step for step in again.history] == list(range(1, 41))
     assert losses(again.history)[1:4].isnan().all()
+    assert [step.step for step in again.saved.steps()] == [1, *range(5, 41)]
     assert_is_a_whole_run(again, but=(1, 2, 3))
 
 
