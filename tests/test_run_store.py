@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from bert_tutorial.studio.runs.run_store import RunFolder
 
 from bert_tutorial.cache import read_safetensors
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.studio.runs.run_store import RunFolder
 
 
 def lines(folder: RunFolder) -> list[int]:
