@@ -4,18 +4,14 @@ No widget: `widgets/training_panel.py` shows it, tests use it alone.
 """
 
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from ...network.model import BERTModel
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
-from .fits import Cost, check_fits, cost_of, measure_speed
 from .run import TrainingRun
-from .saved_runs import SavedRun, SavedRuns
+from .saved_runs import SavedRuns
 from .settings import RunSettings, hash_of, read_settings
 
 GOING = ("running", "pausing", "paused", "stopping")
