@@ -1,15 +1,18 @@
-"""What the notebooks themselves need: the first cell's report, source code, pictures."""
+"""What the notebooks themselves need: the first cell's report, source code, pictures, waiting."""
 
 import base64
 import html
 import inspect
 import platform
 import textwrap
+import time
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from tqdm import tqdm
 
 from .devices import pick_dtype, try_all_gpus
 from .text.corpora import CORPORA, find_corpus
@@ -18,11 +21,8 @@ from .text.own_file import describe_own_text
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-import time
-from collections.abc import Collection, Iterator
-from typing import TypeVar
-
-from tqdm import tqdm
+T = TypeVar("T")
+UPDATE_EVERY = 0.3  # seconds between two numbers of `track`
 
 
 def in_notebook() -> bool:
@@ -44,8 +44,7 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
         The corpus to use.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: See `find_corpus`.
-        ValueError: A text file that is empty or not UTF-8.
+        OSError, ValueError: See `find_corpus`; or the text is empty, or not UTF-8.
     """
     find_corpus(corpus)
     device = try_all_gpus()[0]
@@ -67,9 +66,6 @@ def check(claim: str, holds: bool, required: bool = True) -> None:
         holds: Whether it is true of the numbers above.
         required: True where the text relies on it; then a claim that does not hold stops the
             notebook. On another corpus, or after fewer steps, it may well not hold.
-
-    Raises:
-        AssertionError: It is required and does not hold.
     """
     print(f"{claim}: {'yes' if holds else 'no'}")
     if required and not holds:
@@ -77,19 +73,20 @@ def check(claim: str, holds: bool, required: bool = True) -> None:
 
 
 def show_source(*objects: Any) -> "Markdown":
-    """The source code of functions, methods or classes, to be read in a notebook.
-
-    Args:
-        *objects: What to show; the package holds the only copy.
-
-    Returns:
-        IPython Markdown with one fenced block; methods stand at the left margin.
-    """
+    """The source code of functions, methods or classes; the package holds the only copy."""
     from IPython.display import Markdown
 
     parts = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in objects]
     code = "\n\n\n".join(parts)
     return Markdown(f"```python\n{code}\n```")
+
+
+def png_html(png: bytes, alt: str) -> str:
+    """A picture as HTML; `alt` says what it shows, and stands there alone if there is none."""
+    if not png:
+        return f"<p>{html.escape(alt)}</p>"
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%">'
 
 
 class Display:
@@ -108,70 +105,43 @@ class Display:
         else:
             self.handle.update(data, raw=True)
 
+    def show_text(self, text: str) -> None:
+        """Show a line in place of the last."""
+        self.show({"text/plain": text})
 
-class TextDisplay(Display):
-    """A line of text."""
-
-    def show(self, text: str) -> None:
-        """Show a text in place of the last."""
-        super().show({"text/plain": text})
-
-
-class PngDisplay(Display):
-    """A picture.
-
-    Args:
-        alt: What the picture shows, for those who cannot see it.
-    """
-
-    def __init__(self, alt: str):
-        super().__init__()
-        self.alt = alt
-
-    def show(self, png: bytes) -> None:
+    def show_png(self, png: bytes, alt: str) -> None:
         """Show a picture in place of the last."""
-        picture = base64.b64encode(png).decode()
-        source = f"data:image/png;base64,{picture}"
-        super().show(
-            {
-                # JupyterLab and nbconvert take the HTML: they read no text beside a PNG.
-                "text/html": f'<img alt="{html.escape(self.alt)}" src="{source}">',
-                "image/png": picture,  # for what shows no such HTML
-                "text/plain": self.alt,
-            }
-        )
+        # JupyterLab and nbconvert take the HTML: they read no text beside a PNG.
+        data = {"text/html": png_html(png, alt), "text/plain": alt}
+        if png:
+            data["image/png"] = base64.b64encode(png).decode()  # for what shows no such HTML
+        self.show(data)
 
 
 def show_png(png: bytes, alt: str) -> None:
     """Show one picture under a cell; `alt` says what it shows, for those who cannot see it."""
-    PngDisplay(alt).show(png)
-
-
-UPDATE_EVERY = 0.3  # seconds
-
-T = TypeVar("T")
+    Display().show_png(png, alt)
 
 
 def track(items: Collection[T], what: str) -> Iterator[T]:
     """Go through items, and say how far it has come.
 
+    In a notebook a line stands under the cell; it begins and ends without numbers, because nbval
+    compares its first form with the stored last one. In a terminal a bar comes after a second, and
+    goes at the end.
+
     Args:
         items: What takes long to go through.
         what: What is being done, such as "reading 32 words".
-
-    Yields:
-        The items. In a notebook a line stands under the cell; it begins and ends without numbers,
-        because nbval compares its first form with the stored last one. In a terminal a bar comes
-        after a second, and goes at the end.
     """
     if not in_notebook():
         yield from tqdm(items, what, delay=1, leave=False)
         return
-    line, total, shown = TextDisplay(), len(items), time.monotonic()
-    line.show(what)
+    line, shown = Display(), time.monotonic()
+    line.show_text(what)
     for number, item in enumerate(items):
         if time.monotonic() > shown + UPDATE_EVERY:
-            line.show(f"{what}: {number} of {total}")
+            line.show_text(f"{what}: {number} of {len(items)}")
             shown = time.monotonic()
         yield item
-    line.show(what)
+    line.show_text(what)

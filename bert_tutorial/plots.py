@@ -6,10 +6,10 @@ Colours are safe for colour-blind readers, and every line also has a style of it
 """
 
 import io
-import itertools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,8 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import ArrayLike
 
-BLUE, ORANGE, GREY = "#006BA4", "#FF800E", "#595959"  # of matplotlib's tableau-colorblind10
-LONGEST_LABEL = 24  # characters
+SAFE_COLOURS = (  # matplotlib's tableau-colorblind10, the darker ones first
+    "#006BA4", "#FF800E", "#595959", "#5F9ED1", "#C85200",
+    "#898989", "#A2C8EC", "#FFBC79", "#ABABAB", "#CFCFCF",
+)  # fmt: skip
+BLUE, ORANGE, GREY = SAFE_COLOURS[:3]
+BESIDE = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # a legend where it covers nothing
 _drawing = threading.Lock()  # matplotlib's fonts and caches are shared between figures
 
 
@@ -38,9 +42,6 @@ def to_png(
         figure: From `new_figure`.
         compress_level: From 1 (quick, for what is soon drawn again) to 9 (few bytes).
         draw: Draws it on its canvas, if there is a quicker way than all anew.
-
-    Returns:
-        A PNG.
     """
     with _drawing, warnings.catch_warnings():
         # A character that the font lacks is drawn as a box.
@@ -52,7 +53,7 @@ def to_png(
         return png.getvalue()
 
 
-def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
+def shorten(text: str, longest: int = 24) -> str:
     """A text on one line, and cut where it is too long.
 
     >>> shorten("a name  that is long", 10)
@@ -69,19 +70,15 @@ def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title:
         series: Heights by place for each line: `{"network": {"1": 0.7, "all": 0.9}, "bag": ...}`.
         xlabel, ylabel: What place and height mean.
         title: What the figure shows.
-
-    Returns:
-        A PNG.
     """
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
-    styles = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREY, ":", "^"), (BLUE, ":", "D"))
-    styles = itertools.cycle((*styles, (ORANGE, "-.", "v"), (GREY, "--", "x")))
-    for (name, values), (colour, line, mark) in zip(series.items(), styles, strict=False):
+    looks = map(cycle, ((BLUE, ORANGE, GREY), ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
+    for (name, values), colour, line, mark in zip(series.items(), *looks, strict=False):
         places = list(values)
         axes.plot(places, list(values.values()), line, marker=mark, color=colour, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(fontsize="small", **BESIDE)
     return to_png(figure)
 
 
@@ -100,35 +97,20 @@ def heatmap(
         row_labels, column_labels: Strings.
         title: What the colours mean.
         low, high: Values at the ends of the colour scale.
-
-    Returns:
-        A PNG.
     """
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
-    row_labels, column_labels = (
-        [shorten(label) for label in labels] for labels in (row_labels, column_labels)
-    )
     figure = new_figure(max(3.5, 0.55 * columns + 2.2), max(2.2, 0.36 * rows + 1.5))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
+    row_labels, column_labels = list(map(shorten, row_labels)), list(map(shorten, column_labels))
     axes.set_xticks(range(columns), column_labels, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(rows), row_labels, parse_math=False)
     axes.set_title(title, fontsize="medium", parse_math=False)
-    if values.size <= 200:
-        middle = (low + high) / 2
-        for i in range(rows):
-            for j in range(columns):
-                colour = "black" if values[i, j] > middle else "white"
-                axes.text(
-                    j,
-                    i,
-                    f"{values[i, j]:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize="x-small",
-                    color=colour,
-                )
+    for (i, j), value in np.ndenumerate(values if values.size <= 200 else values[:0]):
+        colour = "black" if value > (low + high) / 2 else "white"
+        place = dict(ha="center", va="center", fontsize="x-small")
+        axes.text(j, i, f"{value:.2f}", color=colour, **place)
     figure.colorbar(image, ax=axes)
     return to_png(figure)
 
@@ -148,19 +130,15 @@ def bars(
         title: What the figure shows.
         baseline: Where to draw a dashed line, if anywhere.
         intervals: For each label from where to where the first group's height could as well be.
-
-    Returns:
-        A PNG.
     """
     labels = list(next(iter(groups.values())))
     figure = new_figure(min(11.0, max(5.0, 0.28 * len(labels) * len(groups) + 2)), 3.2)
     axes = figure.subplots()
     width = 0.8 / len(groups)
-    styles = ((BLUE, ""), (ORANGE, "//"), (GREY, ".."))
+    looks = cycle(((BLUE, ""), (ORANGE, "//"), (GREY, "..")))
     for i, (name, values) in enumerate(groups.items()):
-        colour, hatch = styles[i % len(styles)]
         x = np.arange(len(values)) + (i - (len(groups) - 1) / 2) * width
-        heights = list(values.values())
+        heights, (colour, hatch) = list(values.values()), next(looks)
         axes.bar(x, heights, width, label=name, color=colour, hatch=hatch, edgecolor="white")
         if intervals and i == 0:
             ends = np.array([intervals[label] for label in labels]).T
@@ -173,7 +151,6 @@ def bars(
     axes.margins(x=0.01)
     axes.set_ylabel(ylabel, parse_math=False)
     axes.set_title(title, fontsize="medium", parse_math=False)
-    beside = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # where it covers no bar
-    for label in axes.legend(fontsize="small", **beside).get_texts():
+    for label in axes.legend(fontsize="small", **BESIDE).get_texts():
         label.set_parse_math(False)
     return to_png(figure)

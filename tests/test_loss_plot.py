@@ -3,11 +3,12 @@
 import io
 import math
 import re
-import struct
 import sys
 import warnings
 from itertools import pairwise
+from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import style
@@ -15,11 +16,20 @@ from PIL import Image
 from small import assert_same_from_threads
 from torch.testing import assert_close
 
+from bert_tutorial.pretraining import loss_plot
 from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
-from bert_tutorial.pretraining.levels import LINE, spread, vertical_range
-from bert_tutorial.pretraining.loss_plot import LossPlot, describe, every_kth, extremes, smooth
-from bert_tutorial.pretraining.overlay import STYLES, describe_overlay, overlay, style_of
-from bert_tutorial.pretraining.training import Step
+from bert_tutorial.pretraining.loss_plot import (
+    STYLES,
+    LossPlot,
+    describe,
+    describe_overlay,
+    overlay,
+    smooth,
+    style_of,
+    vertical_range,
+)
+from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.pretraining.training import Progress, Step
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "鶴" * 90]
 NAN = float("nan")
@@ -33,204 +43,178 @@ KNOWN = Baselines(
 )
 
 
-def size(png):
-    """Width and height in pixels, of what must be a whole PNG."""
-    assert png.startswith(b"\x89PNG\r\n\x1a\n") and png.endswith(b"IEND\xaeB`\x82")
-    return struct.unpack(">II", png[16:24])
+def curves(losses, held_out=None, nsp=0.7):
+    """History and evaluations: by default of the first and the last step."""
+    history = [Step(i + 1, loss, nsp, 16, 0.01, 0.005) for i, loss in enumerate(losses)]
+    held_out = {0: 7.0, len(losses): 6.0} if held_out is None else held_out
+    return history, [(step, Evaluation(x, 0.1, 0.7, 0.5)) for step, x in held_out.items()]
+
+
+def a_run(losses=(), held_out=None, known=KNOWN, num_steps=50, nsp=0.7, rate=0.5):
+    history, held_out = curves(losses, held_out, nsp)
+    train_iter = SimpleNamespace(next_sentence_rate=rate)
+    return Progress(train_iter, Settings(num_steps=num_steps), history, held_out, known, "training")
+
+
+def drawn(run, **changes):
+    """A plot that has drawn a run, and what it has shown."""
+    shown = []
+    plot = LossPlot(run, lambda *what: shown.append(what))
+    vars(plot).update(changes)
+    plot.close()
+    return plot, *shown[0]
 
 
 def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    image = Image.open(io.BytesIO(png))
+    assert image.size == (800, 300)
+    return np.asarray(image.convert("RGB")).astype(int)
 
 
-def history(losses, nsp=0.7):
-    return [Step(i + 1, loss, nsp, 16, 0.01, 0.005) for i, loss in enumerate(losses)]
+def names_in(panel):
+    return [x.get_text() for x in panel.levels if hasattr(x, "get_text")]
 
 
-def steps(n):
-    return [Step(i + 1, 7 - i / 10, 0.7 - i / 100, 16, 0.01, 0.005) for i in range(n)]
-
-
-def evaluations(*at):
-    return [(step, Evaluation(7 - step / 10, 0.1, 0.7, 0.5)) for step in at]
-
-
-def texts(artists):
-    """What is to be read, with plain spaces."""
-    return [x.get_text().replace("\xa0", " ") for x in artists if x.get_visible() and x.get_text()]
+def falling(number):
+    return [7 - i / 10 for i in range(number)]
 
 
 # One run.
 
 
-def test_losses_before_the_first_step_and_later():
-    plot = LossPlot(50, KNOWN)
-    empty = plot.png([], [])
-    early = plot.png(steps(5), evaluations(0))
-    late = plot.png(steps(50), evaluations(0, 25, 50), "50 steps, 1,234 sentence pairs/s")
-    assert size(empty) == size(early) == size(late) == (800, 300)
-    assert len({empty, early, late}) == 3
+def test_a_run_is_drawn_from_before_its_first_step_to_its_end():
+    run = a_run()
+    plot, png, title, alt = drawn(run)
+    assert title == "0 steps, 0 sentence pairs/s" and alt.startswith("No training step yet")
+    pngs = [png]
+    plot.show = lambda png, *_: pngs.append(png)
+    for number in (1, 20, 50):
+        run.history, run.held_out = curves(falling(number))
+        plot.close()
+    plot.close()  # nothing has changed
+    assert len(set(pngs)) == len(pngs) == 4
+    for panel, field in zip(plot.panels, ("mlm_loss", "nsp_loss"), strict=True):
+        raw, strong, held_out = panel.lines
+        values = [getattr(step, field) for step in run.history]
+        assert list(strong.get_xdata()) == list(range(1, 51))
+        assert_close(list(strong.get_ydata()), smooth(values, 0.9))
+        assert list(raw.get_ydata()) == values and list(held_out.get_xdata()) == [0, 50]
+    _, anew, *_ = drawn(run)  # and nothing is left of the older pictures
+    assert anew == pngs[-1]
+    for png in pngs:
+        pixels(png)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.9])
-def test_a_picture_that_is_redrawn_holds_the_new_data_and_nothing_of_the_old(smoothing):
-    plot = LossPlot(50, KNOWN)
-    plot.png(steps(50), evaluations(0, 25), "long")
-    again = plot.png(steps(20), evaluations(0), "short", smoothing)
-    size(again)
-    assert plot.png(steps(20), evaluations(0), "short", smoothing) == again
-    assert LossPlot(50, KNOWN).png(steps(20), evaluations(0), "short", smoothing) == again
-    for field in ("mlm_loss", "nsp_loss"):
-        pale, strong, held_out = plot.lines[field]
-        values = [getattr(step, field) for step in steps(20)]
-        assert list(strong.get_xdata()) == list(range(1, 21))
-        assert_close(list(strong.get_ydata()), smooth(values, smoothing))
-        assert list(pale.get_ydata()) == (values if smoothing else [])
-        assert list(held_out.get_xdata()) == [0]
+def test_what_stands_still_is_drawn_only_when_it_changes(monkeypatch):
+    run = a_run(falling(30))
+    plot, *_ = drawn(run)
+    all_, draw = [], plot.figure.canvas.draw
+    monkeypatch.setattr(plot.figure.canvas, "draw", lambda: all_.append(True) or draw())
+    pngs = []
+    plot.show = lambda png, *_: pngs.append(png)
+    for more, times in (([4.2], 0), ([4.2, 1.0], 1)):
+        run.history, run.held_out = curves([*falling(30), *more], {0: 7.0, 30: 6.0})
+        plot.close()
+        assert len(all_) == times and pngs[-1] == drawn(run)[1]
 
 
-def test_what_stands_still_is_drawn_again_only_when_it_changes(monkeypatch):
-    plot = LossPlot(50, KNOWN)
-    drawn = []
-    draw = plot.figure.canvas.draw
-    monkeypatch.setattr(plot.figure.canvas, "draw", lambda: drawn.append(True) or draw())
-    losses = [7 - i / 10 for i in range(30)]
-    first = plot.png(history(losses), [], "one")
-    second = plot.png(history([*losses, 5.0]), [], "another")
-    assert len(drawn) == 1 and first != second
-    assert second == LossPlot(50, KNOWN).png(history([*losses, 5.0]), [], "another")
-    plot.png(history([*losses, 1.0]), [])
-    assert len(drawn) == 2
+def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
+    now, shown = [100.0], []
+    monkeypatch.setattr(loss_plot.time, "monotonic", lambda: now[0])
+    plot = LossPlot(a_run(falling(3)), lambda png, *_: shown.append(now[0]))
+    plot._draw = lambda title: now.__setitem__(0, now[0] + 0.1)
+    monkeypatch.setattr(loss_plot, "to_png", lambda figure, compress_level, draw: draw() or b"")
+    while now[0] < 120:
+        plot.run.history.append(plot.run.history[-1])
+        plot.update()
+        now[0] += 0.01
+    assert_close(np.diff(shown), np.full(len(shown) - 1, 5.0), rtol=0, atol=0.3)
+    before = len(shown)
+    plot.smoothing = 0.5  # a slider is answered at once
+    plot.update()
+    assert len(shown) == before + 1
 
 
-def test_baselines_may_come_later():
-    plot = LossPlot(50, None)
-    without = plot.png(steps(20), evaluations(0))
-    assert texts(plot.levels["mlm_loss"].names + plot.levels["mlm_loss"].edges) == []
-    assert not any(line.get_visible() for line in plot.levels["mlm_loss"].lines)
-    assert texts(plot.levels["nsp_loss"].names) == ["a coin 0.69"]
-    plot.baselines = KNOWN
-    assert plot.png(steps(20), evaluations(0)) != without
-    assert plot.png(steps(20), evaluations(0)) == LossPlot(50, KNOWN).png(steps(20), evaluations(0))
-
-
-def test_without_the_next_sentence_game_there_is_no_panel_of_it():
-    plot = LossPlot(50, KNOWN, with_nsp=False)
-    assert list(plot.axes) == ["mlm_loss"]
-    assert size(plot.png(steps(5), evaluations(0))) == (800, 300)
-
-
-def test_the_axis_of_the_next_sentence_game_stays_unless_losses_leave_it():
-    plot = LossPlot(50, None)
-    for losses, wanted in (([], (0.3, 1.1)), ([0.5], (0.3, 1.1)), ([NAN], (0.3, 1.1))):
-        plot.png(history([7.0] * len(losses), *losses), [])
-        assert plot.axes["nsp_loss"].get_ylim() == wanted
-    plot.png(history([7.0] * 20, 1.7), [])
-    assert plot.axes["nsp_loss"].get_ylim()[1] > 1.7
+def test_baselines_come_later_and_the_coin_has_its_own_axis():
+    run = a_run(falling(20), known=None)
+    plot, without, *_ = drawn(run)
+    assert names_in(plot.panels[0]) == [] and names_in(plot.panels[1]) == ["a coin 0.69"]
+    run.baselines = KNOWN
+    assert drawn(run)[1] != without
+    for nsp, wanted in ((0.5, (0.3, 1.1)), (NAN, (0.3, 1.1)), (1.7, (0.3, 1.8))):
+        low, high = drawn(a_run([7.0] * 20, nsp=nsp))[0].panels[1].axes.get_ylim()
+        assert low == wanted[0] and wanted[1] <= high < wanted[1] + 0.3
+    plot, png, *_ = drawn(a_run(falling(5), rate=1.0))  # where that game is not played
+    assert [panel.field for panel in plot.panels] == ["mlm_loss"]
+    pixels(png)
 
 
 @pytest.mark.parametrize("title", HOSTILE, ids=range(len(HOSTILE)))
 def test_any_title_leaves_the_panels_and_the_legend_as_they_are(title):
-    plot = LossPlot(50, KNOWN)
-    plain, titled = pixels(plot.png(steps(5), [], "")), pixels(plot.png(steps(5), [], title))
-    changed = np.argwhere((plain != titled).any(2))
+    plot, *_ = drawn(a_run(falling(5)))
+    pngs = []
+    plot.show = lambda png, *_: pngs.append(png)
+    for text in ("", title):
+        plot.drawn = ()
+        plot._show(text)
+    changed = np.argwhere((pixels(pngs[0]) != pixels(pngs[1])).any(2))
     assert all(y < 30 and x < 530 for y, x in changed)
 
 
-class GrowingList(list):
-    """A list to which another thread appends while it is read: one element more each time somebody
-    walks it.
-    """
+def test_a_picture_that_fails_stops_no_run(monkeypatch):
+    monkeypatch.setenv("PATH", "")  # there is no LaTeX
+    with matplotlib.rc_context({"text.usetex": True}):
+        _, png, _, alt = drawn(a_run(falling(5)))
+    assert png == b"" and "The picture cannot be drawn: " in alt and "\n" not in alt
 
-    def __init__(self, values, more):
-        super().__init__(values)
-        self.more = iter(more)
+
+class GrowingList(list):
+    """A list to which another thread appends while it is read."""
 
     def __iter__(self):
         yield from super().__iter__()
-        self.extend([next(self.more)])
+        self.append(self[-1])
 
 
-@pytest.mark.parametrize("growing", ["history", "held_out"])
-def test_a_run_that_goes_on_meanwhile_can_be_drawn_and_described(growing):
-    def run():
-        past, held_out = steps(30), evaluations(*range(30))
-        if growing == "history":
-            return GrowingList(past[:10], past[10:]), held_out
-        return past, GrowingList(held_out[:10], held_out[10:])
-
-    assert size(LossPlot(50, KNOWN).png(*run(), smoothing=0.5)) == (800, 300)
-    assert size(overlay({"one": run()})) == (800, 300)
-    assert describe(*run()) and describe_overlay({"one": run()})
+def test_a_run_that_goes_on_meanwhile_can_be_drawn_and_described():
+    run = a_run(falling(30), dict.fromkeys(range(10), 7.0))
+    run.history, run.held_out = GrowingList(run.history), GrowingList(run.held_out)
+    pixels(drawn(run)[1])
+    pixels(overlay({"one": (run.history, run.held_out)}))
+    assert describe(run) and describe_overlay({"one": (run.history, run.held_out)})
 
 
-def test_four_threads_can_draw_at_once():
+def test_four_threads_can_draw_at_once_without_pyplot(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises ImportError
+
     def draw(i):
-        plot = LossPlot(50, KNOWN)
-        return [
-            plot.png(steps(10 + i), evaluations(0, 5), f"number {i}", 0.5),
-            overlay({f"run {i}": (steps(10 + i), evaluations(0, 5))}, KNOWN),
-            plot.png(steps(20 + i), evaluations(0, 5), f"number {i} again", 0.5),
-        ]
+        run = a_run(falling(10 + i))
+        return [drawn(run)[1], overlay({f"run {i}": (run.history, run.held_out)}, KNOWN)]
 
     assert_same_from_threads(draw)
 
 
-def test_drawing_leaves_pyplot_alone(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises ImportError
-    assert size(LossPlot(50, KNOWN).png([], [])) == (800, 300)
-
-
-# Smoothing, and lines in few points.
+# Smoothing, and the y axis.
 
 
 def test_smoothing_is_a_running_mean_without_a_pull_to_zero():
     values = [5.0, 3.0, 4.0, 1.0]
     assert smooth(values, 0) == values and smooth([], 0.9) == []
-    assert_close(smooth([3.0] * 100, 0.99), [3.0] * 100)
     weights = [0.9 ** (3 - i) for i in range(4)]
     assert_close(smooth(values, 0.9)[-1], float(np.average(values, weights=weights)))
+    means = smooth([2.0, NAN, 4.0, math.inf], 0.5)  # what is not a number does not spread
+    assert math.isnan(means[1]) and means[3] == math.inf
+    assert_close(means[2], (0.5 * 2 + 4) / 1.5)
     for wrong in (-0.1, 1.0, NAN):
         with pytest.raises(ValueError, match="^smoothing is"):
             smooth(values, wrong)
 
 
-def test_what_is_not_a_number_does_not_spread():
-    means = smooth([2.0, NAN, 4.0, math.inf], 0.5)
-    assert means[0] == 2 and math.isnan(means[1]) and means[3] == math.inf
-    assert_close(means[2], (0.5 * 2 + 4) / 1.5)
-
-
-@pytest.mark.parametrize("n", [0, 1, 399, 400, 401, 430, 799, 5000])
-def test_long_lines_are_drawn_in_few_points_with_their_peaks_and_ends(n):
-    losses = [5 + math.sin(i * i) for i in range(n)]
-    places = list(range(n))
-    if n:
-        losses[n // 3] = 9.0
-    x, y = extremes(places, losses)
-    assert len(x) <= 402 and x == sorted(set(x)) and y == [losses[i] for i in x]
-    assert n == 0 or (max(y) == 9 and min(y) == min(losses))
-    x, y = every_kth(places, losses)
-    assert len(x) <= 402 and x == sorted(set(x)) and y == [losses[i] for i in x]
-    assert n == 0 or (x[0], x[-1]) == (0, n - 1)
-
-
-# The y axis.
-
-
 @pytest.mark.parametrize("loss", [0.0, 3.0, 30.0, 1e9])
 def test_the_first_losses_are_inside_the_picture(loss):
-    plot = LossPlot(3, KNOWN)
-    plot.png([Step(1, loss, 0.7, 16, 0.01, 0.005)], [(0, Evaluation(loss + 1, 0.1, 0.7, 0.5))])
-    low, high = plot.axes["mlm_loss"].get_ylim()
+    plot, *_ = drawn(a_run([loss], {0: loss + 1}))
+    low, high = plot.panels[0].axes.get_ylim()
     assert low < loss and loss + 1 < high
-
-
-def test_the_axis_follows_what_is_learned():
-    plot = LossPlot(50, KNOWN)
-    plot.png(history([6.7 - i / 100 for i in range(50)]), [])
-    low, high = plot.axes["mlm_loss"].get_ylim()
-    assert low < 6.2 and KNOWN.unigram < high and high - low < 1.5
 
 
 def test_a_high_beginning_is_cut_off_and_a_late_rise_is_not():
@@ -240,19 +224,6 @@ def test_a_high_beginning_is_cut_off_and_a_late_rise_is_not():
     losses += [8.0]
     assert vertical_range([(losses, losses, [9.9, 6.1])], [])[1] > 8
     assert vertical_range([(losses, losses, [9.9, 6.1, 9.5])], [])[1] > 9.5
-
-
-def test_the_nearest_baseline_above_is_seen_and_others_are_told_at_the_edge():
-    plot = LossPlot(50, KNOWN)
-    plot.png(history([6.0] * 50), [])
-    low, high = plot.axes["mlm_loss"].get_ylim()
-    assert KNOWN.neighbours < low < 6 and KNOWN.unigram < high < KNOWN.uniform
-    assert texts(plot.levels["mlm_loss"].names) == ["word frequencies 6.80"]
-    assert texts(plot.levels["mlm_loss"].edges) == ["two neighbours 4.90 ↓", "uniform 9.90 ↑"]
-    plot.png(history([3.0] * 50), [])
-    assert texts(plot.levels["mlm_loss"].names) == ["two neighbours 4.90"]
-    above = texts(plot.levels["mlm_loss"].edges)[0]
-    assert above.split(",") == ["uniform 9.90", " word frequencies 6.80 ↑"]
 
 
 def test_the_axis_moves_gently_while_a_noisy_run_goes_on():
@@ -265,111 +236,62 @@ def test_the_axis_moves_gently_while_a_noisy_run_goes_on():
     assert len(set(ranges)) < len(ranges) / 8  # mostly it stays
 
 
+def test_the_nearest_baseline_above_is_seen_and_others_are_told_with_arrows():
+    for loss, inside, outside in (
+        (6.0, "word frequencies 6.80", "uniform 9.90 ↑, two neighbours 4.90 ↓"),
+        (3.0, "two neighbours 4.90", "uniform 9.90 ↑, word frequencies 6.80 ↑"),
+    ):
+        panel = drawn(a_run([loss] * 50, {50: loss}))[0].panels[0]
+        assert names_in(panel) == [inside] and panel.axes.get_title("right") == outside
+        (line, name) = panel.levels
+        assert line.get_ydata()[0] == name.get_position()[1] == float(inside.split()[-1])
+
+
+def test_names_lie_on_their_lines_inside_the_axes_and_seldom_on_one_another():
+    plot, *_ = drawn(a_run([*[9.0] * 25, *[4.8] * 25]))
+    panel = plot.panels[0]
+    boxes = [x.get_window_extent() for x in panel.levels if hasattr(x, "get_text")]
+    inside = panel.axes.bbox
+    assert len(boxes) > 1
+    assert all(inside.x0 < b.x0 and b.x1 < inside.x1 and inside.y0 <= b.y0 for b in boxes)
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
+
+
 @pytest.mark.parametrize("losses", [[NAN], [7.0, NAN, 6.0], [math.inf] * 3, [7.0, -math.inf]])
 def test_losses_that_are_no_numbers_can_be_drawn(losses):
-    results = [(0, Evaluation(losses[-1], 0.1, losses[-1], 0.5))]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for baselines in (None, KNOWN):
-            plot = LossPlot(50, baselines)
-            assert size(plot.png(history(losses, losses[0]), results, "", 0.9)) == (800, 300)
-            assert all(np.isfinite(plot.axes["mlm_loss"].get_ylim()))
-        assert size(overlay({"one": (history(losses), results)}, KNOWN)) == (800, 300)
-
-
-# Names on lines.
-
-
-def test_places_are_moved_apart_and_no_further():
-    assert spread([], 13, 0, 100) == []
-    assert spread([10, 50, 90], 13, 0, 100) == [10, 50, 90]
-    assert spread([50, 50], 13, 0, 100) == [43.5, 56.5]
-    assert spread([99, 98], 13, 0, 100) == [100, 87]  # the upper one stays the upper one
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        wanted = random.uniform(0, 100, 6).tolist()
-        moved = spread(wanted, 13, 0, 100)
-        assert np.argsort(moved).tolist() == np.argsort(wanted).tolist()
-        assert min(np.diff(sorted(moved))) >= 13 - 1e-9
-        assert -1e-9 <= min(moved) and max(moved) <= 100 + 1e-9
-
-
-@pytest.mark.parametrize("near", [0.0, 0.01, 0.2])
-def test_names_of_baselines_do_not_overlap(near):
-    close = KNOWN._replace(uniform=6.8 + near, neighbours=6.8 - near)
-    plot = LossPlot(50, close)
-    plot.png(history([6.5] * 20 + [7.5] * 20), [])
-    levels = plot.levels["mlm_loss"]
-    boxes = sorted((text.get_window_extent() for text in levels.names), key=lambda box: box.y0)
-    assert len(texts(levels.names)) == 3
-    for box, upper in pairwise(boxes):
-        assert box.y1 <= upper.y0 + 1
-    # They are inside the axes, and near their lines.
-    inside = levels.axes.bbox
-    assert all(inside.x0 < box.x0 and box.x1 < inside.x1 and box.y1 < inside.y1 for box in boxes)
-    heights = [
-        levels.axes.transData.transform((0, line.get_ydata()[0]))[1] for line in levels.lines
-    ]
-    for text, height in zip(levels.names, heights, strict=True):
-        box = text.get_window_extent()
-        assert abs((box.y0 + box.y1) / 2 - height) <= 2 * LINE
-
-
-def test_a_name_hangs_under_its_line_where_curves_pass_above_it():
-    plot = LossPlot(50, KNOWN)
-    for loss, is_above in ((6.85, False), (6.75, True)):
-        plot.png(history([5.5] * 9 + [8.0] * 10 + [loss] * 31), [])
-        levels = plot.levels["mlm_loss"]
-        box = levels.names[1].get_window_extent()
-        line = levels.axes.transData.transform((0, KNOWN.unigram))[1]
-        assert ((box.y0 + box.y1) / 2 > line) == is_above
-
-
-def test_what_is_told_at_the_edge_fits_in():
-    plot = LossPlot(50, KNOWN)
-    plot.png(history([12.0] * 3), evaluations())
-    levels = plot.levels["mlm_loss"]
-    (edge,) = [text for text in levels.edges if text.get_text()]
-    box = edge.get_window_extent()
-    assert texts(levels.names) == [] and edge.get_text().count("\n") == 1
-    assert levels.axes.bbox.x0 < box.x0 and levels.axes.bbox.y0 <= box.y0
+        for known in (None, KNOWN):
+            run = a_run(losses, {0: losses[-1]}, known, nsp=losses[0])
+            plot, png, *_ = drawn(run)
+            pixels(png)
+            assert all(np.isfinite(plot.panels[0].axes.get_ylim()))
+        pixels(overlay({"one": (run.history, run.held_out)}, KNOWN))
 
 
 # In words.
 
 
 def test_a_run_in_words():
-    falling, held_out = history([8.51, 6.0, 5.62]), [(0, KNOWN), (3, Evaluation(5.83, 0, 0, 0))]
-    assert describe(falling, held_out, KNOWN) == (
+    assert describe(a_run([8.51, 6.0, 5.62], {0: 9.9, 3: 5.83})) == (
         "Training loss of the masked words falls from 8.51 to 5.62 nats over 3 steps; held-out "
         "text 5.83 after step 3, word frequencies alone reach 6.80, two neighbours 4.90."
     )
-    assert describe(falling, []).endswith(" 5.62 nats over 3 steps.")
-    assert "rises from 5.00 to 7.00 nats" in describe(history([5.0, 7.0]), [])
-    assert "is 5.00 nats after 2 steps, as at the first" in describe(history([5.001, 5.0]), [])
-    assert describe(history([5.0]), []).endswith("is 5.00 nats at the first step.")
-    assert describe([], []) == "No training step yet."
-    assert describe([], [], KNOWN).startswith("No training step yet; word frequencies alone")
-    assert describe([], evaluations(0)) == "No training step yet; held-out text 7.00 after step 0."
-    for loss in (NAN, math.inf):
-        assert "8.50 nats at first and not a number after 2 steps" in describe(
-            history([8.5, loss]), []
-        )
-    assert re.search(r"held-out text not a number", describe([], [(0, Evaluation(*[NAN] * 4))]))
+    assert "goes from 5.00 to 7.00 nats" in describe(a_run([5.0, 7.0]))
+    assert describe(a_run([], {}, None)) == "No training step yet."
+    assert describe(a_run([], {0: 7.0}, None)) == (
+        "No training step yet; held-out text 7.00 after step 0."
+    )
 
 
 def test_several_runs_in_words():
-    runs = {"small": (steps(9), evaluations(0, 9)), "large": (steps(20), evaluations(0, 20))}
-    assert describe_overlay(runs) == (
-        "Held-out loss of the masked words in nats: small 6.10 after step 9, large 5.00 after step "
-        "20; large has the lowest."
+    runs = {"small": curves(falling(9)), "large": curves(falling(20), {0: 8.0, 20: 5.0})}
+    assert describe_overlay(runs | {"new": ([], [])}) == (
+        "Held-out loss of the masked words in nats: small 6.00 after step 9, large 5.00 after step "
+        "20, new not measured yet; large has the lowest."
     )
-    runs |= {"new": ([], []), "broken": ([], [(3, Evaluation(*[NAN] * 4))])}
-    said = describe_overlay(runs)
-    assert "new not measured yet" in said and "broken not a number after step 3" in said
-    assert said.endswith("large has the lowest.")
     assert describe_overlay({}) == "No runs yet."
-    assert "lowest" not in describe_overlay({"one": (steps(9), evaluations(0, 9))})
+    assert "lowest" not in describe_overlay({"small": runs["small"]})
 
 
 # Several runs.
@@ -384,57 +306,30 @@ def test_every_run_has_a_colour_a_dash_and_a_marker_of_its_own():
         assert colour in safe and re.fullmatch(r"(\d+ \d+( \d+ \d+)*)?", dash)
 
 
-def colours(png):
-    return {f"#{r:02X}{g:02X}{b:02X}" for r, g, b in pixels(png).reshape(-1, 3).tolist()}
-
-
 @pytest.mark.parametrize("number", [0, 1, 4, 8, 30])
 def test_runs_in_one_picture(number):
-    runs = {
-        f"run {i}": (
-            history([6 + i / 4] * 50),
-            [(s, Evaluation(6 + i / 4, 0, 0, 0)) for s in (0, 50)],
-        )
-        for i in range(number)
-    }
-    png = overlay(runs, KNOWN, 0.9, f"{number} runs")
-    assert size(png) == (800, 300)
-    assert {style_of(i).colour for i in range(number)} <= colours(png)
-    assert overlay(runs, None, 0.9, f"{number} runs") != png
-
-
-def names_of(runs, monkeypatch):
-    """Where the names stand, from 0 (bottom of the axes) to 1, by name."""
-    drawn = []
-    take = lambda figure, **_: drawn.append(figure) or b""  # noqa: E731
-    monkeypatch.setattr("bert_tutorial.pretraining.overlay.to_png", take)
-    overlay(runs)
-    (axes,) = drawn[0].axes
-    return {t.get_text(): t.get_position()[1] for t in axes.texts if t.get_position()[0] > 1}, axes
-
-
-def test_names_stand_at_the_ends_of_lines_where_there_is_room(monkeypatch):
-    def run(loss, last=50):
-        return history([loss] * last), [(s, Evaluation(loss, 0, 0, 0)) for s in (0, last)]
-
-    places, axes = names_of({"low": run(5), "high": run(7)}, monkeypatch)
-    for name, loss in (("low", 5), ("high", 7)):
-        height = axes.transAxes.inverted().transform(axes.transData.transform((0, loss)))[1]
-        assert_close(places[name], float(height))
-    # Otherwise in the order of the runs: where lines end elsewhere, or too near to each other.
-    for runs in ({"a": run(5), "b": run(7, 30)}, {name: run(5) for name in "abcde"}):
-        places, _ = names_of(runs, monkeypatch)
-        assert list(places) == sorted(places, key=places.get, reverse=True)
-        assert max(places.values()) > 0.9
-    places, _ = names_of({str(i): run(5) for i in range(30)}, monkeypatch)
-    assert list(places)[-1] == "and 16 more" and min(places.values()) > 0
+    runs = {f"run {i}": curves([6 + i / 4] * 50, {0: 6 + i / 4, 50: 6}) for i in range(number)}
+    png = overlay(runs, KNOWN, 0.9)
+    found = {f"#{r:02X}{g:02X}{b:02X}" for r, g, b in pixels(png).reshape(-1, 3).tolist()}
+    assert {style_of(i).colour for i in range(number)} <= found
+    assert overlay(runs, None, 0.9) != png
 
 
 def test_any_name_is_drawn_as_it_is(monkeypatch):
-    runs = {name: (steps(20), evaluations(0, 20)) for name in HOSTILE}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert size(overlay(runs, KNOWN, 0.9, HOSTILE[0])) == (800, 300)
-    places, _ = names_of(runs, monkeypatch)
-    assert "$x_{" in places and "_hidden" in places and "a b" in places
-    assert max(map(len, places)) <= 24
+    figures, to_png = [], loss_plot.to_png
+    monkeypatch.setattr(
+        loss_plot, "to_png", lambda figure, **how: figures.append(figure) or to_png(figure, **how)
+    )
+
+    def names(runs):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pixels(overlay(runs, KNOWN, 0.9))
+        (axes,) = figures[-1].axes
+        box = axes.get_legend().get_window_extent()
+        assert box.y0 >= 0
+        return [text.get_text() for text in axes.get_legend().get_texts()]
+
+    found = names({name: curves(falling(20)) for name in HOSTILE})
+    assert {"$x_{", "_hidden", "a b"} <= set(found) and max(map(len, found)) <= 24
+    assert names({str(i): curves([5.0]) for i in range(30)})[-1] == "and 17 more"

@@ -1,15 +1,14 @@
 """What one training step takes of memory, by formula.
 
-PyTorch keeps of every operation what its gradient needs, until the way back has passed it. So the
-code of `encoder.py` and `losses.py` says how many numbers are kept: each term below stands beside
-the operation that keeps it. `exercises/one_step.py` measures the same.
+PyTorch keeps of every operation what its gradient needs, until backward has passed it. So the code
+of `encoder.py` and `losses.py` says how many numbers are kept. (The tests count the tensors of a
+step that has shapes and no contents. It gives the same, but takes too long for a slider, and on a
+computer without a GPU it cannot count for one.)
 
-Shapes: B rows that go through the network together, L positions, Q query positions, P prediction
-slots of a row, D = num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size. All sizes are in
-bytes.
+Shapes: B rows that go through the network together, L positions, Q query positions, D =
+num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes are in bytes.
 """
 
-from collections import Counter
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ import torch
 from ..network.config import BERTConfig
 from ..network.fast import LinearCrossEntropy
 from ..network.losses import rows_at_once
-from ..network.model import BERTModel
 
 FLOAT = 4  # bytes of a float32
 GIB = 2**30
@@ -36,7 +34,7 @@ def told_bytes(size: float) -> str:
 
 
 class Memory(NamedTuple):
-    """Bytes at the fullest moment of a training step; `total` is their sum.
+    """Bytes at the fullest moment of a training step.
 
     What is freed in time for something else counts once. So the gradients are fewer than the
     parameters where a batch goes through in one part: a layer's gradients take the place of its
@@ -46,127 +44,41 @@ class Memory(NamedTuple):
     parameters: int
     gradients: int
     optimizer: int  # its averages, and what its step computes with
-    activations: int  # what the way back needs of the way there
+    activations: int  # what backward needs of forward
     logits: int  # the last product with the table of tokens, and the table's own gradient
-    quadratic: int = 0  # the part of the activations that grows with the square of the length
+    quadratic: int  # the part of the activations that grows with the square of the length
 
     @property
     def total(self) -> int:
-        """All of it; `quadratic` is a part of the activations already."""
-        return sum(self[:5])
+        """The sum of all parts."""
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, int]:
+        """What adds up to the total, by name; `quadratic` is in the activations."""
+        return dict(zip(self._fields, self[:5], strict=False))
 
     def __str__(self):
         parts = ", ".join(f"{name} {told_bytes(size)}" for name, size in self.parts().items())
         square = f"of the activations {told_bytes(self.quadratic)} grow with the length squared"
         return f"{told_bytes(self.total)}: {parts}; {square}"
 
-    def parts(self) -> dict[str, int]:
-        """What adds up to the total, by name."""
-        return dict(zip(self._fields, self[:5], strict=False))
-
-
-class Sizes(NamedTuple):
-    """What of a network its optimizers depend on, in numbers (not bytes)."""
-
-    parameters: int
-    inside: int  # those of the matrices that Muon has
-    table: int  # V x D
-    stacked: int  # those of most matrices of one shape
-    squares: int  # those of the squares of as many
-
-
-def sizes_of(config: BERTConfig) -> Sizes:
-    """Count a network's parameters without building it, layer by layer."""
-    D, F, V = config.num_hiddens, config.ffn_num_hiddens, config.vocab_size
-    matrices = Counter({(D, D): 2})  # MaskLM.transform, NextSentencePred.hidden
-    for shape, number in (((D, D), 2), ((2 * D, D), 1), ((F, D), 1), ((D, F), 1)):
-        matrices[shape] += number * config.num_layers
-    inside = sum(count * n * m for (n, m), count in matrices.items())
-    in_layers = config.num_layers * (9 * D + F)  # biases, scales of the normalisation
-    ends = V * D + V + (config.max_len + 2) * D + 2 * D  # embeddings; output bias
-    heads = 4 * D + 2 * D + 2  # biases and a normalisation; next-sentence logits
-    stacked, squares = max((c * n * m, c * min(n, m) ** 2) for (n, m), c in matrices.items())
-    return Sizes(inside + in_layers + ends + heads, inside, V * D, stacked, squares)
-
 
 def count_parameters(config: BERTConfig) -> int:
-    """The same number by building the network where nothing is stored: on the meta device."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in BERTModel.from_config(config).parameters())
+    """How many numbers a network learns, without building it."""
+    D, V = config.num_hiddens, config.vocab_size
+    heads = 2 * D * D + 6 * D + 2 + V
+    return (V + 2 + config.max_len + 2) * D + config.num_layers * per_layer(config) + heads
+
+
+def per_layer(config: BERTConfig) -> int:
+    """Numbers that a layer learns: matrices; biases and scales of the normalisation."""
+    D, F = config.num_hiddens, config.ffn_num_hiddens
+    return 4 * D * D + 2 * D * F + 9 * D + F
 
 
 def slots_of(length: int) -> int:
-    """P of a row: 15 % of its words, as in BERT."""
+    """Words to predict in a row: 15 %, as in BERT."""
     return max(1, round(0.15 * length))
-
-
-class Format(NamedTuple):
-    """Bytes of one number."""
-
-    narrow: int  # of what matrix products read and give
-    wide: int  # of attention weights, and of what goes from layer to layer
-    mask: int  # of a dropout mask
-
-    @classmethod
-    def of(cls, precision: str, device: str) -> "Format":
-        """That of "bf16" or "fp32" on "cpu" or "cuda".
-
-        On a GPU autocast computes softmax and normalisation in float32, and F.dropout keeps bytes.
-        """
-        narrow = 2 if precision == "bf16" else FLOAT
-        return cls(narrow, narrow, narrow) if device == "cpu" else cls(narrow, FLOAT, 1)
-
-
-class Kept(NamedTuple):
-    """What one layer keeps for the way back."""
-
-    rest: int  # grows with the number of positions
-    ffn: int  # the part of it that the feed-forward network keeps
-    quadratic: int  # attention weights: grows with positions times query positions
-    extra: int  # what the way back of the layer computes besides
-
-
-def kept_by_layer(config: BERTConfig, rows: int, length: int, queries: int, form: Format) -> Kept:
-    """What `EncoderBlock.forward` keeps.
-
-    Args:
-        config: D, F, H and the dropout.
-        rows, length, queries: B, L, Q.
-        form: Bytes of a number.
-    """
-    D, F = config.num_hiddens, config.ffn_num_hiddens
-    all_, some = rows * length * D, rows * queries * D  # numbers in x, and in queries
-    narrow, wide, mask = form if config.dropout else form._replace(mask=0)
-    is_cast = narrow != wide  # the products then read copies
-    has_own = queries < length  # the last layer: its queries are a tensor of their own
-    # query, key_value: their inputs; and q, k and v.
-    rest = all_ * 3 * narrow + some * narrow * (2 if has_own or is_cast else 1)
-    rest += some * narrow  # output: its input
-    rest += some * (mask + wide)  # dropout; attention_norm: its input
-    ffn = some * narrow + 2 * rows * queries * F * narrow  # inputs of expand, gelu, contract
-    ffn += some * (mask + wide)  # dropout; ffn_norm: its input
-    rest += 4 * rows * queries * FLOAT  # mean and scale of each normalised vector
-    if narrow < FLOAT:
-        rest += narrow * (4 * D * D + 2 * D * F)  # the matrices, as the products read them
-    scores = config.num_heads * rows * queries * length
-    quadratic = scores * (wide + (narrow if mask or is_cast else 0) + mask)  # softmax, dropout, @ v
-    # The way back, in the feed-forward network: gradients of one inner vector and of two outer.
-    in_ffn = rows * queries * F * narrow + 2 * some * wide
-    in_ffn -= some * (mask + wide) if narrow == FLOAT else 0
-    # In the attention, when the feed-forward network's are freed: gradients of the weights.
-    in_attention = scores * (narrow if mask else 2 * wide) + 4 * some * wide - ffn
-    return Kept(rest + ffn, ffn, quadratic, max(in_ffn, in_attention, 0))
-
-
-def of_loss(D: int, V: int, words: int, narrow: int, device: str) -> int:
-    """What `LinearCrossEntropy.forward` computes with, for so many words to predict."""
-    block = min(LinearCrossEntropy.CHUNK, words) * V * narrow
-    tables = FLOAT + 2 * narrow  # the gradient, the table with its ones, a product of this size
-    if narrow < FLOAT:
-        tables += narrow  # the table as the products read it
-        tables += FLOAT if device == "cpu" else 0  # the product, to be added to the gradient
-    tables *= V * (D + LinearCrossEntropy.ONES)
-    return block + tables + words * D * (2 * FLOAT + narrow)
 
 
 def memory_of(
@@ -182,69 +94,111 @@ def memory_of(
     sampled_words: int = 0,
     device: str = "cpu",
 ) -> Memory:
-    """What one training step takes, at its fullest moment.
-
-    It is a step as each one after the first: the optimizers have their averages.
+    """What one training step takes, if the optimizers have their averages from the first.
 
     Args:
         config: Sizes of the network.
         batch_size: Sentence pairs in a step.
         length: L; the config's max_len if None.
-        slots: P; 15 % of the length if None.
+        slots: Words to predict in a row; 15 % of the length if None.
         rows: Sentence pairs that go through the network together; what `rows_at_once` says if None.
         precision: "fp32" or "bf16".
         optimizer: "muon" (and AdamW), or "adam".
         checkpointing: See `BERTEncoder`.
         sampled_words: See `Settings`.
         device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: A size or a name that cannot be.
     """
-    sizes = sizes_of(config)
-    length = length or config.max_len
-    slots = slots or slots_of(length)
-    rows = min(batch_size, rows or rows_by_config(config, device))
-    form = Format.of(precision, device)
-    D, words = config.num_hiddens, rows * slots
+    length = config.max_len if length is None else length
+    slots = slots_of(length) if slots is None else slots
+    if rows is None:
+        rows = rows_at_once(SimpleNamespace(config=config), torch.device(device))
+    for name, value in dict(batch_size=batch_size, length=length, slots=slots, rows=rows).items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision is {precision!r}, but must be 'fp32' or 'bf16'")
+    if optimizer not in ("muon", "adam"):
+        raise ValueError(f"optimizer is {optimizer!r}, but must be 'muon' or 'adam'")
+    rows, D, V, N = min(batch_size, rows), config.num_hiddens, config.vocab_size, config.num_layers
+    # Bytes of a number: of what matrix products read and give; of what goes from layer to layer and
+    # of attention weights (on a GPU always float32); of a dropout mask.
+    narrow = 2 if precision == "bf16" else FLOAT
+    wide, mask = (narrow, narrow) if device == "cpu" else (FLOAT, 1)
+    mask *= config.dropout > 0
 
-    vectors = rows * length * D * form.wide  # between two layers
-    layer = kept_by_layer(config, rows, length, length, form)
-    last = kept_by_layer(config, rows, length, slots + 1, form)
-    masks = rows * length * D * (form.mask if config.dropout else 0)
-    ends = vectors + masks + 5 * words * D * form.narrow  # embeddings, and the head's layers
-    others = config.num_layers - 1
-    if checkpointing:
-        kept, quadratic = config.num_layers * vectors, 0
-        full = layer if others else last
-        back = max(full.rest + full.extra + full.quadratic - vectors, 0)
-        back_quadratic = full.quadratic
-    else:
-        kept, quadratic = others * layer.rest + last.rest, others * layer.quadratic + last.quadratic
-        back, back_quadratic = layer.extra - last.rest - last.quadratic, 0
-
-    parameters, table = FLOAT * sizes.parameters, FLOAT * sizes.table
-    decoded = sampled_words + words if sampled_words else config.vocab_size
-    loss = of_loss(D, min(decoded, config.vocab_size), words, form.narrow, device)
-    there = ends + kept + quadratic
-    # Two moments: in the loss; and on the way back in a layer, with the table's gradient.
-    activations = max(there, there + back + table - loss)
-    quadratic = max(quadratic, back_quadratic if activations > there else 0)
-    averages, scratch = of_optimizer(sizes, optimizer, device)
-    # A third: the step of the optimizer, when all gradients are there and nothing else.
+    parameters = FLOAT * count_parameters(config)
     begun = parameters if batch_size > rows else 0  # gradients that an earlier part left
-    fullest = max(begun + activations + loss, parameters + scratch)
-    beyond = max(0, scratch - activations - loss)
-    gradients = fullest - activations - loss - beyond
-    return Memory(parameters, gradients, averages + beyond, activations, loss, quadratic)
+    words, vectors = rows * slots, rows * length * D
+    kept, square, extra = of_layer(config, rows, length, length, narrow, wide, mask)
+    last_kept, last_square, last_extra = of_layer(
+        config, rows, length, slots + 1, narrow, wide, mask
+    )
+    if checkpointing:
+        full = kept + square + extra if N > 1 else last_kept + last_square + last_extra
+        of_layers, back = N * wide * vectors, max(full - wide * vectors, 0)
+        if not begun:  # backward frees what a layer has kept, and makes its weights' gradients
+            back += (N - 1) * max(0, FLOAT * per_layer(config) - wide * vectors)
+        squares = 0
+    else:
+        squares = (N - 1) * square + last_square
+        of_layers, back = (N - 1) * kept + last_kept + squares, extra - last_kept - last_square
+    # Beside the layers: the embeddings, and the head's layers.
+    forward = of_layers + (wide + mask) * vectors + 5 * words * D * narrow
+    decoded = min(V, sampled_words + words) if sampled_words else V
+    logits = of_loss(D, decoded, words, narrow, device)
+    # Two moments: in the loss; and backward in a layer, with the table's gradient.
+    activations = max(forward, forward + back + FLOAT * V * D - logits)
+    if checkpointing and activations > forward:
+        squares = square if N > 1 else last_square
+    # A third: the optimizer's step, when all gradients are there and nothing else.
+    averages, scratch = of_optimizer(config, optimizer, device)
+    beyond = scratch - activations - logits
+    gradients = max(begun, parameters + min(0, beyond))
+    return Memory(parameters, gradients, averages + max(0, beyond), activations, logits, squares)
 
 
-def of_optimizer(sizes: Sizes, optimizer: str, device: str) -> tuple[int, int]:
+def of_layer(
+    config: BERTConfig, rows: int, L: int, Q: int, narrow: int, wide: int, mask: int
+) -> tuple[int, int, int]:
+    """What `EncoderBlock.forward` keeps, for attention weights too, and what backward adds."""
+    D, F = config.num_hiddens, config.ffn_num_hiddens
+    vectors, queries, inner = rows * L * D, rows * Q * D, rows * Q * F  # numbers
+    weights = rows * config.num_heads * Q * L
+    are_cast, own_queries = narrow != wide, Q < L  # the products read copies; the last layer
+    around = queries * (mask + wide)  # dropout, and the input of a normalisation
+    # Inputs of query and key_value (mostly one tensor); q, k, v; the input of output.
+    attention = narrow * (3 * vectors + (3 if own_queries or are_cast else 2) * queries) + around
+    ffn = narrow * (queries + 2 * inner) + around  # inputs of expand, gelu, contract
+    matrices = narrow * (4 * D * D + 2 * D * F) if narrow < FLOAT else 0  # as the products read it
+    # softmax, dropout, and what is multiplied with v
+    square = weights * (wide + mask + (narrow if mask or are_cast else 0))
+    # Backward: gradients in the feed-forward network; then, when its inputs are freed, of weights.
+    in_ffn = narrow * inner + 2 * wide * queries - (around if narrow == FLOAT else 0)
+    in_attention = weights * (narrow if mask else 2 * wide) + 4 * wide * queries - ffn
+    return attention + ffn + matrices, square, max(in_ffn, in_attention, 0)
+
+
+def of_loss(D: int, V: int, words: int, narrow: int, device: str) -> int:
+    """What `LinearCrossEntropy.forward` computes with, for so many words to predict."""
+    numbers = FLOAT + 2 * narrow  # the table's gradient, the table with ones, a product as large
+    if narrow < FLOAT:  # the table as the products read it; what is added to the gradient
+        numbers += narrow + (FLOAT if device == "cpu" else 0)
+    block = min(LinearCrossEntropy.CHUNK, words) * V * narrow
+    return block + numbers * V * (D + LinearCrossEntropy.ONES) + words * D * (2 * FLOAT + narrow)
+
+
+def of_optimizer(config: BERTConfig, optimizer: str, device: str) -> tuple[int, int]:
     """What an optimizer keeps, and what its step computes with."""
+    parameters, table = count_parameters(config), config.vocab_size * config.num_hiddens
     if optimizer == "adam":
-        scratch = sizes.parameters if device != "cpu" else 2 * sizes.table
-        return 2 * FLOAT * sizes.parameters, FLOAT * scratch
-    averages = 2 * sizes.parameters - sizes.inside  # Muon keeps one, AdamW two
-    return FLOAT * averages, FLOAT * (7 * sizes.stacked + sizes.squares)  # see `Muon.step`
-
-
-def rows_by_config(config: BERTConfig, device: str) -> int:
-    """`rows_at_once`, which takes a network."""
-    return rows_at_once(SimpleNamespace(config=config), torch.device(device))
+        return 2 * FLOAT * parameters, FLOAT * (2 * table if device == "cpu" else parameters)
+    D, F, N = config.num_hiddens, config.ffn_num_hiddens, config.num_layers
+    alike = {(D, D): 2 * N + 2, (2 * D, D): N}  # Muon takes matrices of one shape together
+    alike |= {(F, D): N + alike.get((F, D), 0)}
+    alike |= {(D, F): N + alike.get((D, F), 0)}
+    inside = sum(number * n * m for (n, m), number in alike.items())
+    stack = max(number * (7 * n * m + min(n, m) ** 2) for (n, m), number in alike.items())
+    return FLOAT * (2 * parameters - inside), FLOAT * stack  # Muon keeps one average, AdamW two

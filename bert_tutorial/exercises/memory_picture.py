@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..plots import BLUE, GREY, ORANGE, new_figure, to_png
+from ..plots import BESIDE, BLUE, GREY, ORANGE, new_figure, to_png
 from .memory import GIB, Memory, told_bytes
 
 STYLES = {
@@ -12,33 +12,26 @@ STYLES = {
     "other activations": (ORANGE, ""),
     "attention weights": (ORANGE, "xx"),
     "logits": ("#FFBC79", ".."),
-}  # of matplotlib's tableau-colorblind10; each pair also differs in brightness or hatching
-
-
-def pieces(memory: Memory) -> dict[str, int]:
-    """What may be stacked, in bytes, by name."""
-    rest = memory.activations - memory.quadratic
-    return memory.parts() | {"other activations": rest, "attention weights": memory.quadratic}
+}  # each pair also differs in brightness or hatching
 
 
 def memory_bars(
     memories: dict[str, Memory], available: int | None = None, title: str = ""
 ) -> bytes:
-    """One bar for each network or setting, from left to right.
-
-    Args:
-        memories: By name.
-        available: Bytes that there are, drawn as a line; None if that is not known.
-        title: What the figure shows.
-
-    Returns:
-        A PNG.
-    """
+    """One bar for each network or setting, as a PNG; a line for the bytes that there are."""
     figure = new_figure(max(4.6, 1.1 * len(memories) + 3.4), 3.4)
     axes = figure.subplots()
     places, floor = np.arange(len(memories)), np.zeros(len(memories))
+    pieces = [
+        memory.parts()
+        | {
+            "other activations": memory.activations - memory.quadratic,
+            "attention weights": memory.quadratic,
+        }
+        for memory in memories.values()
+    ]
     for name, (colour, hatch) in STYLES.items():
-        heights = np.array([pieces(memory)[name] for memory in memories.values()]) / GIB
+        heights = np.array([piece[name] for piece in pieces]) / GIB
         axes.bar(places, heights, 0.6, floor, label=name, color=colour, hatch=hatch, edgecolor="w")
         floor += heights
     for place, height, memory in zip(places, floor, memories.values(), strict=True):
@@ -52,13 +45,10 @@ def memory_bars(
         axes.axhline(height, color="black", linestyle="--", label=label)
         top = top if is_far else max(top, height)
     axes.set_xticks(places, list(memories), parse_math=False)
-    axes.set_xlim(-0.6, len(memories) - 0.4)
-    axes.set_ylim(0, 1.12 * top)
-    axes.set_ylabel("memory in GiB")
+    axes.set(xlim=(-0.6, len(memories) - 0.4), ylim=(0, 1.12 * top), ylabel="memory in GiB")
     axes.set_title(title, fontsize="medium", parse_math=False)
     handles, labels = axes.get_legend_handles_labels()
-    beside = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    axes.legend(handles[::-1], labels[::-1], fontsize="small", **beside)  # as they are stacked
+    axes.legend(handles[::-1], labels[::-1], fontsize="small", **BESIDE)  # as they are stacked
     return to_png(figure)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..devices import try_all_gpus
 from ..network.model import BERTModel
-from ..notebook import PngDisplay, in_notebook
+from ..notebook import Display, in_notebook
 from ..text.examples import PretrainingExamples
 from .settings import Settings
 from .training import DOING, Progress, run_training, summary
@@ -80,13 +80,8 @@ def shown(progress: Progress) -> Iterator[Callable[[], None]]:
     if in_notebook():
         from .loss_plot import LossPlot  # here, so that importing stays fast
 
-        display = PngDisplay("")
-
-        def show(png: bytes, title: str, alt: str) -> None:
-            display.alt = alt
-            display.show(png)
-
-        plot = LossPlot(progress, show)
+        display = Display()
+        plot = LossPlot(progress, lambda png, _, alt: display.show_png(png, alt))
         try:
             yield plot.update
         finally:

@@ -1,49 +1,54 @@
-"""The curves of a run while it goes on and afterwards; `overlay` draws several runs.
-
-Losses are in nats.
-"""
+"""The curves of one run while it goes on, or of several runs over one another; losses in nats."""
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import chain
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from ..plots import BLUE, ORANGE, new_figure, shorten, to_png
+from ..plots import BLUE, GREY, ORANGE, SAFE_COLOURS, new_figure, shorten, to_png
 from .evaluation import Baselines, Evaluation
-from .levels import SMALL, Levels, levels_of, vertical_range
-from .training import Step
+from .training import Progress, Step, status_line
 
+Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-LONGEST_TITLE = 68  # characters
-MOST_POINTS = 400  # of a line: there are hardly more pixels from left to right
+REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
+MOST_NAMES = 14  # for which there is room beside a picture
+
+
+class Style(NamedTuple):
+    """How a run looks among others."""
+
+    colour: str  # "#rrggbb"
+    dash: str  # pixels on and off, as SVG's stroke-dasharray; "" for a line without gaps
+    marker: str  # one of matplotlib's
+
+
+DASHES = (
+    "", "8 3", "2 2", "10 3 2 3", "5 3", "12 4 2 2 2 4", "14 3", "4 2 4 6", "6 2 2 2", "3 5",
+)  # fmt: skip
+STYLES = tuple(map(Style, SAFE_COLOURS, DASHES, "os^DvXP*ph"))
+
+
+def style_of(number: int) -> Style:
+    """Colour, dash and marker of run `number`, counted from 0; after the last they begin anew."""
+    return STYLES[number % len(STYLES)]
 
 
 def smooth(values: Iterable[float], smoothing: float) -> list[float]:
-    """An exponential running mean: what lies k steps back counts smoothing^k.
+    """An exponential running mean: what lies k steps back counts smoothing^k, from 0 to below 1.
 
     The weights are divided by their sum, so that the first values are not drawn towards 0. What is
     not a number stays as it is, and is left out of the means that follow.
-
-    Args:
-        values: The losses, by step.
-        smoothing: From 0 (nothing changes) to below 1.
-
-    Returns:
-        As many values.
-
-    Raises:
-        ValueError: `smoothing` is not in that range.
 
     >>> smooth([4.0, 1.0], 0.5)  # the second: (0.5 * 4 + 1) / (0.5 + 1)
     [4.0, 2.0]
     """
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing is {smoothing}: it must be 0 or more, and below 1")
-    total = weight = 0.0
-    means = []
+    total, weight, means = 0.0, 0.0, []
     for value in values:
         if math.isfinite(value):
             total, weight = smoothing * total + value, smoothing * weight + 1
@@ -52,165 +57,222 @@ def smooth(values: Iterable[float], smoothing: float) -> list[float]:
     return means
 
 
-def every_kth(steps: Sequence[int], values: Sequence[float]) -> tuple[list, list]:
-    """A smooth line in few points: every k-th and the last."""
-    k = math.ceil(len(steps) / MOST_POINTS) or 1
-    last = slice(-1, None) if (len(steps) - 1) % k else slice(0)
-    return [*steps[::k], *steps[last]], [*values[::k], *values[last]]
+def vertical_range(
+    curves: Iterable[Sequence[list[float]]], levels: Iterable[float]
+) -> tuple[float, float]:
+    """Both ends of the y axis: it shows what matters now, not what the first step was."""
+    losses, late = [], []
+    for raw, smoothed, held_out in curves:
+        early = len(smoothed) // 10
+        losses += [*raw, *smoothed, *held_out]
+        late += [*smoothed[early:], *held_out[early > 0 :]]
+    losses, late, levels = (list(filter(math.isfinite, x)) for x in (losses, late, levels))
+    seen = levels or [0.0, 10.0]
+    if losses:  # and the nearest baseline above the lowest
+        above = [level for level in levels if level > min(late or losses)]
+        seen = [min(losses), *late, *sorted(above)[:1]]
+    few = max(0.0, 0.5 - (max(seen) - min(seen))) / 2
+    low, high = min(seen) - few, max(seen) + few
+    grid = 2.0 ** round(math.log2((high - low) / 16))  # so the axis seldom moves as a curve grows
+    return (math.floor(low / grid) - 1) * grid, (math.ceil(high / grid) + 1) * grid
 
 
-def extremes(steps: Sequence[int], values: Sequence[float]) -> tuple[list, list]:
-    """A jagged line in few points: the lowest and the highest of every few."""
-    if len(steps) <= MOST_POINTS:
-        return list(steps), list(values)
-    size = math.ceil(2 * len(steps) / MOST_POINTS)
-    parts = [np.array(values[start : start + size]) for start in range(0, len(values), size)]
-    kept = [
-        number * size + place
-        for number, part in enumerate(parts)
-        for place in sorted({int(part.argmin()), int(part.argmax())})
-    ]
-    return [steps[i] for i in kept], [values[i] for i in kept]
+class Panel:
+    """One loss of some runs, in three lines each, and its baselines: lines with their names."""
+
+    def __init__(self, axes: Any, field: str, styles: Iterable[dict[str, Any]]):
+        self.axes, self.field, self.levels, self.still = axes, field, [], None
+        self.lines = [axes.plot([], [], **style)[0] for style in styles]
+        axes.set_title(TITLES[field], fontsize="medium", loc="left", y=1.0)
+        axes.set(xlabel="step", ylabel="loss in nats")
+        axes.tick_params(labelsize="small")
+        axes.locator_params(nbins=6)
+
+    def fill(
+        self, runs: Iterable[Curves], num_steps: int, baselines: Baselines | None, smoothing: float
+    ) -> tuple:
+        """Put the losses in; returns what all but the curves depends on."""
+        lines, curves = iter(self.lines), []
+        for history, held_out in runs:
+            steps, places = [step.step for step in history], [step for step, _ in held_out]
+            raw = [getattr(step, self.field) for step in history]
+            losses = [getattr(evaluation, self.field) for _, evaluation in held_out]
+            curves.append((raw, smooth(raw, smoothing), losses))
+            for x, y in zip((steps, steps, places), curves[-1], strict=True):
+                next(lines).set_data(x, y)
+        levels = {"a coin": math.log(2)} if self.field == "nsp_loss" else {}
+        if self.field == "mlm_loss" and baselines is not None:
+            levels = {"uniform": baselines.uniform, "word frequencies": baselines.unigram}
+            levels["two neighbours"] = baselines.neighbours
+        low, high = vertical_range(curves, levels.values())
+        if self.field == "nsp_loss":
+            low, high = min(0.3, low), max(1.1, high)
+        self.axes.set(xlim=(0, max(2, num_steps)), ylim=(low, high))
+        if (low, high, levels) != self.still:
+            self.still = low, high, levels
+            self._draw_levels(*self.still)
+        return self.still
+
+    def _draw_levels(self, low: float, high: float, levels: dict[str, float]) -> None:
+        """A line for each baseline within the axis, and above the axes the others, with arrows."""
+        for artist in self.levels:
+            artist.remove()
+        self.levels, outside = [], []
+        text = dict(fontsize=8, color=GREY, ha="right")
+        name_place = dict(transform=self.axes.get_yaxis_transform())  # x from 0 to 1, y in nats
+        name_place["bbox"] = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        dashes = ":", "-.", (0, (5, 1, 1, 1, 1, 1))
+        for (name, level), dash in zip(levels.items(), dashes, strict=False):
+            told = f"{name} {level:.2f}"
+            if low <= level <= high:
+                self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
+                va = "top" if name == "two neighbours" else "bottom"  # below its line, or above
+                self.levels.append(self.axes.text(0.99, level, told, va=va, **text, **name_place))
+            else:
+                outside.append(f"{told} {'↓' if level < low else '↑'}")
+        self.axes.set_title(", ".join(outside), loc="right", y=1.0, **text)
+
+
+def make_panels(
+    fields: Iterable[str], styles: Sequence[dict[str, Any]], right: float
+) -> tuple[Any, list[Panel]]:
+    """A figure of 800 x 300 pixels with a panel for each loss; they end at a part of the width."""
+    figure, fields = new_figure(8, 3, layout=None), list(fields)
+    # Fixed places for all text: faster, and nothing moves while the curves grow.
+    figure.subplots_adjust(left=0.07, right=right, top=0.83, bottom=0.17, wspace=0.18)
+    axes = figure.subplots(1, len(fields), squeeze=False)[0]
+    return figure, [Panel(*pair, styles) for pair in zip(axes, fields, strict=True)]
 
 
 class LossPlot:
-    """Training curves that grow, each with its baselines: MLM loss, and NSP where it is played.
+    """The picture of a run that goes on: MLM loss, and NSP loss where that game is played.
 
     Args:
-        num_steps: Where the x axis ends.
-        baselines: Losses of predictors without a network, drawn as horizontal lines; None while
-            they are being counted. They may be set later: `plot.baselines = ...`.
-        with_nsp: Whether the next-sentence game is played.
+        run: What to show.
+        show: Shows a PNG, a line about where the run is, and a sentence for those who cannot see
+            the picture, in place of the last ones. The PNG is empty where drawing fails.
+
+    Attributes:
+        smoothing: How smooth the strong line of the training loss is; see `smooth`.
     """
 
-    def __init__(self, num_steps: int, baselines: Baselines | None, with_nsp: bool = True):
-        self.figure, self.baselines = new_figure(8, 3, layout=None), baselines
-        fields = list(TITLES) if with_nsp else ["mlm_loss"]
-        # Fixed places for all text: faster, and nothing moves while the curves grow.
-        self.figure.subplots_adjust(left=0.07, right=0.985, top=0.83, bottom=0.16, wspace=0.18)
-        panels = self.figure.subplots(1, len(fields), squeeze=False)[0]
-        self.axes, self.lines, self.levels = dict(zip(fields, panels, strict=True)), {}, {}
-        for field, axes in self.axes.items():
-            axes.set_title(TITLES[field], fontsize="medium", y=1.0)
-            axes.set(xlabel="step", ylabel="loss in nats", xlim=(0, max(2, num_steps)))
-            axes.xaxis.set_label_coords(0.5, -0.13)
-            axes.yaxis.set_label_coords(-34 / axes.bbox.width, 0.5)
-            axes.tick_params(labelsize="small")
-            axes.locator_params(nbins=6)
-            self.levels[field] = Levels(axes)
-            (pale,) = axes.plot([], [], color=BLUE, lw=0.8, alpha=0.4, animated=True)
-            (strong,) = axes.plot([], [], color=BLUE, lw=1.6, animated=True)
-            (held_out,) = axes.plot([], [], "--o", color=ORANGE, ms=4, animated=True)
-            self.lines[field] = pale, strong, held_out
-        self.title = self.figure.text(0.07, 0.965, "", va="center", fontsize=9, parse_math=False)
-        left_of_legend = Bbox.from_extents(0, 0, 530, 300)  # letters of some scripts are wide
-        self.title.set(animated=True, clip_on=True, clip_box=left_of_legend)
-        place = dict(loc="center right", bbox_to_anchor=(0.985, 0.965), borderaxespad=0)
+    def __init__(self, run: Progress, show: Callable[[bytes, str, str], None]):
+        self.run, self.show, self.smoothing = run, show, 0.9
+        self.next_drawing, self.drawn, self.still = 0.0, (), None
+        pale, strong = dict(color=BLUE, lw=0.8, alpha=0.4), dict(color=BLUE, lw=1.6)
+        dots = dict(color=ORANGE, ls="--", marker="o", ms=4)
+        fields = TITLES if run.with_nsp else ["mlm_loss"]
+        self.figure, self.panels = make_panels(fields, [pale, strong, dots], right=0.985)
         self.figure.legend(
-            handles=[
-                Line2D([], [], color=BLUE, lw=1.6, label="training batches"),
-                Line2D([], [], color=ORANGE, ls="--", marker="o", ms=4, label="held-out text"),
-            ],
-            fontsize=SMALL,
-            ncols=2,
-            frameon=False,
-            **place,
-        )
-        self.still, self.background = None, None
+            [Line2D([], [], **strong), Line2D([], [], **dots)],
+            ["training batches", "held-out text"], loc="center right", borderaxespad=0,
+            bbox_to_anchor=(0.985, 0.965), fontsize=8, ncols=2, frameon=False,
+        )  # fmt: skip
+        self.title = self.figure.text(0.07, 0.965, "", va="center", fontsize=9, parse_math=False)
+        # Where the legend begins: letters of some scripts are wide.
+        self.title.set(clip_on=True, clip_box=Bbox([[0, 0], [530, 300]]))
+        self.moving = [line for panel in self.panels for line in panel.lines] + [self.title]
+        for artist in self.moving:
+            artist.set_animated(True)
 
-    def png(
-        self,
-        history: Sequence[Step],
-        held_out: Sequence[tuple[int, Evaluation]],
-        title: str = "",
-        smoothing: float = 0.0,
-    ) -> bytes:
-        """Draw the steps and evaluations so far.
+    def update(self) -> None:
+        """Draw again, unless the last drawing was a moment ago or nothing has changed."""
+        began = time.monotonic()
+        if began >= self.next_drawing or self.smoothing not in self.drawn[:1]:
+            self._show(status_line(self.run))
+            drawing = time.monotonic() - began
+            self.next_drawing = began + max(REDRAW_EVERY, 50 * drawing)  # at most 2 % of the time
 
-        Args:
-            history: `Step`s.
-            held_out: `(step, Evaluation)` pairs.
-            title: One line above the panels.
-            smoothing: How smooth the strong line of the training loss is; see `smooth`. Above 0
-                there is also a pale line, of what every batch gave.
+    def close(self) -> None:
+        """Draw the whole run."""
+        speed = f"{self.run.pairs_per_second:,.0f} sentence pairs/s"
+        self._show(f"{len(self.run.history)} steps, {speed}")
 
-        Returns:
-            A PNG of 800 x 300 pixels.
-        """
-        # As they are now: a run goes on while it is drawn.
-        history, held_out = list(history), list(held_out)
-        steps, places = [step.step for step in history], [step for step, _ in held_out]
-        levels, still = levels_of(self.baselines), []
-        for field, (pale, strong, evaluated) in self.lines.items():
-            raw = [getattr(step, field) for step in history]
-            mean = smooth(raw, smoothing)
-            losses = [getattr(value, field) for _, value in held_out]
-            pale.set_data(*(extremes(steps, raw) if smoothing else ([], [])))
-            strong.set_data(*(every_kth(steps, mean) if smoothing else extremes(steps, raw)))
-            evaluated.set_data(places, losses)
-            low, high = vertical_range([(raw, mean, losses)], levels[field].values())
-            if field == "nsp_loss":
-                low, high = min(0.3, low), max(1.1, high)
-            self.axes[field].set_ylim(low, high)
-            still.append((low, high, self.levels[field].draw(levels[field])))
-        self.title.set_text(shorten(title, LONGEST_TITLE))
-        return to_png(self.figure, compress_level=1, draw=lambda: self.draw(still))
+    def _show(self, title: str) -> None:
+        run = self.run
+        what = self.smoothing, title, len(run.history), len(run.held_out), run.baselines
+        if what == self.drawn:
+            return
+        self.drawn, alt = what, describe(run)
+        try:
+            png = to_png(self.figure, compress_level=1, draw=lambda: self._draw(title))
+        except Exception as error:  # a picture that fails stops no run
+            png, alt = b"", f"{alt} The picture cannot be drawn: {shorten(str(error), 200)}"
+        self.show(png, title, alt)
 
-    def draw(self, still: list) -> None:
-        """Draw the curves and the title; all else only where it has changed.
-
-        Args:
-            still: What the rest depends on. Its text takes longer than all of the curves.
-        """
-        canvas = self.figure.canvas
+    def _draw(self, title: str) -> None:
+        """Draw what moves; all else, whose text takes longest, only where it has changed."""
+        run, canvas = self.run, self.figure.canvas
+        curves = list(run.history), list(run.held_out)  # as they are now: the run goes on
+        what = [curves], run.settings.num_steps, run.baselines, self.smoothing
+        still = [panel.fill(*what) for panel in self.panels]
+        self.title.set_text(shorten(title, 68))
         if still != self.still:
             canvas.draw()  # but for what is "animated"
             self.still, self.background = still, canvas.copy_from_bbox(self.figure.bbox)
         canvas.restore_region(self.background)
-        for artist in (*chain(*self.lines.values()), self.title):
+        for artist in self.moving:
             self.figure.draw_artist(artist)
 
 
-def describe(
-    history: Sequence[Step],
-    held_out: Sequence[tuple[int, Evaluation]],
-    baselines: Baselines | None = None,
-) -> str:
-    """One sentence with numbers, for those who do not see the picture.
+def overlay(
+    runs: Mapping[str, Curves], baselines: Baselines | None = None, smoothing: float = 0.0
+) -> bytes:
+    """Draw the MLM losses of several runs in one PNG of 800 x 300 pixels.
 
     Args:
-        history, held_out: As in `LossPlot.png`.
-        baselines: As far as they are known.
-
-    Returns:
-        Plain text, about the masked words.
+        runs: For each name the run's `(history, held_out)`; number i looks like `style_of(i)`.
+        baselines: Losses of predictors without a network, if all runs have the same.
+        smoothing: How smooth the pale lines of the training losses are; see `smooth`.
     """
-    parts = [course([step.mlm_loss for step in list(history)])]
-    for step, result in list(held_out)[-1:]:
-        parts.append(f"held-out text {in_words(result.mlm_loss)} after step {step}")
-    if baselines is not None:
-        parts.append(f"word frequencies alone reach {baselines.unigram:.2f}")
-        parts.append(f"two neighbours {baselines.neighbours:.2f}")
-    return f"{parts[0]}{'; ' if parts[1:] else ''}{', '.join(parts[1:])}."
+    styles, names = [], [shorten(name) for name in runs]
+    for colour, dash, marker in map(style_of, range(len(runs))):
+        dashes = (0, [0.4 * float(x) for x in dash.split()]) if dash else "-"  # in line widths
+        line = dict(color=colour, lw=1.8, ls=dashes)
+        pale, strong = line | dict(lw=1.0, alpha=0.45), line | dict(marker=marker, ms=5)
+        styles += [dict(visible=False), pale, strong]
+    figure, (panel,) = make_panels(["mlm_loss"], styles, right=0.75)
+    title = "masked words (MLM): held-out text with marks, training pale"
+    panel.axes.set_title(title, loc="left", fontsize="small", y=1.0)
+    marks = panel.lines[2::3]
+    if len(names) > MOST_NAMES:
+        names[MOST_NAMES - 1 :] = [f"and {len(names) - MOST_NAMES + 1} more"]
+        marks[MOST_NAMES - 1 :] = [Line2D([], [], ls="")]
+    legend = panel.axes.legend(
+        marks, range(len(marks)), loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=3,
+        frameon=False, fontsize=8, borderaxespad=0.2,
+    )  # fmt: skip
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)  # any name: "_hidden" and "$x_{" too
+    curves = [(list(history), list(held_out)) for history, held_out in runs.values()]
+    last = max((0, *(x[-1].step for x, _ in curves if x), *(x[-1][0] for _, x in curves if x)))
+    panel.fill(curves, last, baselines, smoothing)
+    return to_png(figure, compress_level=1)
 
 
-def course(losses: Sequence[float]) -> str:
-    """What the training loss does, from the first step to the last."""
-    if not losses:
-        return "No training step yet"
-    name, first, last = "Training loss of the masked words", losses[0], losses[-1]
-    if len(losses) == 1:
-        return f"{name} is {in_words(first, ' nats')} at the first step"
-    if not (math.isfinite(first) and math.isfinite(last)):
-        both = f"{in_words(first, ' nats')} at first and {in_words(last, ' nats')}"
-        return f"{name} is {both} after {len(losses)} steps"
-    change = round(last, 2) - round(first, 2)
-    if change == 0:
-        return f"{name} is {last:.2f} nats after {len(losses)} steps, as at the first"
-    verb = "falls" if change < 0 else "rises"
-    return f"{name} {verb} from {first:.2f} to {last:.2f} nats over {len(losses)} steps"
+def describe(run: Progress) -> str:
+    """A run in one sentence with numbers, for those who do not see the picture."""
+    losses, found = [step.mlm_loss for step in list(run.history)], ["No training step yet"]
+    if losses:
+        verb = "falls" if losses[-1] < losses[0] else "goes"
+        found = [f"Training loss of the masked words {verb} from {losses[0]:.2f} to "]
+        found[0] += f"{losses[-1]:.2f} nats over {len(losses)} steps"
+    for step, evaluation in list(run.held_out)[-1:]:
+        found.append(f"held-out text {evaluation.mlm_loss:.2f} after step {step}")
+    if run.baselines is not None:
+        found.append(f"word frequencies alone reach {run.baselines.unigram:.2f}")
+        found.append(f"two neighbours {run.baselines.neighbours:.2f}")
+    return f"{'; '.join(found[:2])}{''.join(f', {part}' for part in found[2:])}."
 
 
-def in_words(loss: float, unit: str = "") -> str:
-    """A loss in words."""
-    return f"{loss:.2f}{unit}" if math.isfinite(loss) else "not a number"
+def describe_overlay(runs: Mapping[str, Curves]) -> str:
+    """The last held-out loss of several runs, for those who do not see the picture."""
+    said, known = [], {}
+    for name, (_, held_out) in runs.items():
+        said.append(f"{shorten(name)} not measured yet")
+        for step, evaluation in list(held_out)[-1:]:
+            said[-1] = f"{shorten(name)} {evaluation.mlm_loss:.2f} after step {step}"
+            known[shorten(name)] = evaluation.mlm_loss
+    lowest = f"; {min(known, key=known.__getitem__)} has the lowest" if len(known) > 1 else ""
+    text = f"Held-out loss of the masked words in nats: {', '.join(said)}{lowest}."
+    return text if said else "No runs yet."

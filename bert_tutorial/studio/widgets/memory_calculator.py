@@ -9,9 +9,8 @@ from ...devices import try_all_gpus
 from ...exercises.memory import Memory, memory_of, told_bytes
 from ...exercises.memory_picture import describe_bars, memory_bars
 from ...network.config import BERTConfig
-from ..runs.available import available_memory
-from ..runs.fits import Suggestion, nearest_that_fits
-from .lab_html import picture
+from ...notebook import png_html
+from ..runs.fits import Suggestion, available_memory, nearest_that_fits
 from .panel_views import Picture
 from .parts import NAME, Panel
 from .sliders import ChoiceSlider
@@ -20,8 +19,6 @@ from .status import StatusLine
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
 OPTIMIZERS = {"Muon and AdamW": "muon", "Adam": "adam"}
 PRECISIONS = {"32 bits (fp32)": "fp32", "16 bits in products (bf16)": "bf16"}
-POWERS = [2**power for power in range(11)]
-LENGTHS = [32, 64, 128, 256, 384, 512, 1024]
 
 
 class MemoryCalculator(Panel):
@@ -51,14 +48,14 @@ class MemoryCalculator(Panel):
         self.available = available_memory(self.device) if available is None else available
         about = dict(style=NAME)
         self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **about)
-        self.length = ChoiceSlider(
-            choices=LENGTHS, value=512, description="Length", hint="positions of a row"
-        )
-        self.batch_size = ChoiceSlider(
-            choices=POWERS, value=256, description="Batch size", hint="BERT's is 256"
-        )
-        self.rows = ChoiceSlider(
-            choices=POWERS, value=32, description="Rows at a time", hint="parts of a batch"
+        lengths, powers = [32, 64, 128, 256, 384, 512, 1024], [2**power for power in range(11)]
+        self.length, self.batch_size, self.rows = (
+            ChoiceSlider(choices=choices, value=value, description=name, hint=hint)
+            for choices, value, name, hint in (
+                (lengths, 512, "Length", "positions of a row"),
+                (powers, 256, "Batch size", "BERT's is 256"),
+                (powers, 32, "Rows at a time", "parts of a batch"),
+            )
         )
         self.precision = ipw.Dropdown(options=PRECISIONS, description="Precision", **about)
         self.optimizer = ipw.Dropdown(options=OPTIMIZERS, description="Optimizer", **about)
@@ -76,26 +73,22 @@ class MemoryCalculator(Panel):
             control.observe(lambda _: self.redraw(), names="value")
         self.redraw()
 
-    def settings(self) -> tuple[tuple[BERTConfig, int, int], dict]:
-        """What the controls say, as `memory_of` takes it."""
-        length = self.length.value
-        config = SIZES[self.size.value](self.vocab_size, max_len=max(512, length))
+    def redraw(self) -> None:
+        """Show what the present settings take."""
+        length, name = self.length.value, self.size.value
+        config = SIZES[name](self.vocab_size, max_len=max(512, length))
         how = dict(
+            batch_size=self.batch_size.value,
+            length=length,
             rows=self.rows.value,
             precision=self.precision.value,
             optimizer=self.optimizer.value,
             checkpointing=self.checkpointing.value,
             device=self.device.type,
         )
-        return (config, self.batch_size.value, length), how
-
-    def redraw(self) -> None:
-        """Show what the present settings take."""
-        sizes, how = self.settings()
-        self.memory, name = memory_of(*sizes, **how), self.size.value
-        found = []
+        self.memory, found = memory_of(config, **how), []
         if self.available is not None and self.memory.total > self.available:
-            found = nearest_that_fits(*sizes, self.available, **how)
+            found = nearest_that_fits(config, available=self.available, **how)
         bars = {f"BERT {name}": self.memory}
         if found:
             bars["nearest that fits"] = found[0].memory
@@ -103,7 +96,7 @@ class MemoryCalculator(Panel):
         png = memory_bars(bars, self.available, f"one training step of BERT {name}")
         self.picture.show(png, alt)
         self.status.say(in_words(self.memory, self.available, found))
-        self.keep_static(f"{picture(png, alt)}<p>{html.escape(self.status.text)}</p>")
+        self.keep_static(f"{png_html(png, alt)}<p>{html.escape(self.status.text)}</p>")
 
 
 def in_words(memory: Memory, available: int | None, found: list[Suggestion]) -> str:
