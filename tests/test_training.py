@@ -237,15 +237,6 @@ def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
     assert_weights(again, net.state_dict())
 
 
-def test_a_new_epoch_begins_where_the_last_one_ended():
-    examples = some_examples(num_paragraphs=8, batch_size=4)
-    asked_for, original = [], examples.batch
-    examples.batch = lambda *place: asked_for.append(place) or original(*place)
-    n = len(examples)
-    train(small_net(examples), examples, 2 * n + 1)
-    assert asked_for == [(epoch, index) for epoch in range(2) for index in range(n)] + [(2, 0)]
-
-
 # The beginning
 
 
