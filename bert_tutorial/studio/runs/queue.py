@@ -89,19 +89,14 @@ class RunQueue:
         """A new network and a new run; returns at once.
 
         Raises:
-            ValueError: A setting that cannot be, or a run goes on.
-            MemoryError: It would not fit into memory.
-            OSError: The run cannot be saved.
+            ValueError, MemoryError, OSError: A run goes on, a setting cannot be, the network does
+                not fit into memory, the run cannot be saved.
         """
         with self._free():
             return self._begin(settings, name or f"run {len(self.saved.all()) + 1}")
 
     def go_on(self, id: str) -> TrainingRun:
-        """Go on with a run that was not finished, exactly where it was.
-
-        Raises:
-            ValueError: It is of another text or version, or gone, or a run goes on.
-        """
+        """Go on with a saved run exactly where it was, unless it is of another text or version."""
         with self._free():
             saved = self.saved.find(id)
             if saved.record.get("text") != self.text:
@@ -193,11 +188,7 @@ class RunQueue:
         return cost_of(settings, self.train_iter)
 
     def speed(self, measure: bool = False) -> float | None:
-        """Operations per second of this machine: of the last saved run, or measured now.
-
-        Args:
-            measure: Whether to measure where nothing is known; else the answer is None.
-        """
+        """Operations per second of this machine: of the last saved run, or measured, or None."""
         for saved in reversed(self.runs()):
             pairs, step = saved.record.get("pairs_per_second"), saved.record.get("step", 0)
             with suppress(ValueError, TypeError):  # of another version of this package

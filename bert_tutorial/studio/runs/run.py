@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from ...devices import keep_memory
@@ -16,9 +16,8 @@ from .saved_runs import SavedRun
 
 
 class TrainingRun(Progress):
-    """A run in a background thread: start it, look at it, pause, resume, stop.
+    """A run in a background thread; whoever watches reads `history` and `held_out`.
 
-    The thread does nothing but train and evaluate; whoever watches reads `history` and `held_out`.
     All methods may be called from any thread. Pausing and stopping take effect after the step under
     way: the losses are those of a run without a pause.
 
@@ -118,7 +117,7 @@ class TrainingRun(Progress):
                 if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
                     self.probes.append((done, self.probe(self.net)))
                 if self.saved is not None:
-                    self._keep()
+                    self._keep(done)
                 if not self._go_on.is_set():
                     self._rest()
                 if self._stop.is_set():
@@ -127,7 +126,9 @@ class TrainingRun(Progress):
             self.error = error
         try:
             if self.saved is not None and self.saved.is_open:
-                self._close()
+                with closing(self.saved):
+                    if self.saved.path.exists():  # somebody may have deleted it
+                        self._store(with_checkpoint=self.error is None)
         except Exception as error:
             self.error = self.error or error
         finally:
@@ -135,7 +136,7 @@ class TrainingRun(Progress):
 
     def _rest(self) -> None:
         if self.saved is not None:
-            self._save()
+            self._store()
         self.is_still = True
         while not (self._go_on.wait(0.1) or self._stop.is_set()):
             pass
@@ -158,29 +159,22 @@ class TrainingRun(Progress):
         probes = self.saved.record.get("probes", [])
         self.probes += [(step, answer) for step, answer in probes if step <= done]
         self._logged_step = self._saved_step = done
-        self._record()
+        self._store()
 
-    def _keep(self) -> None:
-        """Bring what is on disk up to date."""
-        done = len(self.history)
+    def _keep(self, done: int) -> None:
+        """Log the last step, and store the run where it is time."""
         if done > self._logged_step:
             self.saved.add(self.history[-1])
             self._logged_step = done
-            if self.saved.is_due or done == self.settings.num_steps:
-                self._save()
-        if self.doing == "evaluating":
-            self._record()
+        if self.saved.is_due or self.doing == "evaluating":
+            self._store(with_checkpoint=self.saved.is_due)
 
-    def _save(self) -> None:
-        """Write a checkpoint of the last whole step, unless there is one."""
+    def _store(self, with_checkpoint: bool = True) -> None:
+        """Write the record, and perhaps a checkpoint of the last whole step, unless it is there."""
         done = len(self.history)
-        if done != self._saved_step:
+        if with_checkpoint and done != self._saved_step:
             self.saved.save(self.net, self.optimizers, done)
             self._saved_step = done
-            self._record()
-
-    def _record(self) -> None:
-        done = len(self.history)
         is_measured = self.train_iter.valid is None or done in dict(self.held_out)
         self.saved.update(
             step=done,
@@ -192,13 +186,3 @@ class TrainingRun(Progress):
             error=(str(self.error) or type(self.error).__name__) if self.error else None,
             is_finished=done == self.settings.num_steps and is_measured,
         )
-
-    def _close(self) -> None:
-        """Save where the run has ended, and let other processes in."""
-        try:
-            if self.error is None:
-                self._save()
-            if self.saved.path.exists():  # somebody may have deleted it
-                self._record()
-        finally:
-            self.saved.close()

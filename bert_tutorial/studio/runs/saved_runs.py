@@ -54,7 +54,7 @@ class SavedRun:
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
+        """What it is found by."""
         return self.path.name
 
     @property
@@ -79,17 +79,12 @@ class SavedRun:
         return Baselines(*found) if found else None
 
     def open(self) -> None:
-        """Make the folder, keep other processes out of it, and clear what a killed one left.
-
-        Raises:
-            ValueError: Somebody trains there.
-            OSError: Nothing can be written there.
-        """
+        """Make the folder, keep other processes out of it, and clear what a killed one left."""
         try:
             with self._writing:  # or this would clear what is half written
                 self.path.mkdir(parents=True, exist_ok=True)
                 if self.is_open:
-                    raise Timeout(str(self.path))
+                    raise Timeout(self._lock.lock_file)
                 self._lock.acquire(blocking=False)
                 for left_over in self.path.glob("*.part"):
                     left_over.unlink()
@@ -131,8 +126,7 @@ class SavedRun:
             Steps done.
 
         Raises:
-            ValueError: The run was begun with other settings, or the checkpoint is damaged.
-            OSError: The checkpoint cannot be read.
+            ValueError, OSError: It was begun with other settings, is damaged, or cannot be read.
         """
         now, parts = json.loads(json.dumps(self.record["settings"])), (net, *optimizers)
         try:
@@ -202,7 +196,8 @@ class SavedRun:
         with self._writing:
             if not self.is_open and written != self._read_at:
                 record = json.loads(file.read_text("utf-8"))
-                for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
+                kinds = {"name": str, "settings": dict, "num_steps": int, "step": int}
+                for name, kind in kinds.items():
                     if not isinstance(record[name], kind):
                         raise ValueError(f"{file} is no record of a run")
                 self.record, self._read_at = record, written
@@ -231,11 +226,7 @@ class SavedRuns:
         return found
 
     def new(self, **record: Any) -> SavedRun:
-        """A folder for a run that begins; the order of their names is that of the list.
-
-        Raises:
-            OSError: Nothing can be written there, or the runs take more than they may.
-        """
+        """A folder for a run that begins; an OSError where the runs take more than they may."""
         if (size := self.size()) > self.limit:
             raise OSError(
                 f"the saved runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
