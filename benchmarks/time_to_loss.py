@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, train_steps
 from bert_tutorial.network.model import in_mode
 from bert_tutorial.pretraining.evaluation import Evaluation, baselines
-from bert_tutorial.studio.published.hub import from_transformers_names
+from bert_tutorial.studio.published.bert import from_transformers_names
 
 GOALS = (6.0, 5.5, 5.0, 4.6, 4.36)  # nats
 CONFIG = SIZES | {"dropout": 0.0}

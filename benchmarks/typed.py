@@ -94,7 +94,7 @@ def held_out_guesses(net: BERTModel, vocab: Vocab, corpus: str) -> list[tuple[fl
     valid, found = load_data_wiki(corpus=corpus)[0].valid, []
     for i in range(len(valid)):
         features, _, labels = read_out(net, valid.batch(0, i).trim())
-        best = F.linear(features, net.mlm.weight, net.mlm.bias).softmax(1).max(1)
+        best = F.linear(features, net.word_vectors, net.mlm.bias).softmax(1).max(1)
         right = (best.indices == labels).tolist()
         found += zip(best.values.tolist(), right, strict=True)
     return found

@@ -16,8 +16,8 @@ from .representation.encoding import (
 )
 from .representation.fill_mask import fill_mask
 from .representation.senses import sense_scores
+from .studio.published.bert import save_pretrained
 from .studio.published.checkpoints import load_checkpoint, load_pretrained, save_checkpoint
-from .studio.published.hub_export import save_pretrained
 from .studio.runs.run import TrainingRun
 from .text.corpora import read_text
 from .text.examples import Batch, PretrainingExamples, load_data_wiki
@@ -37,6 +37,13 @@ __all__ = [
     "get_bert_encoding", "get_layers", "compare_tokens", "cosine_similarity", "fill_mask",
     "sense_scores",
 ]  # fmt: skip
+
+# Around the lessons' functions, so that their own code is the lesson and nothing else.
+BERTModel.__init__ = from_d2l.answered(BERTModel.__init__, from_d2l.check_sizes)
+train_bert = from_d2l.answered(train_bert, from_d2l.check_memory)
+train_bert = from_d2l.answered(train_bert, from_d2l.check_training)
+get_bert_encoding = from_d2l.answered(get_bert_encoding, from_d2l.check_encoding)
+get_layers = from_d2l.answered(get_layers, from_d2l.check_encoding)
 
 
 def __getattr__(name: str) -> None:

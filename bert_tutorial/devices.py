@@ -23,9 +23,6 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     Args:
         precision: "bf16", "fp32", or "auto": bfloat16 where the device is fast with it.
         device: Where the products are computed.
-
-    Returns:
-        torch.bfloat16 or torch.float32.
     """
     if precision == "auto":
         if device.type == "cuda":
@@ -40,8 +37,8 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
 def keep_memory() -> None:
     """Tell glibc's allocator to keep freed memory for the next step.
 
-    Otherwise it gives the memory back and asks for it again, and the kernel spends a large part of
-    each step on clearing pages. Does nothing on other systems.
+    Otherwise it gives it back and asks for it again, and the kernel spends a large part of each
+    step on clearing pages. Does nothing on other systems.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -57,11 +54,7 @@ def keep_memory() -> None:
 
 
 def machine(device: torch.device) -> str:
-    """What computes, in one line: processor, threads, system, versions.
-
-    Args:
-        device: Named too if it is a GPU.
-    """
+    """What computes, in one line: processor (and GPU), threads, system, versions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         about = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}

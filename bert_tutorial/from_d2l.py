@@ -1,20 +1,24 @@
 """Code pasted from d2l: what is written differently here is answered with the line to write.
 
-The README has the same side by side.
+The README has the same side by side. The answers are put around the lesson's functions, where the
+package is imported; the functions themselves know nothing of them.
 """
 
 import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from .devices import try_all_gpus
+from .pretraining.settings import Settings
+from .studio.runs.fits import check_fits
+
 SIZES = (
     "vocab_size", "num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout", "max_len",
 )  # fmt: skip
 # The order in d2l's editions that have norm_shape.
 OLD_SIZES = (
-    "vocab_size", "num_hiddens", "norm_shape", "ffn_num_input", "ffn_num_hiddens", "num_heads",
-    "num_layers", "dropout", "max_len", "key_size", "query_size", "value_size", "hid_in_features",
-    "mlm_in_features", "nsp_in_features",
+    *SIZES[:2], "norm_shape", "ffn_num_input", *SIZES[2:], "key_size", "query_size", "value_size",
+    "hid_in_features", "mlm_in_features", "nsp_in_features",
 )  # fmt: skip
 # Names of d2l that stand for something else, or for nothing, here.
 ELSEWHERE = {
@@ -26,38 +30,26 @@ ELSEWHERE = {
 }
 
 
-def answer_with(check: Callable[..., None]) -> Callable[[Callable], Callable]:
-    """A decorator: `check` sees the arguments first, and raises if they are d2l's."""
+def answered(function: Callable, check: Callable[..., None]) -> Callable:
+    """The function, but `check` sees its arguments first, and raises if they are d2l's."""
 
-    def decorate(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            check(*args, **kwargs)
-            return function(*args, **kwargs)
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        check(*args, **kwargs)
+        return function(*args, **kwargs)
 
-        return call
-
-    return decorate
+    return call
 
 
 def find_name(name: str) -> NoReturn:
-    """Say where to find what d2l has under a name, for the package's `__getattr__`.
-
-    Raises:
-        ImportError: d2l has such a name. `from ... import` would drop an AttributeError's words.
-        AttributeError: It has not.
-    """
-    if name in ELSEWHERE:
+    """Say where to find what d2l has under a name, for the package's `__getattr__`."""
+    if name in ELSEWHERE:  # from ... import would drop an AttributeError's words
         raise ImportError(f"bert_tutorial has no {name}: {ELSEWHERE[name]}")
     raise AttributeError(f"module 'bert_tutorial' has no attribute {name!r}")
 
 
 def check_sizes(net: Any, *args: Any, **kwargs: Any) -> None:
-    """Check the arguments of `BERTModel`.
-
-    Raises:
-        TypeError: It has sizes that ours does not have.
-    """
+    """Refuse sizes of `BERTModel` that only d2l has."""
     is_old = len(args) > 2 and isinstance(args[2], list | tuple)
     given = dict(zip(OLD_SIZES if is_old else SIZES, args, strict=False)) | kwargs
     unknown = [name for name in given if name not in SIZES]
@@ -73,11 +65,7 @@ def check_sizes(net: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def check_training(*args: Any, **kwargs: Any) -> None:
-    """Check the arguments of `train_bert`.
-
-    Raises:
-        TypeError: They are d2l's, or in another order.
-    """
+    """Refuse arguments of `train_bert` that are d2l's, or in another order."""
     given = dict(zip(("train_iter", "net"), args, strict=False)) | kwargs
     if hasattr(given.get("train_iter"), "parameters"):
         raise TypeError("the examples come first: write train_bert(train_iter, net, num_steps=50)")
@@ -100,12 +88,17 @@ def check_training(*args: Any, **kwargs: Any) -> None:
         )
 
 
-def check_encoding(net: Any, *args: Any, **kwargs: Any) -> None:
-    """Check the arguments of `get_bert_encoding` and its like.
+def check_memory(
+    train_iter: Any = None, net: Any = None, num_steps: int = 50, **settings: Any
+) -> None:
+    """Refuse a training that would not fit into memory; see `check_fits`."""
+    if train_iter is not None and net is not None:
+        how = Settings(num_steps=num_steps, **settings)
+        check_fits(net.to(try_all_gpus()[0]), train_iter, how)
 
-    Raises:
-        TypeError: The vocabulary is missing; d2l takes it from a global name.
-    """
+
+def check_encoding(net: Any, *args: Any, **kwargs: Any) -> None:
+    """Refuse `get_bert_encoding` and its like without a vocabulary; d2l's is a global name."""
     given = dict(zip(("vocab", "tokens_a", "tokens_b"), args, strict=False)) | kwargs
     if "vocab" in given and not isinstance(given["vocab"], list | tuple | str):
         return

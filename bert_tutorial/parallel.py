@@ -20,7 +20,10 @@ PATIENCE = "BERT_TUTORIAL_PATIENCE"  # in the environment: seconds to wait for a
 
 
 class Processes(NamedTuple):
-    """Which of how many processes this is; alone by default."""
+    """Which of how many processes this is; alone by default.
+
+    Each method raises `ConnectionError` if another process has ended or stands still.
+    """
 
     rank: int = 0
     world_size: int = 1
@@ -30,117 +33,79 @@ class Processes(NamedTuple):
         return Batch(*(field[self.rank :: self.world_size] for field in batch))
 
     def add_up(self, *tensors: Tensor) -> None:
-        """Replace each tensor by its sum over all processes.
-
-        Raises:
-            ConnectionError: Another process has ended or stands still.
-        """
+        """Replace each tensor by its sum over all processes."""
         if self.world_size > 1:
-            with waiting(self.rank, self.world_size):
+            with self.waiting():
                 for tensor in tensors:
                     torch.distributed.all_reduce(tensor)
 
     def agree(self, what: str, value: object) -> None:
-        """Check that all processes have the same value; gradients of different runs do not add up.
-
-        Raises:
-            ValueError: They have not.
-            ConnectionError: Another process has ended or stands still.
-        """
+        """Refuse different values: gradients of different runs do not add up."""
+        values: list = [value] * self.world_size
         if self.world_size > 1:
-            values: list = [None] * self.world_size
-            with waiting(self.rank, self.world_size):
+            with self.waiting():
                 torch.distributed.all_gather_object(values, value)
-            if any(other != values[0] for other in values):
-                raise ValueError(
-                    f"the processes of this run have different {what} ({values}): start all of "
-                    "them with the same command"
-                )
+        if any(other != value for other in values):
+            raise ValueError(
+                f"the processes of this run have different {what} ({values}): start all of them "
+                "with the same command"
+            )
 
     def leave(self) -> None:
         """Say goodbye to the other processes."""
         if self.world_size > 1:
             torch.distributed.destroy_process_group()
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say in one sentence what it means when the other processes do not answer."""
+        began = time.monotonic()
+        try:
+            yield
+        except RuntimeError as error:
+            # Without the place in PyTorch's source, which stands before, and its advice, after.
+            reason = str(error).partition("\n")[0].split("] ", 1)[-1].split(". ")[0]
+            raise ConnectionError(
+                "another process of this run has ended or stands still: process "
+                f"{self.rank} of {self.world_size} waited {time.monotonic() - began:.0f} s for it, "
+                f"at most {patience():g} ({PATIENCE}) and got: {reason}; end all of them, and "
+                "start the same command again: it goes on from the last checkpoint"
+            ) from error
+
 
 ALONE = Processes()
 
 
 def patience() -> float:
-    """How many seconds a process waits for another; 300 unless the environment says otherwise.
-
-    Five minutes are longer than anything that one process does alone during a run: it reads the
-    text, and the first one writes the log and the checkpoints.
-
-    Raises:
-        ValueError: The environment holds no number of seconds.
-    """
-    said = os.environ.get(PATIENCE, "300")
-    try:
-        seconds = float(said)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 10**6:
-        raise ValueError(f"{PATIENCE} is {said!r}, but must be a number of seconds, 1 or more")
-    return seconds
-
-
-@contextlib.contextmanager
-def waiting(rank: int, world_size: int) -> Iterator[None]:
-    """Say in one sentence what it means when the other processes do not answer.
-
-    Raises:
-        ConnectionError: Another process has ended or stands still.
-    """
-    began = time.monotonic()
-    try:
-        yield
-    except RuntimeError as error:
-        waited = (
-            f"waited {time.monotonic() - began:.0f} s for it, at most {patience():g} ({PATIENCE})"
-        )
-        # Without the place in PyTorch's source, which stands before, and its advice, after.
-        reason = str(error).partition("\n")[0].split("] ", 1)[-1].split(". ")[0]
-        raise ConnectionError(
-            f"another process of this run has ended or stands still: process {rank} of "
-            f"{world_size} {waited} and got: {reason}; end all of them, and start the same command "
-            "again: it goes on from the last checkpoint"
-        ) from error
+    """How many seconds a process waits for another."""
+    said = os.environ.get(PATIENCE, "300")  # longer than what one does alone, such as checkpoints
+    with contextlib.suppress(ValueError):
+        if 1 <= (seconds := float(said)) <= 10**6:
+            return seconds
+    raise ValueError(f"{PATIENCE} is {said!r}, but must be a number of seconds, 1 or more")
 
 
 def join_processes(device: torch.device) -> Processes:
-    """Meet the other processes that torchrun has started, if it has.
-
-    Args:
-        device: Where this process computes.
-
-    Raises:
-        ValueError: The processes are spread over several machines.
-        ConnectionError: Another process has ended, stands still, or never came.
-    """
-    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if world_size > int(os.environ.get("LOCAL_WORLD_SIZE", world_size)):
+    """Meet the other processes of this machine that torchrun has started, if it has."""
+    processes = Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    if processes.world_size > int(os.environ.get("LOCAL_WORLD_SIZE", processes.world_size)):
         raise ValueError(
             "this run is spread over several machines, which is not supported yet: each would look "
             "for the checkpoint on its own disk; start it on one machine, without --nnodes"
         )
-    if world_size > 1:
+    if processes.world_size > 1:
         limit = timedelta(seconds=patience())
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        with waiting(rank, world_size):
+        with processes.waiting():
+            backend = "nccl" if device.type == "cuda" else "gloo"
             torch.distributed.init_process_group(backend, timeout=limit)
-    return Processes(rank, world_size)
+    return processes
 
 
 def own_device(devices: list[torch.device]) -> torch.device:
-    """The device of this process: under torchrun each process of a machine has a GPU of its own.
-
-    Raises:
-        ValueError: There are more processes than GPUs.
-    """
+    """The device of this process: under torchrun each process of a machine has a GPU of its own."""
     place = int(os.environ.get("LOCAL_RANK", 0)) if devices[0].type == "cuda" else 0
-    if place >= len(devices):
-        raise ValueError(
-            f"there are more processes than GPUs: use --nproc-per-node {len(devices)} at most"
-        )
-    return devices[place]
+    if place < len(devices):
+        return devices[place]
+    raise ValueError(
+        f"there are more processes than GPUs: use --nproc-per-node {len(devices)} at most"
+    )

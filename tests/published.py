@@ -3,7 +3,7 @@
 import torch
 
 from bert_tutorial.network.model import BERTModel
-from bert_tutorial.studio.published.hub_export import save_pretrained
+from bert_tutorial.studio.published.bert import save_pretrained
 from bert_tutorial.studio.published.wordpiece import BERT_SPECIAL_TOKENS, read_vocab
 
 PIECES = [*BERT_SPECIAL_TOKENS, "[unused0]", *"a crane fly ##ing ##s is over , . don ' t".split()]
@@ -19,19 +19,15 @@ def small_net(vocab, **changes):
     return net.eval()
 
 
-def small_vocab(folder, size=None):
+def small_vocab(folder, size=None, pieces=PIECES):
     """A vocabulary of word pieces, read from a vocab.txt."""
     folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", "utf-8")
-    return read_vocab(folder, size or len(PIECES))
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
+    return read_vocab(folder, size or len(pieces))
 
 
 def published_bert(folder):
-    """Write a network of these pieces.
-
-    Returns:
-        The network, and the folder.
-    """
+    """Write a network of these pieces; the network, and the folder."""
     vocab = small_vocab(folder)
     (folder / "vocab.txt").unlink()
     net = small_net(vocab)

@@ -1,19 +1,18 @@
 """Checkpoints: writing, reading, and choosing between them."""
 
 import json
-import os
 import re
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
+from one_sentence import assert_one_sentence
+from published import assert_same_weights, small_net
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from bert_tutorial import evaluate, load_data_wiki
-from bert_tutorial.network.model import BERTModel
-from bert_tutorial.representation.encoding import get_bert_encoding
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.studio.published import checkpoints
 from bert_tutorial.studio.published.checkpoints import (
@@ -27,201 +26,130 @@ from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.vocabulary import Vocab
 
 VOCAB = Vocab("a crane is flying , a crane driver came — <unk> 鶴 \" '".split())
-TOKENS = ["a", "crane", "driver"]
+NET = small_net(VOCAB)
+OTHER = small_net(VOCAB, num_layers=2)
 
 
-def small_net(seed=0, **changes):
-    torch.manual_seed(seed)
-    sizes = {
-        "num_hiddens": 32,
-        "ffn_num_hiddens": 48,
-        "num_heads": 4,
-        "num_layers": 3,
-        "dropout": 0.1,
-        "max_len": 20,
-    }
-    net = BERTModel(len(VOCAB), **sizes | changes)
-    with torch.no_grad():
-        for parameter in net.parameters():  # biases and scales too must be told apart
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    return net
-
-
-def outputs(net):
-    token_ids = torch.tensor([[3, 6, 7, 2, 4, 8, 4, 1], [3, 9, 4, 5, 6, 7, 8, 4]])
-    segments = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1, 1, 1]])
-    with torch.no_grad():
-        return net(token_ids, segments, torch.tensor([7, 8]), torch.tensor([[1, 3], [2, 6]]))
-
-
-def test_what_is_read_is_what_was_written(tmp_path):
-    net = small_net()
+@pytest.mark.parametrize("wrap", [lambda net: net, torch.compile], ids=["plain", "compiled"])
+def test_what_is_read_is_what_was_written(tmp_path, wrap):
     path = tmp_path / "a" / "new" / "folder" / "net.safetensors"
-    save_checkpoint(net, VOCAB, path)
-    assert net.training  # saving changes nothing
+    save_checkpoint(OTHER, VOCAB, tmp_path / "a" / "new" / "folder" / "net.safetensors")
+    net = small_net(VOCAB).train()
+    save_checkpoint(wrap(net), VOCAB, path, corpus="bundled", steps="200")  # in place of the old
+    assert list(path.parent.iterdir()) == [path] and net.training  # saving changes nothing
+    state = torch.get_rng_state()
     again, vocab = load_checkpoint(str(path))
+    assert torch.equal(torch.get_rng_state(), state)
     assert not any(module.training for module in again.modules())
     assert again.config == net.config
-    for got, wanted in zip(outputs(again), outputs(net.eval()), strict=True):
-        assert_close(got, wanted, rtol=0, atol=0)
+    assert_same_weights(net, again)
     assert (vocab.itos, vocab.counts) == (VOCAB.itos, VOCAB.counts)
     assert vocab[["crane", "鶴", "boat"]] == VOCAB[["crane", "鶴", "boat"]]
-    # Still one table, so it can be trained further.
-    assert again.mlm.weight is again.encoder.embeddings.token.weight
-    assert all(
-        parameter.requires_grad and parameter.dtype == torch.float32
-        for parameter in again.parameters()
-    )
-
-
-def test_half_precision_takes_half_the_space(tmp_path):
-    net = small_net(num_hiddens=64, ffn_num_hiddens=256).eval()
-    paths = [tmp_path / "full.safetensors", tmp_path / "half.safetensors"]
-    save_checkpoint(net, VOCAB, paths[0])
-    save_checkpoint(net, VOCAB, paths[1], torch.float16)
-    full, half = (path.stat().st_size for path in paths)
-    assert 0.45 * full < half < 0.55 * full
-    # The shared table is written once.
-    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())
-    again, _ = load_checkpoint(paths[1])
-    for got, wanted in zip(outputs(again), outputs(net), strict=True):
-        assert got.dtype == torch.float32
-        assert_close(got, wanted, rtol=0.01, atol=0.01)
-
-
-def test_the_card_is_written_beside_the_weights(tmp_path):
-    save_checkpoint(small_net(), VOCAB, tmp_path / "net.safetensors", corpus="bundled", steps="200")
-    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in again.parameters())
+    with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["card"]) == {"corpus": "bundled", "steps": "200"}
 
 
-@pytest.mark.parametrize("failing", ["write_bytes", "os.replace"])
-def test_a_writing_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, failing):
-    path = tmp_path / "net.safetensors"
-    save_checkpoint(small_net(), VOCAB, path)
-    before = path.read_bytes()
-
-    def full_disk(part, content):
-        with part.open("wb") as file:
-            file.write(content[:1000])
-        raise OSError(28, "No space left on device")
-
-    def no_rename(source, target):
-        raise PermissionError(13, "Permission denied")
-
-    if failing == "write_bytes":
-        monkeypatch.setattr(Path, "write_bytes", full_disk)
-    else:
-        monkeypatch.setattr(os, "replace", no_rename)
-    with pytest.raises(OSError, match="net.safetensors cannot be written [(](No|Per)") as error:
-        save_checkpoint(small_net(seed=1), VOCAB, path)
-    is_one_sentence(error, path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+def test_half_precision_takes_half_the_space(tmp_path):
+    net = small_net(VOCAB, num_hiddens=64, ffn_num_hiddens=256)
+    save_checkpoint(net, VOCAB, tmp_path / "full")
+    save_checkpoint(net, VOCAB, tmp_path / "half", torch.float16)
+    full, half = ((tmp_path / name).stat().st_size for name in ("full", "half"))
+    assert 0.45 * full < half < 0.55 * full
+    # The table of word vectors is written once.
+    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())
+    again, _ = load_checkpoint(tmp_path / "half")
+    for value, wanted in zip(again.parameters(), net.parameters(), strict=True):
+        assert_close(value, wanted.half().float(), rtol=0, atol=0)
 
 
-def test_a_new_file_replaces_the_old_one(tmp_path):
-    path = tmp_path / "net.safetensors"
-    save_checkpoint(small_net(), VOCAB, path)
-    other = small_net(seed=1).eval()
-    save_checkpoint(other, VOCAB, path)
-    assert_close(outputs(load_checkpoint(path)[0])[0], outputs(other)[0], rtol=0, atol=0)
-    assert list(tmp_path.iterdir()) == [path]
+def one_error(kind, message, path, do):
+    with pytest.raises(kind, match=message) as error:
+        do()
+    assert str(path) in str(error.value)
+    assert_one_sentence(str(error.value).replace(str(path), ""))
+    return error.value
 
 
-def is_one_sentence(error, path):
-    text = str(error.value)
-    assert str(path) in text
-    assert "\n" not in text and len(text) - len(str(path)) < 300
-
-
-def test_a_missing_file(tmp_path):
-    path = tmp_path / "net.safetensors"
-    with pytest.raises(FileNotFoundError, match="^there is no checkpoint") as error:
-        load_checkpoint(path)
-    is_one_sentence(error, path)
-
-
-def test_a_file_that_is_there_but_cannot_be_read_is_not_called_missing(plain_user_folder):
+def test_a_file_that_is_missing_or_there_but_cannot_be_read(plain_user_folder):
     path = plain_user_folder / "net.safetensors"
-    save_checkpoint(small_net(), VOCAB, path)
+    one_error(FileNotFoundError, "^there is no checkpoint", path, lambda: load_checkpoint(path))
+    save_checkpoint(NET, VOCAB, path)
     path.chmod(0)
     causes = {path: "Permission denied", path.parent: "Is a directory", path / "x": "Not a direct"}
     for place, cause in causes.items():
-        with pytest.raises(OSError, match=f"cannot be read .{cause}") as error:
-            load_checkpoint(place)
-        assert not isinstance(error.value, FileNotFoundError)
-        is_one_sentence(error, place)
+        load = partial(load_checkpoint, place)
+        error = one_error(OSError, f"cannot be read .{cause}", place, load)
+        assert not isinstance(error, FileNotFoundError)
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut off", "text", "header"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:-100],
+        lambda whole: b"once upon a time " * 9,
+        lambda whole: whole[:8] + b"?" + whole[9:],
+    ],
+    ids=["empty", "cut off", "text", "header"],
+)
 def test_a_damaged_file(tmp_path, damage):
     path = tmp_path / "net.safetensors"
-    save_checkpoint(small_net(), VOCAB, path)
-    whole = path.read_bytes()
-    damaged = {
-        "empty": b"",
-        "cut off": whole[:-100],
-        "text": b"once upon a time " * 9,
-        "header": whole[:8] + b"?" + whole[9:],
-    }
-    path.write_bytes(damaged[damage])
-    with pytest.raises(ValueError, match="is not a checkpoint of bert_tutorial") as error:
-        load_checkpoint(path)
-    is_one_sentence(error, path)
+    save_checkpoint(NET, VOCAB, path)
+    path.write_bytes(damage(path.read_bytes()))
+    message = "is not a checkpoint of bert_tutorial"
+    one_error(ValueError, message, path, lambda: load_checkpoint(path))
 
 
-def file_of(tmp_path, config=None, itos=None, counts=None, without=None):
-    """A checkpoint with something wrong in it."""
-    net = small_net()
-    about = {
-        "config": config or vars(net.config),
-        "itos": itos or VOCAB.itos,
-        "counts": counts or VOCAB.counts,
-    }
-    tensors = {
-        name: value
-        for name, value in net.state_dict().items()
-        if name not in ("mlm.weight", without)
-    }
-    path = tmp_path / "net.safetensors"
-    save_file(tensors, path, metadata={name: json.dumps(value) for name, value in about.items()})
-    return path
+ABOUT = {"config": vars(NET.config), "itos": VOCAB.itos, "counts": VOCAB.counts}
+
+
+def claiming(**sizes):
+    return lambda tensors, about: about["config"].update(sizes)
+
+
+def nan(tensors, about):
+    tensors["nsp.output.bias"] = torch.tensor([0.0, float("nan")])
+
+
+def as_whole_numbers(tensors, about):
+    tensors["nsp.output.bias"] = torch.ones(2, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("change", "message"),
     [
-        {"config": {**vars(small_net().config), "num_layers": 4}},
-        {"config": {**vars(small_net().config), "vocab_size": len(VOCAB) + 1}},
-        {"config": {"hidden_size": 3}},
-        {"config": {**vars(small_net().config), "num_heads": 5}},
-        {"itos": ["the", "of", "and"]},
-        {"without": "nsp.output.bias"},
-        {"without": "encoder.embeddings.token.weight"},
+        (claiming(num_layers=200_000), "it claims 200000 layers, but holds 3"),
+        (claiming(vocab_size=10**8), "do not fit the sizes it claims .size mismatch for encoder"),
+        (claiming(num_hiddens=10**12), "do not fit the sizes it claims .Storage size .* overflow"),
+        (claiming(max_len=9), "do not fit the sizes it claims .size mismatch .*position"),
+        (claiming(num_heads=5), "num_heads is 5, but must divide"),
+        (lambda tensors, about: about["config"].pop("vocab_size"), "vocab_size"),
+        (lambda tensors, about: about.update(config=5), "must be a mapping"),
+        (lambda tensors, about: about.pop("itos"), "itos"),
+        (lambda tensors, about: about["itos"].append("word"), "network has .* but the vocabulary"),
+        (lambda tensors, about: tensors.pop("nsp.output.bias"), "nsp.output.bias is missing"),
+        (lambda tensors, about: tensors.update(x=torch.ones(1)), "there is no x in ours"),
+        (lambda tensors, about: tensors.clear(), "claims 3 layers, but holds 0"),
+        (nan, "nsp.output.bias holds what is no number"),
+        (as_whole_numbers, "nsp.output.bias holds what is no number"),
     ],
 )
-def test_a_file_with_something_else_in_it(tmp_path, wrong):
-    with pytest.raises(ValueError) as error:
-        load_checkpoint(file_of(tmp_path, **wrong))
-    is_one_sentence(error, tmp_path / "net.safetensors")
+def test_a_file_with_something_else_in_it_is_refused_before_anything_is_built(
+    tmp_path, change, message
+):
+    path = tmp_path / "net.safetensors"
 
+    def write(change):
+        tensors, about = dict(NET.state_dict()), json.loads(json.dumps(ABOUT))
+        change(tensors, about)
+        save_file(tensors, path, {name: json.dumps(value) for name, value in about.items()})
 
-def test_a_good_file_of_the_same_making(tmp_path):
-    net, vocab = load_checkpoint(file_of(tmp_path))
-    assert net.config.vocab_size == len(vocab)
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [None, {"format": "pt"}, {"config": "{}", "itos": "[]", "counts": "[]"}, {"config": "5"}],
-)
-def test_a_safetensors_file_of_another_kind(tmp_path, metadata):
-    path = tmp_path / "model.safetensors"
-    save_file({"bert.weight": torch.ones(3)}, path, metadata=metadata)
-    with pytest.raises(ValueError, match="is not a checkpoint of bert_tutorial") as error:
-        load_checkpoint(path)
-    is_one_sentence(error, path)
+    write(lambda *_: None)
+    assert_same_weights(NET, load_checkpoint(path)[0])  # it is this change that is found
+    write(change)
+    message = f"is not a checkpoint of bert_tutorial.*{message}"
+    one_error(ValueError, message, path, lambda: load_checkpoint(path))
 
 
 @pytest.fixture
@@ -234,63 +162,57 @@ def folders(tmp_path, monkeypatch):
 
 def test_the_fresh_network_is_preferred_and_named(folders):
     shipped, cache = folders
-    old, new = small_net().eval(), small_net(seed=1).eval()
-    with pytest.raises(
-        FileNotFoundError, match="no trained network for the corpus 'bundled' yet: run notebook 02"
-    ):
+    none = "no trained network for the corpus 'bundled' yet: run notebook 02"
+    with pytest.raises(FileNotFoundError, match=none):
         load_pretrained()
-    save_checkpoint(old, VOCAB, shipped / "bundled.safetensors")
+    save_checkpoint(OTHER, VOCAB, shipped / "bundled.safetensors")
     net, vocab, which = load_pretrained()
     assert "comes with the package" in which and "bundled" in which and vocab.itos == VOCAB.itos
-    assert_close(
-        get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(old, VOCAB, TOKENS), rtol=0, atol=0
-    )
-    save_checkpoint(new, VOCAB, trained_path("bundled"))
+    assert_same_weights(OTHER, net)
+    save_checkpoint(NET, VOCAB, trained_path("bundled"))
     assert cache in trained_path("bundled").parents
     net, vocab, which = load_pretrained()
     assert "notebook 02" in which and "package" not in which and "bundled" in which
-    assert_close(
-        get_bert_encoding(net, vocab, TOKENS), get_bert_encoding(new, VOCAB, TOKENS), rtol=0, atol=0
-    )
+    assert_same_weights(NET, net)
+    assert_same_weights(OTHER, load_pretrained(prefer="shipped").net)
+
+
+def test_every_corpus_has_a_network_of_its_own_whatever_its_path(folders):
+    corpora = ["bundled", "wikitext-2", "some/text.txt", "other/text.txt"]
+    corpora += ["~nobody-of-that-name/text.txt", f"{'鶴' * 80}.txt"]
+    for seed, corpus in enumerate(corpora, start=1):
+        save_checkpoint(small_net(VOCAB, max_len=seed), VOCAB, trained_path(corpus))
+    for seed, corpus in enumerate(corpora, start=1):
+        net, _, which = load_pretrained(corpus)
+        assert net.config.max_len == seed and corpus in which and "notebook 02" in which
 
 
 def test_a_network_of_the_command_line_can_be_named_by_its_folder_or_file(folders, tmp_path):
-    save_checkpoint(small_net().eval(), VOCAB, tmp_path / "run" / "network.safetensors")
-    for named in (tmp_path / "run", tmp_path / "run" / "network.safetensors"):
-        _, vocab, which = load_pretrained("bundled", str(named))
-        assert vocab.itos == VOCAB.itos and f"of the file {named}" in which
+    path = tmp_path / "run" / "network.safetensors"
+    save_checkpoint(NET, VOCAB, path, next_sentence_rate="1.0")
+    for named in (path.parent, path):
+        net, _, which = load_pretrained("bundled", named)
+        assert_same_weights(NET, net)
+        assert which.endswith(
+            f"of the file {named}, corpus bundled; it was not taught the next-sentence game"
+        )
     with pytest.raises(FileNotFoundError, match="the path of a network .looked at '.*/network.saf"):
         load_pretrained("bundled", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="prefer is 'best', but must be 'trained', 'ship"):
+        load_pretrained("bundled", "best")
 
 
 def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder, monkeypatch):
     monkeypatch.setattr(checkpoints, "SHIPPED", plain_user_folder / "shipped")
-    save_checkpoint(small_net(), VOCAB, plain_user_folder / "shipped" / "bundled.safetensors")
+    save_checkpoint(NET, VOCAB, plain_user_folder / "shipped" / "bundled.safetensors")
     (plain_user_folder / "file").write_text("a file where the folder should be")
     (plain_user_folder / "locked").mkdir(0)
     for name in ("file", "file/below", "locked", "locked/below", "x" * 300):
         monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(plain_user_folder / name))
         assert "comes with the package" in load_pretrained().description
-        with pytest.raises(OSError, match="set BERT_TUTORIAL_CACHE to another folder$") as error:
-            save_checkpoint(small_net(), VOCAB, trained_path("bundled"))
-        is_one_sentence(error, trained_path("bundled"))
-
-
-@pytest.mark.parametrize("corpus", ["~nobody-of-that-name/text.txt", f"{'鶴' * 80}.txt"])
-def test_any_path_of_a_text_has_a_place_for_its_network(folders, corpus):
-    save_checkpoint(small_net(), VOCAB, trained_path(corpus))
-    assert "notebook 02" in load_pretrained(corpus).description
-
-
-def test_every_corpus_has_a_network_of_its_own(folders):
-    corpora = ("bundled", "wikitext-2", "some/text.txt")
-    for seed, corpus in enumerate(corpora):
-        save_checkpoint(small_net(seed), VOCAB, trained_path(corpus))
-    for seed, corpus in enumerate(corpora):
-        net, vocab, which = load_pretrained(corpus)
-        wanted = get_bert_encoding(small_net(seed), VOCAB, TOKENS)
-        assert_close(get_bert_encoding(net, vocab, TOKENS), wanted, rtol=0, atol=0)
-        assert corpus in which
+        path = trained_path("bundled")
+        save = partial(save_checkpoint, NET, VOCAB, path)
+        one_error(OSError, "set BERT_TUTORIAL_CACHE to another folder$", path, save)
 
 
 @pytest.mark.parametrize("corpus", ["bundled", "wikitext-2"])
@@ -315,37 +237,3 @@ def test_the_shipped_networks_are_small_and_do_what_their_cards_say(
         assert accuracy >= 0.9 and f"{accuracy:.1%} of held-out occurrences" in card
     else:
         assert loss <= 4.6 and "CC BY-SA 3.0" in card
-
-
-@pytest.mark.parametrize("claim", [{"vocab_size": 10**8}, {"num_layers": 200_000}, {"max_len": 9}])
-def test_sizes_that_a_file_only_claims_are_refused_before_anything_is_built(tmp_path, claim):
-    config = vars(small_net().config) | claim
-    with pytest.raises(ValueError, match="it claims the sizes .* but holds ") as error:
-        load_checkpoint(file_of(tmp_path, config=config))
-    is_one_sentence(error, tmp_path / "net.safetensors")
-
-
-def test_a_weight_that_is_no_number_is_refused(tmp_path):
-    net = small_net()
-    with torch.no_grad():
-        net.nsp.output.bias[0] = float("nan")
-    save_checkpoint(net, VOCAB, tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match="nsp.output.bias holds what is no number"):
-        load_checkpoint(tmp_path / "net.safetensors")
-
-
-def test_a_compiled_network_is_saved(tmp_path):
-    net = small_net().eval()
-    save_checkpoint(torch.compile(net), VOCAB, tmp_path / "net.safetensors")
-    again, _ = load_checkpoint(tmp_path / "net.safetensors")
-    wanted = get_bert_encoding(net, VOCAB, TOKENS)
-    assert_close(get_bert_encoding(again, VOCAB, TOKENS), wanted, rtol=0, atol=0)
-
-
-def test_a_network_that_was_not_taught_the_next_sentence_game_says_so():
-    assert "not taught the next-sentence game" in load_pretrained("bundled", "shipped").description
-
-
-def test_which_network_to_prefer_is_checked():
-    with pytest.raises(FileNotFoundError, match="prefer is 'best', but must be 'trained', 'ship"):
-        load_pretrained("bundled", "best")

@@ -1,5 +1,6 @@
 """Code pasted from d2l runs, or is answered with the line to write; and that line runs."""
 
+import inspect
 import re
 from types import SimpleNamespace
 
@@ -39,39 +40,35 @@ def test_sizes_of_d2l(positional, named):
     assert all(name in str(error.value) for name in extra)
     config = eval(line_of(error)).config
     assert config == BERTModel(20, **SIZES).config
-
-
-def test_other_wrong_sizes_are_named_too():
     with pytest.raises(TypeError, match="^BERTModel takes no hidden_size "):
         BERTModel(20, hidden_size=16)
 
 
-def train_iter_for_d2l():
-    return SimpleNamespace(batch_at=None)
+EXAMPLES = SimpleNamespace(batch_at=None)
 
 
 @pytest.mark.parametrize(
     ("positional", "named", "line"),
     [
         ((nn.CrossEntropyLoss(), 20, ["cpu"], 30), {}, "num_steps=30)"),
-        (
-            (nn.CrossEntropyLoss(),),
-            dict(vocab_size=20, devices=["cpu"], num_steps=30),
-            "num_steps=30)",
-        ),
+        ((print,), dict(vocab_size=20, devices=["cpu"], num_steps=30), "num_steps=30)"),
         ((), dict(loss=nn.CrossEntropyLoss(), num_steps=7), "num_steps=7)"),
         ((50,), dict(lr=0.01), "num_steps=..., learning_rate=0.01)"),
     ],
 )
 def test_training_of_d2l(positional, named, line):
     with pytest.raises(TypeError, match="^train_bert takes no ") as error:
-        train_bert(train_iter_for_d2l(), BERTModel(20, **SIZES), *positional, **named)
+        train_bert(EXAMPLES, BERTModel(20, **SIZES), *positional, **named)
     assert line_of(error) == f"train_bert(train_iter, net, {line}"
 
 
-def test_training_with_the_network_first():
+def test_training_with_the_network_first_or_wrapped():
+    net = BERTModel(20, **SIZES)
     with pytest.raises(TypeError, match="^the examples come first: write train_bert"):
-        train_bert(BERTModel(20, **SIZES), train_iter_for_d2l(), 50)
+        train_bert(net, EXAMPLES, 50)
+    with pytest.raises(TypeError, match="^the network is wrapped") as error:
+        train_bert(EXAMPLES, nn.DataParallel(net), 50)
+    assert line_of(error) == "train_bert(train_iter, net.module, num_steps=50)"
 
 
 @pytest.mark.parametrize("read", [get_bert_encoding, get_layers])
@@ -95,15 +92,18 @@ def test_names_of_d2l_say_where_to_look(name):
         exec(f"from bert_tutorial import {name}")
     with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: "):
         getattr(bert_tutorial, name)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not hasattr(bert_tutorial, "no_such_name")
 
 
-def test_other_names_are_no_attributes():
-    assert not hasattr(bert_tutorial, "no_such_name")
-
-
-def test_a_wrapped_network_is_answered_with_the_line_to_write():
-    wrapped = nn.DataParallel(BERTModel(20, **SIZES))
-    with pytest.raises(TypeError, match="^the network is wrapped") as error:
-        train_bert(train_iter_for_d2l(), wrapped, 50)
-    assert line_of(error) == "train_bert(train_iter, net.module, num_steps=50)"
+@pytest.mark.parametrize(
+    ("function", "beginning"),
+    [
+        (train_bert, "def train_bert("), (get_bert_encoding, "def get_bert_encoding("),
+        (get_layers, "def get_layers("), (BERTModel.__init__, "    def __init__("),
+    ],
+)  # fmt: skip
+def test_the_source_is_that_of_the_lesson(function, beginning):
+    assert inspect.getsource(function).startswith(beginning)
+    assert "wraps" not in inspect.getsource(function)
+    with pytest.raises(TypeError, match="required positional argument"):
+        train_bert(EXAMPLES)

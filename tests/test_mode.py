@@ -1,5 +1,7 @@
 """Whose turn it is to use a network."""
 
+import contextlib
+import ctypes
 import threading
 import time
 
@@ -7,7 +9,10 @@ import pytest
 import torch
 from small import PATIENCE, small_net, some_examples, until
 
-from bert_tutorial.network.model import Turns, dropout_off, in_mode
+from bert_tutorial.network import model
+from bert_tutorial.network.model import dropout_off, in_mode
+
+NET = small_net(some_examples())
 
 
 def in_thread(what):
@@ -16,81 +21,76 @@ def in_thread(what):
     return thread
 
 
+@pytest.fixture(autouse=True)
+def all_have_left():
+    yield
+    assert not model._row
+
+
 def test_who_waits_comes_before_who_has_just_had_it():
-    turns, order = Turns(), []
-    is_held, has_asked = threading.Event(), threading.Event()
+    order = []
 
     def ask():
-        is_held.wait(PATIENCE)
-        has_asked.set()
-        with turns:
+        with in_mode(NET, training=False):
             order.append("other")
 
-    other = in_thread(ask)
-    with turns:
-        is_held.set()
-        assert has_asked.wait(PATIENCE)
-        until(turns._next.locked)  # it stands at the door
+    with in_mode(NET, training=True):
+        other = in_thread(ask)
+        until(lambda: len(model._row) == 2)
     for _ in range(3):
-        with turns:
+        with in_mode(NET, training=True):
             order.append("again")
     other.join(PATIENCE)
-    assert order[0] == "other" and len(order) == 4
+    assert order == ["other", "again", "again", "again"]
 
 
-def test_one_at_a_time():
-    turns, inside, most = Turns(), [], []
+def test_one_at_a_time_and_every_one_in_its_mode():
+    inside, most, seen = [], [], []
 
-    def work():
+    def work(training):
         for _ in range(50):
-            with turns:
+            with in_mode(NET, training):
                 inside.append(1)
                 most.append(len(inside))
                 time.sleep(0)
+                seen.append(NET.training == NET.encoder.training == training)
                 inside.pop()
 
-    threads = [in_thread(work) for _ in range(4)]
+    threads = [in_thread(lambda i=i: work(i % 2 == 0)) for i in range(4)]
     for thread in threads:
         thread.join(PATIENCE)
-    assert len(most) == 200 and max(most) == 1
+    assert len(most) == 200 and max(most) == 1 and all(seen)
 
 
-def test_a_thread_may_take_it_again_while_it_has_it():
-    turns = Turns()
-    with turns:
-        with turns:
-            pass
-        assert turns._lock.locked()  # still its own
-    assert not turns._lock.locked()
-
-
-def test_an_exception_frees_it():
-    turns = Turns()
-    with pytest.raises(ZeroDivisionError), turns, turns:
+def test_the_mode_is_restored_also_inside_a_turn_and_after_an_exception():
+    NET.train()
+    with pytest.raises(ZeroDivisionError), in_mode(NET, training=False):
+        assert not NET.training and not NET.encoder.training
+        with in_mode(NET, training=True):  # its own turn still
+            assert NET.training and len(model._row) == 1
+        assert not NET.training and model._row
         raise ZeroDivisionError
-    done = threading.Event()
+    assert NET.training and NET.encoder.training
+    with dropout_off(NET):
+        assert not NET.training and not torch.is_grad_enabled()
+    assert NET.training and torch.is_grad_enabled()
+
+
+def test_a_thread_that_is_ended_from_outside_leaves_the_row():
+    """As a time limit does, and Stop: wherever the exception comes in, all others go on."""
 
     def work():
-        with turns:
-            done.set()
+        with contextlib.suppress(SystemExit):
+            while True:
+                with in_mode(NET, training=False):
+                    pass
 
-    in_thread(work)
-    assert done.wait(PATIENCE)
-
-
-def test_the_mode_is_restored_also_after_an_exception():
-    net = small_net(some_examples()).train()
-    with pytest.raises(ZeroDivisionError), in_mode(net, training=False):
-        assert not net.training and not net.encoder.training
-        raise ZeroDivisionError
-    assert net.training and net.encoder.training
-    with in_mode(net, training=False), in_mode(net, training=True):
-        assert net.training
-    assert net.training
-
-
-def test_dropout_off_computes_no_gradients():
-    net = small_net(some_examples()).train()
-    with dropout_off(net):
-        assert not net.training and not torch.is_grad_enabled()
-    assert net.training and torch.is_grad_enabled()
+    for wait in range(12):
+        thread = in_thread(work)
+        time.sleep(wait / 1000)
+        ident, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+        while thread.is_alive():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, stop)
+            thread.join(0.2)
+        with in_mode(NET, training=True):
+            assert NET.training

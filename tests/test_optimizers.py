@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.optimizers import Muon, make_optimizers, orthogonalize
-from bert_tutorial.pretraining.training import Settings
+from bert_tutorial.pretraining.settings import Settings
 
 
 def matrix(rows, columns, seed=0):
@@ -63,10 +63,8 @@ def test_each_parameter_has_one_optimizer_and_only_matrices_decay():
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    assert sum(len(group["params"]) for o in (muon, adam) for group in o.param_groups) == len(
-        groups
-    )
-    assert groups.keys() == set(net.parameters())
+    owned = [p for o in (muon, adam) for group in o.param_groups for p in group["params"]]
+    assert len(owned) == len(groups) and groups.keys() == set(net.parameters())
     for name, p in net.named_parameters():
         optimizer, group = groups[p]
         inside = p.dim() == 2 and (
@@ -76,21 +74,16 @@ def test_each_parameter_has_one_optimizer_and_only_matrices_decay():
         assert group["weight_decay"] == (0.1 if p.dim() == 2 else 0.0), name
 
 
+def test_d2ls_adam_has_all():
+    net = BERTModel(50, num_hiddens=32, ffn_num_hiddens=64, max_len=24)
+    how = Settings(optimizer="adam", learning_rate=0.01)
+    assert {how.learning_rate_at(step) for step in range(50)} == {0.01}  # d2l's has no warm-up
+    (adam,) = make_optimizers(net, how)
+    assert type(adam) is torch.optim.Adam and adam.param_groups[0]["lr"] == 0.01
+    assert set(adam.param_groups[0]["params"]) == set(net.parameters())
+
+
 def test_a_matrix_without_a_gradient_is_left_alone():
     p = torch.nn.Parameter(matrix(4, 4))
     Muon([p], lr=0.1, weight_decay=0.1).step()
     assert_close(p.detach(), matrix(4, 4), rtol=0, atol=0)
-
-
-def test_muon_takes_a_closure_as_pytorchs_optimizers_do():
-    weight = torch.nn.Parameter(torch.ones(3, 2))
-    optimizer = Muon([weight], lr=0.1)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = (weight**2).sum()
-        loss.backward()
-        return loss
-
-    assert optimizer.step(closure).item() == 6.0
-    assert (weight < 1).any() and optimizer.step() is None

@@ -12,33 +12,23 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from one_sentence import assert_one_sentence
 from small import PATIENCE
 
-from bert_tutorial.parallel import patience
-from bert_tutorial.pretrain import parse_arguments
+from bert_tutorial.parallel import Processes, join_processes, own_device, patience
+from bert_tutorial.pretrain import main, parse
 from bert_tutorial.studio.published.checkpoints import load_checkpoint
+from bert_tutorial.studio.runs.settings import RECIPES
 from bert_tutorial.text.corpora import CORPORA
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = [
-    "--batch-size",
-    "16",
-    "--max-len",
-    "24",
-    "--hidden",
-    "16",
-    "--ffn",
-    "16",
-    "--save-every",
-    "5",
-]
+SMALL = "--batch-size 16 --max-len 24 --hidden 16 --ffn 16 --save-every 5".split()
 
 
 @pytest.fixture
 def text_file(tmp_path):
-    draw = random.Random(0)
-    lines = []
+    draw, lines = random.Random(0), []
     for i in range(60):
         words = [f"{'ab'[i % 2]}{draw.randint(0, 30)}" for _ in range(40)]
         lines.append(". ".join(" ".join(words[k : k + 8]) for k in range(0, 40, 8)) + ".")
@@ -47,29 +37,27 @@ def text_file(tmp_path):
     return path
 
 
-def command(text_file, out, steps, *more, launcher=("-m", "bert_tutorial.pretrain")):
-    return [
-        sys.executable,
-        *launcher,
-        "--corpus",
-        text_file,
-        "--out",
-        out,
-        "--steps",
-        str(steps),
-        *SMALL,
-        *more,
-    ]
+def arguments(text_file, out, steps, *more):
+    return ["--corpus", str(text_file), "--out", str(out), "--steps", str(steps), *SMALL, *more]
 
 
-def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def pretrain(*args):
+    """In this process."""
+    main(arguments(*args))
 
 
-def run(*args, **kwargs):
-    return subprocess.run(
-        list(map(str, command(*args, **kwargs))), env=environment(), capture_output=True, text=True
-    )
+def start(*args, launcher=(), **environment):
+    """In a process of its own."""
+    command = [sys.executable, *launcher, "-m", "bert_tutorial.pretrain", *arguments(*args)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def wait_for_a_checkpoint(out, *processes):
+    while not any(out.glob("checkpoint.*")) or any(out.glob("checkpoint.*.part")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.002)
 
 
 def losses(out: Path) -> dict[int, tuple[float, float]]:
@@ -82,183 +70,140 @@ def losses(out: Path) -> dict[int, tuple[float, float]]:
 @pytest.mark.parametrize("corpus", [*CORPORA, "a text file"])
 def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, text_file):
     path = corpus if corpus in CORPORA else str(text_file)
-    options = vars(parse_arguments(["--corpus", path, "--out", "run", "--steps", "7"]))
-    recipe = CORPORA[corpus if corpus in CORPORA else "bundled"].recipe
-    assert options == options | recipe | {"steps": 7, "corpus": path}
-    assert [name for name, value in options.items() if value is None] == ["min_freq"]
+    short = "--steps 7 --layers 3 --hidden 64 --ffn 96 --heads 4 --sentences-per-segment 1 4"
+    *others, settings = parse(["--corpus", path, "--out", "run", *short.split()])
+    assert others == [path, Path("run"), 100]
+    given = dict(num_steps=7, num_layers=3, num_hiddens=64, ffn_num_hiddens=96, num_heads=4)
+    given["sentences_per_segment"] = 1, 4
+    recipe = RECIPES[corpus if corpus in CORPORA else "bundled"]
+    assert vars(settings) == vars(recipe) | given
+    *_, settings = parse(["--out", "run", "--no-word-neighbours", "--optimizer", "adam"])
+    given = dict(word_neighbours=False, optimizer="adam")
+    assert vars(settings) == vars(RECIPES["bundled"]) | given
 
 
-def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path):
+def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path, capsys):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = run(text_file, whole, 120, "--dropout", "0.2")
-    assert done.returncode == 0, done.stderr
-    args = list(map(str, command(text_file, broken, 120, "--dropout", "0.2")))
-    process = subprocess.Popen(
-        args, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not (broken / "checkpoint.safetensors").exists():
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    pretrain(text_file, whole, 120, "--dropout", "0.2")
+    assert "going on" not in capsys.readouterr().out
+    process = start(text_file, broken, 120, "--dropout", "0.2")
+    wait_for_a_checkpoint(broken, process)
+    process.kill()
+    process.communicate()
     assert not (broken / "network.safetensors").exists()
     with (broken / "log.jsonl").open("a") as log:
         log.write('{"step": 12')  # as a process that dies while it writes leaves it
-    again = run(text_file, broken, 120, "--dropout", "0.2")
-    assert again.returncode == 0, again.stderr
-    assert "going on after step" in again.stdout
+    pretrain(text_file, broken, 120, "--dropout", "0.2")
+    assert "going on after step" in capsys.readouterr().out
     assert losses(broken) == losses(whole) and len(losses(whole)) == 120
-    assert (broken / "network.safetensors").read_bytes()[-1000:] == (
-        whole / "network.safetensors"
-    ).read_bytes()[-1000:]
+    one, two = ((out / "network.safetensors").read_bytes()[-1000:] for out in (broken, whole))
+    assert one == two
     net, vocab = load_checkpoint(whole / "network.safetensors")
     assert net.config.num_hiddens == 16 and "a1" in vocab
     card = (whole / "model_card.md").read_text()
-    assert (
-        "120" in card
-        and "Muon, AdamW" in card
-        and "that of your text" in card
-        and re.search(r"held out \| MLM loss \d\.\d+ ", card)
-    )
+    for words in ("| steps | 120 |", "Muon, AdamW", "that of your text", "| dropout | 0.2 |"):
+        assert words in card
+    assert re.search(r"held out \| MLM loss \d\.\d+ ", card)
 
 
-def test_a_run_with_other_settings_does_not_go_on(text_file, tmp_path):
-    assert run(text_file, tmp_path / "out", 5).returncode == 0
-    refused = run(text_file, tmp_path / "out", 5, "--seed", "1")
-    assert refused.returncode == 1
-    assert (
-        "was begun with seed '0', now '1'" in refused.stderr and "Traceback" not in refused.stderr
-    )
+def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path):
+    out = tmp_path / "out"
+    pretrain(text_file, out, 5)
+    with pytest.raises(ValueError, match="was begun with seed '0', now '1'"):
+        pretrain(text_file, out, 5, "--seed", "1")
+    text = text_file.read_text()
+    text_file.write_text(text + "\nOne more here. And one more.\n")
+    with pytest.raises(ValueError, match="was begun with text "):
+        pretrain(text_file, out, 5)
+    text_file.write_text(text)
+    (checkpoint,) = out.glob("checkpoint.*")
+    checkpoint.write_bytes(b"not one")
+    with pytest.raises(ValueError, match=f"{checkpoint.name} is damaged \\("):
+        pretrain(text_file, out, 5)
+    assert (out / "log.jsonl").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--heads", "3"], "num_heads is 3"),
-        (["--learning-rate", "7"], "learning_rate is 7"),
-        (["--sentences-per-segment", "9"], "10 sentences"),
+        ("--heads 3", "num_heads is 3"),
+        ("--learning-rate 7", "learning_rate is 7"),
+        ("--learning-rate nan", "learning_rate is nan"),
+        ("--sentences-per-segment 9", "10 sentences"),
+        ("--save-every 0", "--save-every is 0, but must be 1 or more"),
+        (f"--seed {2**70}", "but must be from 0 to 2**63 - 1"),
+        ("--min-freq 1000000", "no word occurs 1000000 times"),
+        ("--corpus no-such-file", "is no file"),
     ],
 )
 def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
-    refused = run(text_file, tmp_path / "out", 5, *more)
-    assert (
-        refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
-    )
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        pretrain(text_file, tmp_path / "out", 5, *more.split())
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_run_does_not_go_on_with_another_text(text_file, tmp_path):
-    assert run(text_file, tmp_path / "out", 5).returncode == 0
-    text_file.write_text(text_file.read_text() + "\nOne more here. And one more.\n")
-    refused = run(text_file, tmp_path / "out", 5)
-    assert refused.returncode == 1 and "was begun with text " in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--save-every", "0"], "--save-every is 0, but must be 1 or more"),
-        (["--seed", str(2**70)], "but must be from 0 to 2**63 - 1"),
-        (["--learning-rate", "nan"], "learning_rate is nan"),
-        (["--min-freq", "1000000"], "no word occurs 1000000 times"),
-    ],
-)
-def test_wrong_numbers_get_one_sentence_too(text_file, tmp_path, more, message):
-    refused = run(text_file, tmp_path / "out", 5, *more)
-    assert refused.returncode == 1 and message in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-def test_a_file_in_the_place_of_the_folder(text_file, tmp_path):
-    (tmp_path / "out").write_text("mine")
-    refused = run(text_file, tmp_path / "out", 5)
-    assert refused.returncode == 1 and "there is a file of that name" in refused.stderr
-    assert (tmp_path / "out").read_text() == "mine" and "Traceback" not in refused.stderr
-
-
-def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(text_file, tmp_path):
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        refused = run(text_file, tmp_path / "out", 5)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert refused.returncode == 1 and "Traceback" not in refused.stderr
-    path = tmp_path / "out" / "checkpoint.safetensors"
-    assert f"{path} cannot be written (File too large): make room" in refused.stderr
-    assert not path.exists()
-    done = run(text_file, tmp_path / "out", 5)
-    assert done.returncode == 0 and len(losses(tmp_path / "out")) == 5
-
-
-def test_a_damaged_checkpoint_is_named(text_file, tmp_path):
+def test_a_folder_that_cannot_be_used_and_one_on_a_full_disk(text_file, tmp_path, full_disk):
+    (tmp_path / "mine").write_text("mine")
+    process = start(text_file, tmp_path / "mine", 5)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1 and (tmp_path / "mine").read_text() == "mine"
+    assert_one_sentence(said.strip())
     out = tmp_path / "out"
-    assert run(text_file, out, 5).returncode == 0
-    (out / "checkpoint.safetensors").write_bytes(b"not one")
-    refused = run(text_file, out, 5)
-    assert refused.returncode == 1 and "checkpoint.safetensors is damaged (" in refused.stderr
-    assert "Traceback" not in refused.stderr and (out / "log.jsonl").exists()
+    with full_disk(20_000), pytest.raises(OSError, match=r"checkpoint.* \(File too large\): make"):
+        pretrain(text_file, out, 5)
+    assert not any(out.glob("checkpoint*"))
+    pretrain(text_file, out, 5)
+    assert len(losses(out)) == 5
 
 
-def test_several_machines_are_refused_before_anything_is_written(text_file, tmp_path):
-    args = list(map(str, command(text_file, tmp_path / "out", 5)))
-    two_hosts = environment() | {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
-    refused = subprocess.run(args, env=two_hosts, capture_output=True, text=True, timeout=60)
-    assert refused.returncode == 1 and "spread over several machines" in refused.stderr
-    assert "Traceback" not in refused.stderr and not (tmp_path / "out").exists()
+# Several processes
+
+
+def test_several_machines_are_refused(monkeypatch):
+    for name, value in dict(RANK="1", WORLD_SIZE="2", LOCAL_WORLD_SIZE="1").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="spread over several machines"):
+        join_processes(torch.device("cpu"))
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    gpus = [torch.device("cuda", i) for i in range(2)]
+    for place, wanted in (("0", gpus[0]), ("1", gpus[1])):
+        monkeypatch.setenv("LOCAL_RANK", place)
+        assert own_device(gpus) == wanted and own_device([torch.device("cpu")]).type == "cpu"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match="use --nproc-per-node 2 at most"):
+        own_device(gpus)
 
 
 def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
-    more = ("--precision", "fp32", "--next-sentence-rate", "0.5", "--dropout", "0")
-    assert run(text_file, tmp_path / "one", 20, *more).returncode == 0
-    launcher = (
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "bert_tutorial.pretrain",
-    )
-    two = run(text_file, tmp_path / "two", 20, *more, launcher=launcher)
-    assert two.returncode == 0, two.stderr[-3000:]
+    more = "--precision fp32 --next-sentence-rate 0.5 --dropout 0".split()
+    pretrain(text_file, tmp_path / "one", 20, *more)
+    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2".split()
+    process = start(text_file, tmp_path / "two", 20, *more, launcher=launcher)
+    _, said = process.communicate(timeout=2 * PATIENCE)
+    assert process.returncode == 0, said[-3000:]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(two) == 20
     for step in one:
         assert two[step] == pytest.approx(one[step], abs=2e-4)
 
 
-def two_processes(text_file, out, seconds):
-    """Both processes of a run that never ends by itself, without torchrun, which would end both."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    args = list(map(str, command(text_file, out, 1_000_000)))
-    return [
-        subprocess.Popen(
-            args,
-            env=environment() | shared | {"RANK": rank, "BERT_TUTORIAL_PATIENCE": str(seconds)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGSTOP")
 @pytest.mark.parametrize(("rank", "how", "waits"), [(1, "SIGSTOP", 10), (0, "SIGKILL", 60)])
 def test_a_process_waits_for_another_for_a_while_only(text_file, tmp_path, rank, how, waits):
-    out = tmp_path / "out"
-    processes = two_processes(text_file, out, waits)
-    other, witness = processes[rank], processes[1 - rank]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    shared["BERT_TUTORIAL_PATIENCE"], out = str(waits), tmp_path / "out"
+    # Without torchrun, which would end both.
+    processes = [start(text_file, out, 1_000_000, RANK=rank, **shared) for rank in "01"]
+    witness = processes[1 - rank]
     try:
-        while not (out / "checkpoint.safetensors").exists():
-            assert other.poll() is None and witness.poll() is None
-            time.sleep(0.01)
-        other.send_signal(getattr(signal, how))
+        wait_for_a_checkpoint(out, *processes)
+        processes[rank].send_signal(getattr(signal, how))
         _, said = witness.communicate(timeout=PATIENCE)
     finally:
         for process in processes:
@@ -272,13 +217,20 @@ def test_a_process_waits_for_another_for_a_while_only(text_file, tmp_path, rank,
     assert f"at most {waits} (BERT_TUTORIAL_PATIENCE)" in sentence
 
 
-@pytest.mark.parametrize("said", ["soon", "0", "-5", "nan"])
-def test_a_time_to_wait_that_is_none_is_refused(monkeypatch, said):
-    monkeypatch.setenv("BERT_TUTORIAL_PATIENCE", said)
-    with pytest.raises(ValueError, match=f"^BERT_TUTORIAL_PATIENCE is '{said}', but must be "):
-        patience()
+def test_processes_that_disagree_are_refused(monkeypatch):
+    def gather(values, value):
+        values[:] = [value, "other"]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    with pytest.raises(ValueError, match="^the processes of this run have different settings"):
+        Processes(0, 2).agree("settings", "mine")
+    Processes().agree("settings", "mine")
 
 
-def test_a_process_waits_five_minutes_if_nothing_is_said(monkeypatch):
+def test_how_long_a_process_waits(monkeypatch):
     monkeypatch.delenv("BERT_TUTORIAL_PATIENCE", raising=False)
     assert patience() == 300
+    for said in ("soon", "0", "-5", "nan"):
+        monkeypatch.setenv("BERT_TUTORIAL_PATIENCE", said)
+        with pytest.raises(ValueError, match=f"^BERT_TUTORIAL_PATIENCE is '{said}', but must be "):
+            patience()

@@ -255,7 +255,7 @@ def test_a_lab_has_a_text_to_stand_in_for_it(lab):
 
 
 def test_without_a_notebook_nothing_is_displayed(lab):
-    lab.static.is_shown = True
+    lab.is_shown = True
     lab.keep_static(lab.static_html())
     assert lab.static.handle is None and "crane" in lab.static_html()
 

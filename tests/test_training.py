@@ -1,44 +1,57 @@
-"""The recipe and the steps."""
+"""The settings, the loop, and a run with its evaluations."""
 
 import io
 import math
 import random
+import threading
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import (
-    assert_identical,
-    break_net,
-    losses,
-    small_net,
-    some_examples,
-    weights_of,
-)
+from small import assert_identical, break_net, losses, small_net, some_examples, weights_of
 from torch.testing import assert_close
 
 from bert_tutorial.network.losses import Losses, pretraining_losses
+from bert_tutorial.network.model import in_mode
+from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.optimizers import make_optimizers
+from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import (
-    Settings,
-    Work,
-    accumulate_gradients,
+    Progress,
+    Step,
+    losses_and_gradients,
+    prepare,
+    run_training,
     start_from_word_frequencies,
+    status_line,
     train_steps,
 )
+from bert_tutorial.text.examples import Batch
 
-# The recipe
+STILL = dict(learning_rate=1e-30)  # so that the weights stay as they are
+
+
+def train(net, examples, num_steps=1, **how):
+    return list(train_steps(net, examples, Settings(num_steps=num_steps, **how)))
+
+
+def assert_weights(net, wanted):
+    for name, value in net.state_dict().items():
+        assert_identical(value, wanted[name])
+
+
+# The settings
 
 
 @settings(deadline=None)  # a time limit would be about the machine
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(1e-5, 0.9))
 def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, warmup, learning_rate):
-    recipe = Settings(num_steps=num_steps, warmup=warmup, learning_rate=learning_rate)
-    rates = [recipe.learning_rate_at(step) for step in range(num_steps)]
+    how = Settings(num_steps=num_steps, warmup=warmup, learning_rate=learning_rate)
+    rates = [how.learning_rate_at(step) for step in range(num_steps)]
     assert_close(max(rates), learning_rate)
     assert min(rates) > 0
     top = rates.index(max(rates))
@@ -46,20 +59,13 @@ def test_the_learning_rate_rises_then_falls_and_is_never_negative(num_steps, war
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
-def test_the_learning_rate_by_hand():
-    rates = [
-        Settings(num_steps=10, warmup=0.4, learning_rate=0.6).learning_rate_at(step)
-        for step in range(10)
-    ]
-    assert_close(rates, [0.15, 0.3, 0.45, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("num_steps", 0), ("num_steps", 2.5), ("num_steps", "50"),
-        ("learning_rate", 0), ("learning_rate", 1.0),
-        ("learning_rate", float("nan")), ("warmup", -0.1), ("warmup", 1.1), ("precision", "fp16"),
+        ("num_steps", 0), ("num_steps", 2.5), ("num_steps", "50"), ("learning_rate", 0),
+        ("learning_rate", 1.0), ("learning_rate", float("nan")), ("warmup", -0.1), ("warmup", 1.1),
+        ("precision", "fp16"), ("seed", 2**70), ("optimizer", "sgd"), ("sampled_words", -1),
+        ("embedding_rate", -1), ("weight_decay", -1), ("max_grad_norm", 0),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_named(field, value):
@@ -67,114 +73,135 @@ def test_impossible_settings_are_named(field, value):
         Settings(**{field: value})
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, dtype):
+# The loop
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, precision):
     monkeypatch.setattr(training, "rows_at_once", lambda net, device: 256)
     examples = some_examples(num_paragraphs=300, batch_size=2 * 256 + 44)
     batch = examples.batch(0, 0)
     slots = [part.mlm_weights.sum().item() for part in batch.split(256)]
-    # So a mean over parts is not the mean over slots.
-    assert len(slots) == 3 and len(set(slots)) == 3
+    assert len(slots) == 3 == len(set(slots))  # so a mean over parts is not the mean over slots
     whole, parts = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     wanted = pretraining_losses(whole, batch, dtype)
     sum(wanted).backward()
-    got = accumulate_gradients(Work(parts), batch, dtype, random.Random(0))
-    tolerance = 0.15 if dtype is torch.bfloat16 else 1e-4
+    got = losses_and_gradients(parts, batch, Settings(precision=precision), 0)
+    tolerance = 0.15 if precision == "bf16" else 1e-4
     assert_close(torch.tensor(got), torch.stack(wanted).detach(), rtol=tolerance / 10, atol=0)
     for (name, one), two in zip(parts.named_parameters(), whole.parameters(), strict=True):
         assert (one.grad - two.grad).norm() <= tolerance * two.grad.norm() + 1e-7, name
 
 
-# The steps
+def test_processes_share_a_batch(monkeypatch):
+    """One after the other in this process: what they would add up is added here."""
+    sent, examples, how = [], some_examples(), Settings(precision="fp32")
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: sent[-1].append(tensor))
+    batch = examples.batch(0, 0)
+
+    def gradients(dropout, batch, processes):
+        net = small_net(examples, dropout=dropout)
+        sent.append([])
+        found = losses_and_gradients(net, batch, how, 0, processes=processes)
+        return [torch.tensor(found), *(p.grad for p in net.parameters())]
+
+    two = Processes(0, 2), Processes(1, 2)
+    shares = [gradients(0.0, batch, process) for process in two]
+    for *parts, wanted in zip(*shares, gradients(0.0, batch, ALONE), strict=True):
+        assert_close(sum(parts), wanted, rtol=1e-4, atol=1e-6)
+    assert len(sent[0]) == len(sent[1]) == len(shares[0]) and not sent[2]
+    twins = Batch(*(torch.cat([field[:1]] * 2) for field in batch))  # each has the same row
+    one, other = (gradients(0.5, twins, process)[0] for process in two)
+    assert (one != other).all()  # and drops other values
 
 
-def test_without_the_next_sentence_game_its_head_is_left_alone():
-    for rate, changed in ((1.0, False), (0.5, True)):
-        examples = some_examples(next_sentence_rate=rate)
-        net = small_net(examples)
-        before = net.nsp.hidden.weight.detach().clone()
-        (step,) = train_steps(net, examples, Settings(num_steps=1))
-        assert step.nsp_loss > 0.1
-        assert torch.equal(before, net.nsp.hidden.weight) is not changed
+class Spy:
+    """An optimizer that notes its rate, and whether others get at the network meanwhile."""
+
+    def __init__(self, net):
+        self.net, self.param_groups, self.seen = net, [{"factor": 0.5}], []
+
+    def step(self):
+        reads = threading.Event()
+
+        def read():
+            with in_mode(self.net, training=False):
+                reads.set()
+
+        threading.Thread(target=read).start()
+        self.seen.append((self.param_groups[0]["lr"], reads.wait(0.05)))
+
+
+def test_an_optimizer_has_its_rate_and_the_network_to_itself():
+    examples, how = some_examples(), Settings(num_steps=2)
+    spy = Spy(net := small_net(examples))
+    list(train_steps(net, examples, how, optimizers=[spy]))
+    assert spy.seen == [(how.learning_rate_at(step) * 0.5, False) for step in range(2)]
+
+
+@pytest.mark.parametrize(("rate", "changed"), [(1.0, False), (0.5, True)])
+def test_without_the_next_sentence_game_its_head_is_left_alone(rate, changed):
+    examples = some_examples(next_sentence_rate=rate)
+    net = small_net(examples)
+    before = net.nsp.hidden.weight.detach().clone()
+    (step,) = train(net, examples)
+    assert step.nsp_loss > 0.1
+    assert torch.equal(before, net.nsp.hidden.weight) is not changed
+    assert Progress(examples, Settings()).with_nsp is changed
 
 
 def test_one_batch_can_be_overfitted():
     examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
     assert len(examples) == 1
-    net = small_net(examples, dropout=0.0)
-    steps = list(train_steps(net, examples, Settings(num_steps=80, learning_rate=0.01)))
-    known = baselines(examples)
-    assert steps[-1].mlm_loss < 0.2 * known.unigram
-    assert steps[-1].nsp_loss < 0.2 * known.nsp
+    net, known = small_net(examples, dropout=0.0), baselines(examples)
+    last = train(net, examples, 80, learning_rate=0.01)[-1]
+    assert last.mlm_loss < 0.2 * known.unigram and last.nsp_loss < 0.2 * known.nsp
     result = evaluate(net, examples)
     assert result.mlm_accuracy > 0.95 and result.nsp_accuracy > 0.95
 
 
-def test_it_learns_what_held_out_text_needs():
+def test_it_learns_what_held_out_text_needs_in_both_precisions():
     examples = some_examples(num_paragraphs=200, batch_size=32)
-    net = small_net(examples, dropout=0.0)
-    list(train_steps(net, examples, Settings(num_steps=150, learning_rate=0.01)))
-    result, known = evaluate(net, examples.valid), baselines(examples)
-    assert result.mlm_loss < known.unigram - 0.5  # the topic is worth ln 4 = 1.39 nats
+    known, found = baselines(examples), {}
+    for precision in ("fp32", "bf16"):
+        net = small_net(examples, dropout=0.0)
+        steps = train(net, examples, 150, learning_rate=0.01, precision=precision)
+        found[precision] = losses(steps)[-20:].mean(0)
+        # The topic is worth ln 4 = 1.39 nats.
+        assert evaluate(net, examples.valid).mlm_loss < known.unigram - 0.5
+    assert not torch.equal(found["fp32"], found["bf16"])
+    assert_close(found["bf16"], found["fp32"], rtol=0, atol=0.1)
 
 
-def test_what_a_step_tells():
+def test_what_a_step_tells_and_that_no_gradient_is_longer_than_max_grad_norm():
     examples = some_examples()
-    recipe = Settings(num_steps=3)
-    net = small_net(examples)
-    steps = list(train_steps(net, examples, recipe))
-    assert [step.step for step in steps] == [1, 2, 3]
-    assert [step.num_pairs for step in steps] == [16] * 3
-    assert_close(
-        [step.learning_rate for step in steps], [recipe.learning_rate_at(i) for i in range(3)]
-    )
-    assert all(step.seconds > 0 for step in steps)
-
-
-def test_the_longest_gradient_is_max_grad_norm():
-    examples = some_examples()
-    net = small_net(examples)
-    for step in train_steps(
-        net, examples, Settings(num_steps=2, max_grad_norm=0.01, precision="fp32")
-    ):
+    net, how = small_net(examples), Settings(num_steps=3, max_grad_norm=0.01, precision="fp32")
+    for number, step in enumerate(train_steps(net, examples, how)):
+        assert (step.step, step.num_pairs) == (number + 1, 16) and step.seconds > 0
+        assert step.learning_rate == how.learning_rate_at(number)
         length = torch.stack([p.grad.norm() for p in net.parameters()]).norm()
-        assert_close(
-            length.item(),
-            0.01,
-            rtol=0.01,
-            atol=0,
-            msg=lambda m, step=step: f"step {step.step}: {m}",
-        )
+        assert_close(length.item(), 0.01, rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_same_seed_gives_the_same_losses_bit_by_bit(precision):
-    examples = some_examples()
-    recipe = Settings(num_steps=12, precision=precision)
-    one = losses(train_steps(small_net(examples), examples, recipe))
-    torch.manual_seed(99)  # of no importance: the dropout has a seed of its own
-    net = small_net(examples)
-    torch.manual_seed(100)
-    assert_identical(losses(train_steps(net, some_examples(), recipe)), one)
-
-
-def test_another_seed_gives_other_dropout():
-    examples = some_examples()
-    one, two = (
-        losses(train_steps(small_net(examples), examples, Settings(num_steps=3, seed=s)))
-        for s in (0, 1)
-    )
-    assert (one != two).all()
+    found = []
+    for seed in (0, 0, 1):
+        examples = some_examples()
+        net = small_net(examples)
+        torch.manual_seed(len(found))  # of no importance: the dropout has a seed of its own
+        found.append(losses(train(net, examples, 12, precision=precision, seed=seed)))
+    assert_identical(found[0], found[1])
+    assert (found[0] != found[2]).all()
 
 
 def test_every_step_has_other_dropout():
-    # Every batch is the same.
-    examples = some_examples(num_paragraphs=8, batch_size=100, fixed=True)
-    # And so is the network.
-    recipe = Settings(num_steps=4, learning_rate=1e-30, word_frequencies=False)
-    found = losses(train_steps(small_net(examples), examples, recipe))
+    # Every batch is the same, and so is the network.
+    examples, how = some_examples(num_paragraphs=8, batch_size=100, fixed=True), dict(STILL)
+    found = losses(train(small_net(examples), examples, 4, word_frequencies=False, **how))
     assert len(found[:, 0].unique()) == 4
-    found = losses(train_steps(small_net(examples, dropout=0.0), examples, recipe))
+    found = losses(train(small_net(examples, dropout=0.0), examples, 4, **how))
     assert_close(found, found[:1].expand(4, 2))
 
 
@@ -190,64 +217,32 @@ def test_global_random_states_are_not_touched():
 
 @pytest.mark.parametrize("stop_after", [1, 5])
 def test_a_resumed_run_gives_the_losses_of_an_uninterrupted_one(stop_after):
-    examples, recipe = some_examples(), Settings(num_steps=12, embedding_rate=0.5)
-    net = small_net(examples)
-    optimizers = make_optimizers(net, recipe)
-    steps, file = [], io.BytesIO()
-    for step in train_steps(net, examples, recipe, optimizers=optimizers):
+    examples, how = some_examples(), Settings(num_steps=12, embedding_rate=0.5)
+    net, file, steps = small_net(examples), io.BytesIO(), []
+    parts = [net, *make_optimizers(net, how)]
+    for step in train_steps(net, examples, how, optimizers=parts[1:]):
         steps.append(step)
         if step.step == stop_after:
-            saved = {
-                "net": net.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            }
-            torch.save(saved, file)
+            torch.save([part.state_dict() for part in parts], file)
     file.seek(0)
-    saved = torch.load(file)
-    again = small_net(some_examples())
+    again = small_net(examples)
     again.reset(torch.Generator().manual_seed(5))
-    again.load_state_dict(saved["net"])
-    optimizers = make_optimizers(again, recipe)
-    for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-        optimizer.load_state_dict(state)
-    rest = list(
-        train_steps(again, some_examples(), recipe, optimizers=optimizers, first_step=stop_after)
-    )
+    others = [again, *make_optimizers(again, how)]
+    for part, state in zip(others, torch.load(file), strict=True):
+        part.load_state_dict(state)
+    rest = train_steps(again, some_examples(), how, optimizers=others[1:], first_step=stop_after)
+    rest = list(rest)
     assert [step.step for step in rest] == list(range(stop_after + 1, 13))
     assert_identical(losses(rest), losses(steps[stop_after:]))
-    for name, value in again.state_dict().items():
-        assert_identical(value, net.state_dict()[name])
+    assert_weights(again, net.state_dict())
 
 
-def test_a_new_epoch_begins_where_the_last_one_ended():
-    examples = some_examples(num_paragraphs=8, batch_size=4)
-    asked_for = []
-    original = examples.batch
-    examples.batch = lambda *place: asked_for.append(place) or original(*place)
-    n = len(examples)
-    list(train_steps(small_net(examples), examples, Settings(num_steps=2 * n + 1)))
-    assert asked_for == [(epoch, index) for epoch in range(2) for index in range(n)] + [(2, 0)]
-
-
-def test_both_precisions_learn_the_same():
-    examples = some_examples(num_paragraphs=200, batch_size=32)
-    full, half = (
-        losses(
-            train_steps(
-                small_net(examples, dropout=0.0), examples, Settings(num_steps=100, precision=p)
-            )
-        )
-        for p in ("fp32", "bf16")
-    )
-    assert not torch.equal(full, half)
-    assert full[-20:, 0].mean() < full[0, 0] - 0.5  # there was something to agree on
-    assert_close(half[-20:].mean(0), full[-20:].mean(0), rtol=0, atol=0.08)
+# The beginning
 
 
 def test_the_network_starts_as_a_unigram_model():
     examples = some_examples()
-    known = baselines(examples)
-    net = small_net(examples)
+    known, net = baselines(examples), small_net(examples)
     before = evaluate(net, examples.valid)
     start_from_word_frequencies(net, examples.vocab)
     after = evaluate(net, examples.valid)
@@ -259,38 +254,38 @@ def test_the_network_starts_as_a_unigram_model():
     assert_close(blind.mlm_accuracy, known.unigram_accuracy, rtol=0, atol=1e-6)
 
 
-def test_only_a_new_network_is_given_word_frequencies():
+def test_only_a_new_network_is_given_what_counting_knows():
     examples = some_examples()
-    recipe = Settings(num_steps=1, learning_rate=1e-30)
-    new, not_asked, old = (small_net(examples) for _ in range(3))
-    with torch.no_grad():
-        old.mlm.bias[7] = 0.5
-    before = old.mlm.bias.clone()
-    list(train_steps(new, examples, recipe))
-    list(
-        train_steps(
-            not_asked, examples, Settings(num_steps=1, learning_rate=1e-30, word_frequencies=False)
-        )
-    )
-    list(train_steps(old, examples, recipe))
     counts = torch.tensor(examples.vocab.counts) + 1.0
-    assert_close(new.mlm.bias.detach(), (counts / counts.sum()).log())
-    assert_close(not_asked.mlm.bias.detach(), torch.zeros(len(examples.vocab)))
-    assert_close(old.mlm.bias.detach(), before.detach())
+    frequencies = (counts / counts.sum()).log()
+    for old, asked in ((False, False), (False, True), (True, True)):
+        net = small_net(examples)
+        with torch.no_grad():
+            net.mlm.bias[7] = 0.5 * old
+        bias, words = net.mlm.bias.clone(), net.encoder.embeddings.token.weight.clone()
+        how = Settings(num_steps=1, word_frequencies=asked, word_neighbours=asked, **STILL)
+        prepare(net, examples, how)
+        changed = asked and not old
+        assert_close(net.mlm.bias, frequencies if changed else bias)
+        assert torch.equal(net.encoder.embeddings.token.weight, words) is not changed
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_weights_in_another_format_are_refused_and_kept(dtype):
     examples = some_examples()
     net = small_net(examples).to(dtype)
     before = weights_of(net)
-    with pytest.raises(ValueError, match=rf"^the network's weights are {dtype}, .* net.float\(\)"):
-        next(train_steps(net, examples, Settings(num_steps=1)))
-    for name, value in net.state_dict().items():
-        assert_identical(value, before[name])
-    assert (
-        len(list(train_steps(net.float(), examples, Settings(num_steps=1, precision="bf16")))) == 1
-    )
+    for steps in (
+        train_steps(net, examples, Settings()),
+        run_training(net, Progress(examples, Settings())),
+    ):
+        with pytest.raises(ValueError, match=rf"^the network's weights are {dtype}, .* net.float"):
+            next(steps)
+    assert_weights(net, before)
+    assert len(train(net.float(), examples, precision="bf16")) == 1
+
+
+# Numbers that are none
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -301,13 +296,10 @@ def test_a_loss_that_is_no_number_ends_training_and_leaves_the_weights(precision
     next(steps), next(steps)
     break_net(net)
     before = weights_of(net)
-    with pytest.raises(
-        FloatingPointError, match="^step 3 gave a loss of .* lower learning_rate than 0.005 helps$"
-    ):
+    message = "^step 3 gave a loss of .* lower learning_rate than 0.005 helps$"
+    with pytest.raises(FloatingPointError, match=message):
         next(steps)
-    for name, value in net.state_dict().items():
-        assert value.isfinite().all()
-        assert_identical(value, before[name])
+    assert_weights(net, before)
 
 
 def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monkeypatch):
@@ -320,27 +312,86 @@ def test_a_gradient_that_is_no_number_ends_training_and_leaves_the_weights(monke
         return Losses(zero.detach() + 1, zero.sqrt() + 1)
 
     monkeypatch.setattr(training, "pretraining_losses", with_bad_gradient)
-    plain = Settings(num_steps=10, word_frequencies=False, word_neighbours=False)
-    steps = train_steps(net, examples, plain)
     before = weights_of(net)
     with pytest.raises(FloatingPointError, match="gradient of length nan|gradient of length inf"):
-        next(steps)
-    for name, value in net.state_dict().items():
-        assert_identical(value, before[name])
+        train(net, examples, word_frequencies=False, word_neighbours=False)
+    assert_weights(net, before)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_gpu(precision):
     examples = some_examples()
-    recipe = Settings(num_steps=5, precision=precision)
-    net = small_net(examples).cuda()
-    states = torch.get_rng_state(), torch.cuda.get_rng_state()
-    one = losses(train_steps(net, examples, recipe))
-    assert torch.equal(torch.get_rng_state(), states[0]) and torch.equal(
-        torch.cuda.get_rng_state(), states[1]
-    )
-    assert one.isfinite().all()
-    assert math.isfinite(evaluate(net, examples.valid).mlm_loss)
-    again = losses(train_steps(small_net(examples).cuda(), examples, recipe))
+    net, states = small_net(examples).cuda(), (torch.get_rng_state(), torch.cuda.get_rng_state())
+    one = losses(train(net, examples, 5, precision=precision))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(torch.cuda.get_rng_state(), states[1])
+    assert one.isfinite().all() and math.isfinite(evaluate(net, examples.valid).mlm_loss)
+    again = losses(train(small_net(examples).cuda(), examples, 5, precision=precision))
     assert_close(again, one, rtol=1e-3, atol=1e-3)
+
+
+# A run with its evaluations
+
+
+@pytest.mark.parametrize("has_valid", [True, False])
+def test_a_run_counts_then_evaluates_and_trains_by_turns(has_valid):
+    examples = some_examples()
+    examples.valid = some_examples(batch_size=4).valid
+    plain = losses(train(small_net(examples), examples, 10))
+    prepare(prepared := small_net(examples), examples, Settings())
+    if not has_valid:
+        examples.valid = None
+    net, progress, seen = small_net(examples), Progress(examples, Settings(num_steps=10)), []
+    for _ in run_training(net, progress, num_evaluations=2):
+        seen.append((progress.doing, len(progress.history), len(progress.held_out)))
+        if progress.doing == "training" and len(progress.history) == 5:
+            # Whoever has the turn may use the network; that changes nothing.
+            evaluate(net, some_examples().valid)
+    assert_identical(losses(progress.history), plain)
+    one, two, three = (1, 2, 3) if has_valid else (0, 0, 0)
+    assert seen == [
+        ("counting", 0, 0), ("counting", 0, 0), ("evaluating", 0, 0),
+        *(("training", n, one) for n in range(5)), ("evaluating", 5, one),
+        *(("training", n, two) for n in range(5, 10)), ("evaluating", 10, two),
+        ("training", 10, three),
+    ]  # fmt: skip
+    assert progress.baselines == baselines(examples)
+    if has_valid:
+        few = evaluate(prepared, examples.valid, num_batches=4)
+        assert progress.held_out[0][1] == few != evaluate(prepared, examples.valid)
+        assert [step for step, _ in progress.held_out] == [0, 5, 10]
+        assert progress.held_out[-1][1] == evaluate(net, examples.valid)  # of all of it
+
+
+def test_a_run_goes_on_after_the_steps_that_it_has():
+    examples, how = some_examples(), Settings(num_steps=6)
+    net = small_net(examples)
+    optimizers = make_optimizers(net, how)
+    first = Progress(examples, how)
+    for _ in run_training(net, first, optimizers=optimizers):
+        if 4 in dict(first.held_out):
+            break
+    known = (4, Evaluation(1.0, 0.0, 1.0, 0.0))  # it is not read twice
+    second = Progress(examples, how, list(first.history), [*first.held_out[:-1], known])
+    for _ in run_training(net, second, optimizers=optimizers):
+        pass
+    assert_identical(losses(second.history), losses(train(small_net(examples), examples, 6)))
+    assert len(first.history) == 4 and second.held_out[3] == known
+    assert [step for step, _ in second.held_out] == [0, 1, 2, 4, 5, 6]
+
+
+def test_what_is_said_of_a_run():
+    progress = Progress(some_examples(), Settings(num_steps=400))
+    assert status_line(progress) == "step 0 of 400: counting words and their neighbours"
+    progress.doing = "training"
+    assert status_line(progress) == "step 0 of 400: the first step is on its way"
+    assert progress.seconds_left is None and progress.pairs_per_second == 0
+    progress.history += [Step(n, 5.0, 0.7, 20, 2.0 if n <= 20 else 0.25, 0.1) for n in range(1, 41)]
+    assert progress.seconds == 45 and progress.seconds_left == 90
+    assert status_line(progress) == (
+        "step 40 of 400, MLM loss 5.00, about 90 seconds left, 0.9 steps/s, 18 pairs/s"
+    )
+    progress.doing = "evaluating"
+    assert status_line(progress) == "step 40 of 400: reading held-out text"
+    assert repr(progress) == "Progress(40 of 400 steps)"

@@ -2,19 +2,19 @@
 
 import base64
 import csv
+import re
 import threading
 from dataclasses import replace
 
 import pytest
-from small import PATIENCE, some_examples, until
-from test_learned import CRANES
+from small import some_examples, until
+from test_probe import CRANES
 
 from bert_tutorial.pretraining import training
 from bert_tutorial.studio.published.checkpoints import trained_path
-from bert_tutorial.studio.runs import queue as workbench
-from bert_tutorial.studio.runs.experiments import Experiment
+from bert_tutorial.studio.runs.experiments import EXPERIMENTS, Experiment
 from bert_tutorial.studio.runs.saved_runs import SavedRuns
-from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, RECIPES, RunSettings
+from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, PANEL_RECIPES, RunSettings
 from bert_tutorial.studio.widgets import TrainingPanel
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
@@ -22,7 +22,8 @@ from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
-SMALL = RunSettings(num_hiddens=16, batch_size=16, num_steps=4)
+SMALL = RunSettings(num_hiddens=16, ffn_num_hiddens=32, batch_size=16, num_steps=4)
+PLAIN = Corpus("plain", "\n a b . c d .\n", "\n a b .\n")
 
 
 def cranes():
@@ -35,274 +36,246 @@ def cranes():
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Panels whose runs are kept in a folder of the test."""
+    """Panels whose runs are saved in a folder of the test."""
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
     made = []
 
-    def panel(train_iter=None, settings=SMALL, corpus=CRANES, **how):
-        store = SavedRuns(tmp_path / "runs")
-        how = dict(corpus=corpus, settings=settings, kept=store, folder=tmp_path) | how
-        made.append(TrainingPanel(train_iter or cranes(), **how))
+    def panel(train_iter=None, settings=SMALL, corpus=CRANES):
+        how = dict(saved=SavedRuns(tmp_path / "runs"), folder=tmp_path)
+        made.append(TrainingPanel(train_iter or cranes(), corpus, settings, **how))
         return made[-1]
 
     yield panel
     for panel in made:
-        panel.bench.stop()
-    for panel in made:
-        until(lambda bench=panel.bench: not bench.is_busy)
+        panel.queue.stop()
+    until(lambda: not any(panel.queue.is_busy for panel in made))
     until(lambda: not any(t.name in ("drawing", "measuring") for t in threading.enumerate()))
 
 
+def trained(panel):
+    """Press Start, and wait for the end."""
+    panel.buttons.press("Start")
+    return ended(panel)
+
+
 def ended(panel):
-    until(lambda: not panel.bench.is_busy and not panel.status.is_going)
+    until(lambda: not panel.queue.is_busy and not panel.status.is_going)
     until(lambda: "Start" in panel.buttons.active)
+    return panel
 
 
-def steps_done(panel, count):
-    until(lambda: panel.run is not None and len(panel.run.history) >= count)
-
-
-def set_steps(panel, number):
+def started(panel, steps=100_000):
+    """Press Start, and wait for the first step."""
     panel.controls.by_name["num_steps"].max = 10**6
-    panel.controls.by_name["num_steps"].value = number
+    panel.controls.by_name["num_steps"].value = steps
+    panel.buttons.press("Start")
+    until(lambda: panel.run is not None and panel.run.history)
+    return panel
 
 
-def test_it_trains_what_the_controls_say(make):
-    panel = make()
+def test_it_trains_what_the_controls_say_and_keeps_a_picture(make, monkeypatch):
+    panel, kept = make(), []
+    assert repr(panel) == panel._repr_mimebundle_()["text/plain"] == TrainingPanel.fallback
     assert panel.buttons.active == ["Start", "Reset"]
+    monkeypatch.setattr(panel, "keep_static", kept.append)
     panel.controls.by_name["num_heads"].value = 4
     panel.controls.by_name["dropout"].value = 10
     assert panel.settings == replace(SMALL, num_heads=4, dropout=0.1)
-    panel.buttons.press("Start")
-    ended(panel)
-    assert panel.run.state == "finished" and panel.net.config.num_heads == 4
+    trained(panel)
+    assert panel.run.state == "finished" and panel.run.net.config.num_heads == 4
     assert panel.picture.png.startswith(b"\x89PNG") and "over 4 steps" in panel.picture.alt
     assert "run 1: finished after 4 steps with 4 heads; held-out text: " in panel.status.text
     assert panel.buttons.active == ["Start", "Reset", "Keep for notebook 3"]
-    assert "4 of 4" in panel.bar.value or "step 4" in panel.bar.value
+    assert "step 4 of 4: finished" in panel.bar.value
+    assert base64.b64encode(panel.picture.png).decode() in kept[-1] and "<img alt=" in kept[-1]
+    panel.buttons.press("Reset")
+    assert (
+        panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None and panel.picture.alt == ""
+    )
+    assert panel.picture.png == b"" and panel.buttons.active == ["Start", "Reset"]
+    assert len(panel.queue.runs()) == 1 and "saved runs stay" in panel.status.text
 
 
 def test_pause_resume_and_stop(make):
-    panel = make()
-    set_steps(panel, 100_000)
-    panel.buttons.press("Start")
-    steps_done(panel, 2)
-    until(lambda: "Pause" in panel.buttons.active)
+    panel = started(make())
+    first = panel.run
+    panel._try(panel._press, "Start")  # as a click that comes before the button is grey
+    assert panel.run is first and len(panel.queue.runs()) == 1
+    until(lambda: "run 1 trains: 100000 steps, 2 heads." in panel.status.text)
     panel.buttons.press("Pause")
     until(lambda: "is paused after step" in panel.status.text)
-    assert panel.run.is_still and panel.buttons.active[:2] == ["Resume", "Stop"]
+    assert panel.run.is_still
+    until(lambda: panel.buttons.active == ["Resume", "Stop", "Keep for notebook 3"])
     done = len(panel.run.history)
     panel.buttons.press("Resume")
-    steps_done(panel, done + 1)
+    until(lambda: len(panel.run.history) > done)
     panel.buttons.press("Stop")
     ended(panel)
     assert "stopped after" in panel.status.text and panel.run.state == "stopped"
-    assert "Start" in panel.buttons.active and "Stop" not in panel.buttons.active
-
-
-def test_start_pressed_many_times_begins_one_run(make):
-    panel = make()
-    set_steps(panel, 100_000)
-    for _ in range(10):
-        panel.buttons.press("Start")
-    first = panel.run
-    panel._try(panel._press, "Start")  # as a click that comes before the button is grey
-    assert panel.run is first and len(panel.bench.runs()) == 1
-    assert sum(thread.name == "drawing" for thread in threading.enumerate()) == 1
-    panel.buttons.press("Stop")
-    ended(panel)
-    set_steps(panel, 3)
-    panel.buttons.press("Start")
-    ended(panel)
-    assert panel.run is not first and panel.run.state == "finished"
 
 
 def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel = make(settings=None)
-    assert panel.settings == RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
+    controls = panel.controls.by_name
+    assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
     panel.controls.recipe.value = MINUTE
-    assert panel.settings == RECIPES[MINUTE]
+    assert panel.settings == PANEL_RECIPES[MINUTE]
     assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
-    panel.controls.by_name["num_layers"].value = 3
+    controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
-    assert panel.settings == replace(RECIPES[MINUTE], num_layers=3)
-
-
-def test_only_heads_that_divide_the_hidden_units_can_be_chosen(make):
-    panel = make()
-    panel.controls.by_name["num_heads"].value = 16
-    panel.controls.by_name["num_hiddens"].value = 96
-    heads = panel.controls.by_name["num_heads"]
-    assert heads.choices == [1, 2, 3, 4, 6, 8, 12, 16] and 96 % heads.value == 0
-
-
-def test_the_cost_is_told_before_anything_runs(make):
-    panel = make()
-    net = SMALL.network(len(panel.train_iter.vocab))
-    assert f"{sum(p.numel() for p in net.parameters()):,} parameters" in panel.controls.cost.value
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3)
+    controls["num_heads"].value, controls["num_hiddens"].value = 16, 96
+    assert controls["num_heads"].choices == [1, 2, 3, 4, 6, 8, 12, 16]
+    assert 96 % controls["num_heads"].value == 0
+    parameters = sum(p.numel() for p in panel.settings.network(len(cranes().vocab)).parameters())
+    assert f"{parameters:,} parameters" in panel.controls.cost.value
     until(lambda: "on this machine" in panel.controls.cost.value)
-    few = sum(thread.name == "measuring" for thread in threading.enumerate())
-    assert few <= 1
 
 
-def test_an_error_of_a_run_is_told_and_start_comes_back(make, monkeypatch):
+@pytest.mark.parametrize("broken", ["training", "drawing"])
+def test_an_error_is_told_and_start_comes_back(make, monkeypatch, broken):
     panel = make()
-    monkeypatch.setattr(training, "pretraining_losses", lambda *_: 1 / 0)
-    panel.buttons.press("Start")
-    ended(panel)
+    if broken == "training":
+        monkeypatch.setattr(training, "pretraining_losses", lambda *_: 1 / 0)
+    else:
+        monkeypatch.setattr(panel, "show_part", lambda: 1 / 0)
+        panel.controls.by_name["num_steps"].value = 5000
+    trained(panel)
     assert panel.status.is_error and panel.status.text == "Not possible: division by zero"
+    assert panel.run.state == ("failed" if broken == "training" else "stopped")
     monkeypatch.undo()
-    panel.buttons.press("Start")
-    ended(panel)
+    panel.controls.by_name["num_steps"].value = 4
+    trained(panel)
     assert panel.run.state == "finished" and not panel.status.is_error
-
-
-def test_an_error_while_drawing_is_told_and_start_comes_back(make, monkeypatch):
-    panel = make()
-    set_steps(panel, 100_000)
-    monkeypatch.setattr(panel, "show_part", lambda: 1 / 0)
-    panel.buttons.press("Start")
-    until(lambda: panel.status.is_error)
-    ended(panel)
-    assert "division by zero" in panel.status.text and panel.run.state == "stopped"
 
 
 def test_a_text_without_held_out_part_comes_to_its_end(make):
     examples = cranes()
     examples.valid = None
-    panel = make(examples)
-    panel.buttons.press("Start")
-    ended(panel)
+    panel = trained(make(examples))
     assert panel.status.text == "run 1: finished after 4 steps with 2 heads"
     panel.show.value = "runs"
     assert panel.runs.table.rows[0]["state"] == "finished"
 
 
-@pytest.mark.parametrize("corpus", ["/nowhere/own.txt", "nowhere"])
-def test_a_corpus_that_is_not_there_is_told_and_the_panel_can_be_used(make, corpus):
-    panel = make(corpus=corpus)
-    assert panel.status.is_error and "nowhere" in panel.status.text
+@pytest.mark.parametrize("corpus", ["/nowhere/own.txt", PLAIN])
+def test_without_a_corpus_or_words_of_two_senses_a_sentence_is_asked(make, corpus):
+    panel = make(some_examples(), corpus=corpus)
+    assert panel.status.is_error == (corpus is not PLAIN)
+    assert ("nowhere" in panel.status.text) == panel.status.is_error
     assert panel.learned.word.options == () and panel.learned.word.value is None
-    panel.buttons.press("Start")
-    ended(panel)
-    assert panel.run.state == "finished"
-
-
-def test_a_text_without_words_of_two_senses(make):
-    panel = make(some_examples(), corpus=Corpus("plain", "\n a b . c d .\n", "\n a b .\n"))
-    assert panel.learned.word.options == ()
     panel.learned.sentence.value = "t1w1 <mask>"
-    panel.buttons.press("Start")
-    ended(panel)
-    assert "guesses" in panel.run.looks[-1][1] and "right" not in panel.run.looks[-1][1]
+    trained(panel)
+    answer = panel.run.probes[-1][1]
+    assert panel.run.state == "finished" and "guesses" in answer and "right" not in answer
 
 
 def test_what_is_typed_is_escaped_and_cut(make):
     panel = make()
     panel.learned.sentence.value = HOSTILE + " <mask> " + "x" * 5000
     panel.learned.guess.value = HOSTILE
-    panel.buttons.press("Start")
-    ended(panel)
-    panel._edit({"action": "rename", "id": panel.run.kept.id, "name": 3 * HOSTILE, "count": 1})
-    text = panel.learned.text.value
-    assert "<img" not in text and "<b>" not in text and len(text) < 20_000
-    assert panel.run.looks[-1][1]["sentence"] == panel.learned.sentence.value[:500]
-    assert len(panel.bench.name) == 60
+    trained(panel)
+    panel._edit({"action": "rename", "id": panel.run.saved.id, "name": 3 * HOSTILE, "count": 1})
     for name in panel.parts:
         panel.show.value = name
-    for control in (panel.status.text, panel.bar.value, panel.experiment.text.value):
-        assert "onerror" not in control or "<img" in panel.status.text  # plain text there
+    for text in (panel.learned.text.value, panel.bar.value, panel.experiment.text.value):
+        assert "<img" not in text and "<b>" not in text and len(text) < 20_000
+    assert panel.run.probes[-1][1]["sentence"] == panel.learned.sentence.value[:500]
+    assert len(panel.queue.name) == 60
 
 
 def test_guesses_and_senses_come_as_it_learns(make):
     panel = make()
     panel.learned.sentence.value = "the grey <mask> flies"
     assert "Guess first" in panel.learned.text.value
-    panel.buttons.press("Start")
-    ended(panel)
-    guess = panel.run.looks[-1][1]["guesses"][0][0]
+    trained(panel)
+    guess = panel.run.probes[-1][1]["guesses"][0][0]
     panel.learned.guess.value = f" {guess.upper()} "
-    assert f"✓ {guess}" in panel.learned.text.value
-    assert f"Your guess, {guess}, is guess 1 now." in panel.learned.text.value
-    assert "means apart" in panel.learned.text.value and "of 8" in panel.learned.text.value
+    text = panel.learned.text.value
+    assert f"✓ {guess}" in text and f"Your guess, {guess}, is guess 1 now." in text
+    assert "means apart" in text and "of 8" in text
     panel.learned.guess.value = "zebu"
     assert "Your guess, zebu, is not among the five now." in panel.learned.text.value
 
 
 def test_a_second_panel_takes_over_the_run(make):
-    first = make()
-    set_steps(first, 100_000)
-    first.buttons.press("Start")
-    steps_done(first, 1)
+    first = started(make())
     other_text = some_examples(70)
-    second = make(other_text, corpus=Corpus("plain", "\n a b . c d .\n", "\n a b .\n"))
+    second = make(other_text, corpus=PLAIN)
     assert second.run is first.run and second.status.is_going
+    assert second.settings == replace(first.settings, num_steps=5000)  # the most there are
     until(lambda: first.status.text == "Another panel shows this run now.")
     second.buttons.press("Stop")
-    ended(second)
-    assert "stopped after" in second.status.text
-    set_steps(second, 4)
-    second.buttons.press("Start")  # its own text
-    ended(second)
+    assert "stopped after" in ended(second).status.text
+    second.controls.by_name["num_steps"].value = 4
+    trained(second)  # its own text
     assert second.run.state == "finished", second.status.text
     assert second.run.train_iter.text is other_text.text
     assert second.learned.word.options == ()
 
 
-def test_a_stopped_run_goes_on_in_a_new_panel(make):
-    first = make()
-    set_steps(first, 2000)
-    first.buttons.press("Start")
-    steps_done(first, 2)
+def test_a_stopped_run_goes_on_in_a_new_panel_and_is_deleted(make):
+    first = started(make(), 2000)
     first.buttons.press("Stop")
     ended(first)
     panel = make(settings=replace(SMALL, num_steps=9, num_heads=4))
     panel.show.value = "runs"
     (row,) = panel.runs.table.rows
     assert row["can_go_on"] and row["state"] == "stopped"
-    panel._edit({"action": "go_on", "id": row["id"], "count": 1})
+    panel.runs.table.event = {"action": "go_on", "id": row["id"], "count": 1}
     assert panel.settings.num_steps == 2000 and panel.settings.num_heads == 2
-    steps_done(panel, len(first.run.history) + 1)
+    until(lambda: len(panel.run.history) > len(first.run.history))
     panel.buttons.press("Stop")
     ended(panel)
-    panel._edit({"action": "delete", "id": row["id"], "count": 2})
-    assert panel.runs.table.rows == [] and panel.bench.runs() == []
-    panel._try(panel._edit, {"action": "go_on", "id": row["id"], "count": 3})
+    panel.runs.table.event = {"action": "delete", "id": row["id"], "count": 2}
+    assert panel.runs.table.rows == [] and panel.queue.runs() == []
+    panel.runs.table.event = {"action": "go_on", "id": row["id"], "count": 3}
     assert panel.status.is_error and "no longer there" in panel.status.text
 
 
 def test_an_experiment_is_run_and_told(make, monkeypatch):
     runs = {"one": SMALL, HOSTILE: replace(SMALL, num_heads=1)}
     made = Experiment("Which?", runs, "Neither.", lambda losses: len(losses) == 2)
-    name = next(iter(workbench.EXPERIMENTS))
-    monkeypatch.setitem(workbench.EXPERIMENTS, name, made)
+    monkeypatch.setitem(EXPERIMENTS, next(iter(EXPERIMENTS)), made)
     panel = make()
     panel.show.value = "experiments"
     panel.experiment.guess.value = HOSTILE
     panel.experiment.buttons.press("Run experiment")
-    assert panel.bench.is_busy, panel.status.text
-    ended(panel)
-    text = panel.experiment.text.value
+    assert panel.queue.is_busy, panel.status.text
+    text = ended(panel).experiment.text.value
     assert "What one should see: Neither." in text and "So it was here." in text
     assert "<img" not in text and "Your guess was: &lt;img" in text
     assert panel.status.text.startswith(f"{HOSTILE}: finished after 4 steps with 1 head;")
     panel.show.value = "runs"
-    assert [row["name"] for row in panel.runs.table.rows] == [HOSTILE, "one"]
+    table = panel.runs.table
+    assert [row["name"] for row in table.rows] == [HOSTILE, "one"]
+    assert table.columns == ["Heads", "seconds", "step", "held-out loss", "words right"]
+    assert [row["cells"][0] for row in table.rows] == ["1", "2"]
+    assert [row["cells"][2] for row in table.rows] == ["4 of 4"] * 2
+    assert sum(len(row["marked"]) for row in table.rows) == 1
+    for key in table.rows[0]:  # the page reads each
+        assert re.search(rf"\b(run\.{key}|{{ {key} }})", table._esm), key
 
 
-def test_tables_and_pictures_are_written(make, tmp_path):
-    panel = make()
-    panel.buttons.press("Start")
-    ended(panel)
+def test_tables_and_pictures_are_written_also_with_runs_of_another_version(make, tmp_path):
+    panel = trained(make())
     panel.show.value = "runs"
     assert panel.runs.buttons.active == ["Save CSV"]
-    panel.runs.table.ticked = [panel.run.kept.id]
+    saved = panel.run.saved
+    saved.update(settings=saved.record["settings"] | {"optimizer": "sgd", "colour": "red"})
+    with saved.log.open("a") as log:
+        log.write('{"step": 5}\n{"step": "x"}\nnull\n[1]\n\xff\n')
+    trained(panel)
+    panel.runs.table.ticked = [run.id for run in panel.queue.runs()]
     assert panel.runs.buttons.active == ["Save CSV", "Save PNG"]
+    assert "run 1" in panel.runs.picture.alt and "run 2" in panel.runs.picture.alt
+    assert [row["colour"] != "" for row in panel.runs.table.rows] == [True, True]
     panel.runs.buttons.press("Save CSV")
     assert panel.status.text == f"Written: {tmp_path / 'runs.csv'}"
     with (tmp_path / "runs.csv").open(encoding="utf-8", newline="") as file:
-        (row,) = csv.DictReader(file)
+        row, _ = csv.DictReader(file)
     assert row["name"] == "run 1" and row["step"] == "4" and row["num_hiddens"] == "16"
+    assert row["optimizer"] == "sgd" and float(row["held_out_mlm_loss"]) > 0
     panel.runs.buttons.press("Save PNG")
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     panel.runs.folder = tmp_path / "nowhere"
@@ -311,55 +284,8 @@ def test_tables_and_pictures_are_written(make, tmp_path):
 
 
 def test_a_network_is_kept_for_notebook_3(make, tmp_path):
-    panel = make(corpus=CRANES)
+    panel = make()
     panel.corpus = "bundled"
-    panel.buttons.press("Start")
-    ended(panel)
-    panel.buttons.press("Keep for notebook 3")
+    trained(panel).buttons.press("Keep for notebook 3")
     assert "run 1 is kept as it is after 4 steps" in panel.status.text
     assert trained_path("bundled").is_file() and tmp_path in trained_path("bundled").parents
-
-
-def test_reset_brings_back_the_beginning_and_keeps_the_runs(make):
-    panel = make()
-    panel.buttons.press("Start")
-    ended(panel)
-    panel.buttons.press("Reset")
-    assert panel.settings == RECIPES[DOCUMENT] and panel.run is None and panel.net is None
-    assert panel.picture.png == b"" and panel.buttons.active == ["Start", "Reset"]
-    assert len(panel.bench.runs()) == 1 and "kept runs stay" in panel.status.text
-
-
-def test_runs_of_another_version_or_damaged_ones_do_no_harm(make, tmp_path):
-    panel = make()
-    panel.buttons.press("Start")
-    ended(panel)
-    kept = panel.run.kept
-    kept.story["settings"] = kept.story["settings"] | {"optimizer": "sgd", "colour": "red"}
-    kept.write()
-    with (tmp_path / "runs" / kept.id / "log.jsonl").open("a") as log:
-        log.write('{"step": 5}\n{"step": "x"}\nnull\n[1]\n\xff\n')
-    again = make()
-    again.show.value = "runs"
-    again.runs.table.ticked = [kept.id]
-    assert not again.status.is_error, again.status.text
-    (row,) = again.runs.table.rows
-    assert row["name"] == "run 1" and again.runs.picture.png.startswith(b"\x89PNG")
-    again.runs.buttons.press("Save CSV")
-    assert "Written" in again.status.text
-
-
-def test_a_panel_has_a_text_to_stand_in_for_it(make):
-    panel = make()
-    assert repr(panel) == TrainingPanel.fallback
-    assert panel._repr_mimebundle_()["text/plain"] == TrainingPanel.fallback
-
-
-def test_the_picture_is_kept_for_a_notebook_without_a_kernel(make, monkeypatch):
-    panel = make()
-    kept = []
-    monkeypatch.setattr(panel, "keep_static", kept.append)
-    panel.buttons.press("Start")
-    ended(panel)
-    assert base64.b64encode(panel.picture.png).decode() in kept[-1] and "<img alt=" in kept[-1]
-    assert panel.run.wait(PATIENCE)

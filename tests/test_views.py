@@ -1,26 +1,31 @@
-"""The views, without a browser: their traits, what they say to wrong input, and their files."""
+"""The views, sliders and status line, without a browser: traits, wrong values, and their files."""
 
 import re
 
 import numpy as np
 import pytest
 import torch
+import traitlets
 
 from bert_tutorial.studio.widgets import views
+from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture, RunTable
 from bert_tutorial.studio.widgets.views import (
     AttentionView,
+    ChoiceSlider,
     Meter,
+    NumberSlider,
     PointMap,
+    RateSlider,
+    StatusLine,
     TokenChips,
     TokenHeatmap,
-    attention_view,
 )
 
-VIEWS = [TokenChips, TokenHeatmap, AttentionView, PointMap, Meter]
+SLIDERS = [NumberSlider, ChoiceSlider, RateSlider]
+VIEWS = [TokenChips, TokenHeatmap, AttentionView, PointMap, Meter, RunTable, ButtonRow, Picture]
 FILES = sorted(views.STATIC.iterdir())
 NAMESPACE = '"http://www.w3.org/2000/svg"'  # which names SVG elements; nothing is fetched
 
-each_view = pytest.mark.parametrize("view", VIEWS)
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 
@@ -28,51 +33,35 @@ def uniform(*shape):
     return np.full(shape, 1 / shape[-1])
 
 
-@each_view
+@pytest.mark.parametrize("view", [*VIEWS, *SLIDERS])
 def test_a_view_has_a_text_to_stand_in_for_it(view):
-    made = view()
-    bundle = made._repr_mimebundle_()
+    bundle = view()._repr_mimebundle_()
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert repr(made) == bundle["text/plain"] == view.fallback
-    assert len(view.fallback) <= 110  # a longer one would be cut
-    assert len({view.fallback for view in VIEWS}) == len(VIEWS)
+    assert repr(view()) == bundle["text/plain"] == view.fallback
+    assert "(open this notebook in JupyterLab" in view.fallback and len(view.fallback) <= 110
+    assert [each.fallback for each in VIEWS].count(view.fallback) <= 1
 
 
-@each_view
+@pytest.mark.parametrize("view", [*VIEWS, *SLIDERS, StatusLine])
 def test_all_traits_reach_the_browser(view):
     made = view()
     own = set(made.trait_names()) - set(views.anywidget.AnyWidget().trait_names())
+    own -= {"_css", "_esm"}
     assert own and own <= set(made.get_state())
-    assert "bert-view" in made._css and "export default { render }" in made._esm
-    named = set(re.findall(r'"([a-z_]+)"', made._esm))
-    assert own - {"_css", "_esm"} <= named  # each is read or set by name
-
-
-def test_clicks_of_the_browser_are_heard():
-    chips, heard = TokenChips(tokens=[{"text": "a", "note": "", "is_unknown": False}]), []
-    chips.observe(lambda change: heard.append(change["new"]), names="clicked")
-    for count in (1, 2):
-        chips.set_state({"clicked": {"index": 0, "count": count}})
-    assert heard == [{"index": 0, "count": 1}, {"index": 0, "count": 2}]
+    assert "bert-view" in str(made._css) and "export default { render }" in str(made._esm)
+    assert own <= set(re.findall(r'"([a-z_]+)"', str(made._esm)))  # each is read or set by name
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.bfloat16])
 def test_attention_arrives_as_float32_in_c_order(kind):
-    weights = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 4, 3))
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 2, 3)).transpose(1, 0, 2, 3)
     is_tensor = isinstance(kind, torch.dtype)
     given = torch.tensor(weights, requires_grad=True).to(kind) if is_tensor else weights
-    given = given if is_tensor else given.astype(kind)
-    view = attention_view(["a", "crane", "flies"], given)
+    view = AttentionView()
+    view.show(["a", "crane", "flies"], given if is_tensor else given.astype(kind))
     found = np.frombuffer(view.attention, np.float32).reshape(view.shape)
     assert view.shape == [2, 4, 3, 3] and (view.layer, view.head, view.kept) == (0, -1, -1)
     np.testing.assert_allclose(found, weights, atol=0.01 if kind is torch.bfloat16 else 1e-6)
-
-
-def test_attention_of_a_transposed_array_is_not_mixed_up():
-    weights = np.random.default_rng(0).dirichlet(np.ones(2), size=(2, 4, 2))
-    view = attention_view(["a", "b"], weights.transpose(1, 0, 2, 3))
-    found = np.frombuffer(view.attention, np.float32).reshape(view.shape)
-    np.testing.assert_allclose(found[3, 1], weights[1, 3], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +72,14 @@ def test_attention_of_a_transposed_array_is_not_mixed_up():
         (["a", "b"], uniform(0, 1, 2, 2), "but 2 tokens need"),
         ([], uniform(1, 1, 1, 1), "0 tokens cannot be shown: 1 to 64 can"),
         (["a"] * 65, uniform(1, 1, 65, 65), "65 tokens cannot be shown"),
-        (["a", "b"], 2 * uniform(1, 1, 2, 2), "sum to 1; here the sums run from 2 to 2"),
+        (["a", "b"], 2 * uniform(1, 1, 2, 2), "sum to 1 .*; here the sums run from 2 to 2"),
         (["a", "b"], uniform(1, 1, 2, 2) * np.nan, "sum to 1"),
-        (["a", "b"], np.array([[[[2.0, -1.0], [0.5, 0.5]]]]), "not negative"),
+        (["a", "b"], np.array([[[[2.0, -1.0], [0.5, 0.5]]]]), "not be negative"),
     ],
 )
 def test_wrong_attention_is_told_and_changes_nothing(tokens, weights, why):
-    view = attention_view(["a", "crane"], uniform(1, 2, 2, 2))
+    view = AttentionView()
+    view.show(["a", "crane"], uniform(1, 2, 2, 2))
     before = view.get_state()
     with pytest.raises(ValueError, match=why):
         view.show(tokens, weights)
@@ -97,12 +87,59 @@ def test_wrong_attention_is_told_and_changes_nothing(tokens, weights, why):
 
 
 def test_another_sentence_keeps_layer_and_head_where_they_exist():
-    view = attention_view(["a", "crane"], uniform(4, 8, 2, 2))
-    view.layer, view.head, view.kept = 3, 5, 1
+    view = AttentionView(layer=3, head=5, kept=1)
     view.show(["a", "b", "c"], uniform(4, 8, 3, 3))
     assert (view.layer, view.head, view.kept) == (3, 5, -1)
     view.show(["a"], uniform(2, 4, 1, 1))
     assert (view.layer, view.head, view.kept) == (1, 3, -1)
+
+
+@pytest.mark.parametrize(("typed", "value"), [(70, 64), (96, 64), (97, 128), (-5, 32), (999, 128)])
+def test_the_nearest_choice_is_taken(typed, value):
+    slider = ChoiceSlider(choices=[32, 64, 128], value=64)
+    slider.value = typed
+    assert slider.value == value
+    assert ChoiceSlider(choices=[32, 64, 128], value=typed).value == value
+
+
+def test_other_choices_move_the_value_to_the_nearest():
+    slider, heard = ChoiceSlider(choices=[1, 2, 4, 8], value=8), []
+    assert ChoiceSlider(choices=[3, 5]).value == 3
+    slider.observe(lambda change: heard.append(change["new"]), names="value")
+    slider.choices = [1, 3, 5]
+    slider.choices = [1, 5]  # it is still there
+    assert slider.value == 5 and heard == [5]
+
+
+@pytest.mark.parametrize("choices", [[], [2, 1], [1, 1]])
+def test_choices_must_rise(choices):
+    slider = ChoiceSlider(choices=[1, 2], value=2)
+    with pytest.raises(traitlets.TraitError, match="numbers that rise"):
+        slider.choices = choices
+    assert (slider.choices, slider.value) == ([1, 2], 2)
+
+
+def test_numbers_stay_in_their_range():
+    slider = RateSlider(value=3.3e-4, min=1e-5, max=1e-2)
+    assert slider.value == 3.3e-4
+    for value, found in ((1.0, 1e-2), (0, 1e-5)):
+        slider.value = value
+        assert slider.value == found
+    slider.min = 1e-4
+    assert slider.value == 1e-4
+    assert RateSlider(min=0.01).value == 0.01
+    number = NumberSlider(value=9, min=1, max=4)
+    assert number.value == 4
+    number.max = 2
+    assert number.value == 2
+
+
+@pytest.mark.parametrize("wrong", [{"min": 0}, {"max": -1}, {"min": float("nan")}])
+def test_the_range_of_a_rate_is_above_zero(wrong):
+    with pytest.raises(traitlets.TraitError, match="must be above 0"):
+        RateSlider(**wrong)
+    with pytest.raises(traitlets.TraitError, match="must be a number"):
+        RateSlider(value=float("nan"))
 
 
 @each_file
@@ -111,16 +148,12 @@ def test_files_need_nothing_from_elsewhere_and_insert_text_as_text(path):
     forbidden = r"http|//[a-z]|\bimport\b|@import|url\(|innerHTML|outerHTML|insertAdjacentHTML"
     forbidden += r"|\beval\(|document\.write|\bfetch\("
     assert re.findall(forbidden, text) == []
+    assert max(map(len, text.splitlines())) <= 100
 
 
-@each_file
-def test_files_are_short(path):
-    lines = path.read_text("utf-8").splitlines()
-    assert max(map(len, lines)) <= 100
-    assert path.suffix == ".css" or (path.suffix == ".js" and len(lines) < 250)
-
-
-def test_there_is_a_file_for_each_view():
-    names = {path.name for path in FILES}
-    views_of = {"chips.js", "heatmap.js", "attention.js", "points.js", "meter.js"}
-    assert names >= views_of | {"parts.js", "views.css"}
+def test_every_file_and_every_class_of_the_style_is_used():
+    used = "".join(path.read_text("utf-8") for path in views.STATIC.parent.rglob("*.[jp][sy]"))
+    styled = {name for path in FILES for name in re.findall(r"\.(bert-[a-z-]+)", path.read_text())
+              if path.suffix == ".css"}  # fmt: skip
+    assert {path.name for path in FILES if path.name not in used} == set()
+    assert {name for name in styled if name.removeprefix("bert-") not in used} == set()

@@ -1,4 +1,4 @@
-"""Word pieces in the place of words."""
+"""Vocabularies of other programs: word pieces in the place of words, and our words told to them."""
 
 import functools
 import itertools
@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import PIECES, small_net, small_vocab
 
-from bert_tutorial import compare_tokens, fill_mask, get_bert_encoding
-from bert_tutorial.studio.published.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab, read_vocab
-from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial import compare_tokens, fill_mask, get_bert_encoding, load_pretrained
+from bert_tutorial.studio.published.wordpiece import (
+    BERT_SPECIAL_TOKENS,
+    read_vocab,
+    word_level_tokenizer,
+)
+from bert_tutorial.text.vocabulary import SENTENCE_ENDS, Vocab
 
-TEXT = "A crane's FLYINGS over, don't [MASK] éa 鶴 quux##ing!"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,8 @@ def test_a_text_is_cut_into_pieces_and_unknown_words_stay_as_typed(vocab):
     assert tokens == ["crane", "##s", "fly", "##ing", ",", "a", "Boat"]
     assert vocab.unknown(tokens) == ["Boat"]
     assert vocab[tokens][-1] == vocab.unk_id and vocab.to_tokens(vocab[tokens][:-1]) == tokens[:-1]
+    words = vocab.words(["[CLS]", *vocab.tokenize("cranes flying"), "[SEP]"])
+    assert [word.text for word in words] == ["[CLS]", "cranes", "flying", "[SEP]"]
 
 
 def test_it_offers_what_a_vocab_offers(vocab):
@@ -42,29 +48,30 @@ def test_it_offers_what_a_vocab_offers(vocab):
     words = set(vocab.to_tokens(vocab.word_ids))
     assert words == set(PIECES) - set(BERT_SPECIAL_TOKENS) - {"[unused0]"}
     again = pickle.loads(pickle.dumps(vocab))  # for loaders in other processes
-    assert again.tokenize(TEXT) == vocab.tokenize(TEXT)
+    text = "A crane's FLYINGS over, don't [MASK] éa 鶴 quux##ing!"
+    assert again.tokenize(text) == vocab.tokenize(text)
+
+
+@functools.cache
+def both():
+    """The same vocabulary here and in transformers, with blank lines and an entry twice."""
+    from transformers import BertTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        vocab = small_vocab(Path(folder), pieces=[*PIECES, "", "crane", "", "é", "bird"])
+        return vocab, BertTokenizer.from_pretrained(folder)
 
 
 @settings(deadline=None)  # the first text loads transformers
-@given(st.text(alphabet="aA cransflyingoved,.'é鶴#[]MSK\t\n", max_size=60))
+@given(st.text(alphabet="aA cransflyingoved,.'é鶴#[]MSK\t\nbird", max_size=60))
 def test_pieces_are_those_of_transformers(text):
     vocab, theirs = both()
     assert vocab[vocab.tokenize(text)] == theirs(text, add_special_tokens=False).input_ids
 
 
-@functools.cache
-def both():
-    """The same vocabulary here and in transformers."""
-    from transformers import BertTokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        return small_vocab(Path(folder)), BertTokenizer.from_pretrained(folder)
-
-
 @given(st.lists(st.sampled_from([*PIECES, "Boat"])))
 def test_words_take_in_every_token_once_and_in_order(tokens):
-    vocab, _ = both()
-    words = vocab.words(tokens)
+    words = both()[0].words(tokens)
     edges = [0, *(word.end for word in words)]
     assert edges[-1] == len(tokens) and [word.start for word in words] == edges[:-1]
     for word in words:
@@ -73,13 +80,6 @@ def test_words_take_in_every_token_once_and_in_order(tokens):
         assert word.text == first + "".join(piece.removeprefix("##") for piece in more)
     for before, after in itertools.pairwise(words):  # none is cut without need
         assert not after.text.startswith("##") or before.text in BERT_SPECIAL_TOKENS
-
-
-def test_words_of_pieces_and_of_whole_words(vocab):
-    tokens = ["[CLS]", *vocab.tokenize("cranes flying"), "[SEP]"]
-    assert [word.text for word in vocab.words(tokens)] == ["[CLS]", "cranes", "flying", "[SEP]"]
-    plain = Vocab(["##ing"])
-    assert plain.words(["a", "##ing"]) == [(0, 1, "a"), (1, 2, "##ing")]
 
 
 def test_guesses_and_vectors_of_pieces(vocab):
@@ -94,12 +94,10 @@ def test_guesses_and_vectors_of_pieces(vocab):
     assert compare_tokens(net, vocab, "cranes", "flying").tokens_b == ["fly", "##ing"]
 
 
-def test_a_table_may_be_larger_than_its_tokenizer_but_not_smaller(tmp_path):
+def test_a_table_may_be_larger_than_its_tokenizer(tmp_path):
     vocab = small_vocab(tmp_path, size=24)
     assert len(vocab) == len(vocab.counts) == 24 and len(set(vocab.itos)) == 24
     assert vocab.word_ids.max() < len(PIECES)
-    with pytest.raises(ValueError, match="tokenizer has 18 entries, but its network only 17"):
-        small_vocab(tmp_path, size=17)
 
 
 def test_settings_of_the_tokenizer_count(tmp_path):
@@ -110,27 +108,63 @@ def test_settings_of_the_tokenizer_count(tmp_path):
     assert vocab.mask_id == PIECES.index("over")
 
 
-def test_json_and_back(vocab):
-    special = vocab.to_tokens(vocab.special_ids)
-    again = WordPieceVocab.from_json(vocab.to_json(), special, len(vocab))
-    assert again.itos == vocab.itos and again.special_ids == vocab.special_ids
-    assert again.tokenize(TEXT) == vocab.tokenize(TEXT)
-    with pytest.raises(ValueError, match="its tokenizer cannot be read"):
-        WordPieceVocab.from_json("{}", special, len(vocab))
-
-
 def test_long_texts_are_not_cut_and_short_ones_not_padded(tmp_path, vocab):
-    about = json.loads(vocab.to_json())
-    about["truncation"] = {
-        "max_length": 4,
-        "strategy": "LongestFirst",
-        "stride": 0,
-        "direction": "Right",
-    }
-    about["padding"] = {
-        "strategy": {"Fixed": 4}, "direction": "Right", "pad_to_multiple_of": None,
-        "pad_id": 1, "pad_type_id": 0, "pad_token": "[PAD]",
-    }  # fmt: skip
-    (tmp_path / "tokenizer.json").write_text(json.dumps(about))
+    about = pickle.loads(pickle.dumps(vocab.tokenizer))
+    about.enable_truncation(4)
+    about.enable_padding(length=4)
+    about.save(str(tmp_path / "tokenizer.json"))
     again = read_vocab(tmp_path, len(PIECES))
     assert again.tokenize("a " * 9) == ["a"] * 9 and again.tokenize("a") == ["a"]
+
+
+# Our own words.
+
+HARD = [
+    "Mr. Crane left. He said no.", "No. 5 is Mr. A. B. Crane of the U.S. Army, e.g. at 5 p.m.",
+    "The crane's 3.5-metre wings, 1,000 birds ...", "wait.... what?! — “yes” ‘no’ don’t",
+    "a\u00adb\tc\u200bd\r\n", "x-ray 5-6 a- -b _c_ @-@", "鶴 is a crane。 你好", "cafe\u0301 CAFÉ",
+    "a <mask> <unk> <MASK> <b>", "İstanbul ΟΔΟΣ", "hmr. mr... mr.a mr.", "",
+]  # fmt: skip
+# Without and with sentence ends and abbreviations.
+VOCABS = [
+    Vocab("a crane left mr he said no".split()),
+    Vocab("a crane mr. mr no. a. no u.s. p.m. ... . 鶴 @-@ @.@ 's é — café — $5. x.y.".split()),
+    Vocab(SENTENCE_ENDS),
+]
+
+
+def cut_otherwise(vocab, texts):
+    cut = functools.partial(word_level(vocab).encode, add_special_tokens=False)
+    return [text for text in texts if cut(text).ids != vocab[vocab.tokenize(text)]]
+
+
+@functools.cache
+def word_level(vocab):
+    return word_level_tokenizer(vocab)
+
+
+@pytest.mark.parametrize("corpus", ["bundled", "wikitext-2"])
+def test_real_texts_are_cut_alike(corpus):
+    files = "bert_tutorial/data/corpus/valid.tokens", "README.md", "CHANGELOG.md"
+    lines = [line for name in files for line in (ROOT / name).read_text("utf-8").splitlines()]
+    assert len(lines) > 300
+    assert cut_otherwise(load_pretrained(corpus, "shipped").vocab, [*HARD, *lines]) == []
+
+
+@pytest.mark.parametrize("vocab", VOCABS, ids=["plain", "abbreviations", "ends"])
+def test_hard_texts_are_cut_alike(vocab):
+    assert cut_otherwise(vocab, HARD) == []
+
+
+@given(st.text(alphabet="amrno.,-'’“5!?…。 \n鶴éÉ\u0301\u00ad@<>_U", max_size=40))
+def test_any_text_is_cut_alike(text):
+    if " ." not in text.replace("\n", " "):  # an abbreviation with a space in it
+        assert [vocab for vocab in VOCABS if cut_otherwise(vocab, [text])] == []
+
+
+def test_special_tokens_are_put_in_and_kept_whole():
+    vocab = VOCABS[0]
+    coded = word_level_tokenizer(vocab).encode("a <mask>", "crane")
+    assert coded.tokens == ["<cls>", "a", "<mask>", "<sep>", "crane", "<sep>"]
+    assert coded.type_ids == [0, 0, 0, 0, 1, 1]
+    assert coded.ids == vocab[coded.tokens]

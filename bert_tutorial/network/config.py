@@ -12,30 +12,25 @@ class BERTConfig:
         ValueError: A size that cannot be; the message names it, and what could be.
     """
 
-    vocab_size: int
-    num_hiddens: int = 128
-    ffn_num_hiddens: int = 256
-    num_heads: int = 2
-    num_layers: int = 2
-    dropout: float = 0.2
-    max_len: int = 512
+    vocab_size: int  # V, entries of the vocabulary
+    num_hiddens: int = 128  # D, length of a token's vector
+    ffn_num_hiddens: int = 256  # width inside the feed-forward networks
+    num_heads: int = 2  # H, must divide num_hiddens
+    num_layers: int = 2  # encoder blocks
+    dropout: float = 0.2  # how many of the values are zeroed in training, from 0 to below 1
+    max_len: int = 512  # the most positions a row can have
 
     def __post_init__(self):
-        for name in (
-            "vocab_size", "num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "max_len",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+        for name, value in vars(self).items():
+            if name != "dropout" and (type(value) is not int or value < 1):
                 raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
         if self.num_hiddens % self.num_heads:
-            divisors = [
-                n for n in range(1, min(self.num_hiddens, 16) + 1) if self.num_hiddens % n == 0
-            ]
+            divisors = ", ".join(str(n) for n in range(1, 17) if self.num_hiddens % n == 0)
             raise ValueError(
                 f"num_heads is {self.num_heads}, but must divide num_hiddens ({self.num_hiddens}), "
-                f"as {', '.join(map(str, divisors))} do"
+                f"as {divisors} do"
             )
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"dropout is {self.dropout!r}, but must be at least 0 and below 1, for example 0.1"
             )
@@ -48,15 +43,11 @@ class BERTConfig:
     @classmethod
     def base(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
         """BERT base: 110 million parameters with its vocabulary of 30,522 WordPieces."""
-        sizes = dict(
-            num_hiddens=768, ffn_num_hiddens=3072, num_heads=12, num_layers=12, dropout=0.1
-        )
-        return cls(vocab_size=vocab_size, **(sizes | changes))
+        sizes = dict(num_hiddens=768, ffn_num_hiddens=3072, num_heads=12, num_layers=12)
+        return cls(**{"vocab_size": vocab_size, **sizes, "dropout": 0.1, **changes})
 
     @classmethod
     def large(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
         """BERT large: 340 million parameters with its vocabulary of 30,522 WordPieces."""
-        sizes = dict(
-            num_hiddens=1024, ffn_num_hiddens=4096, num_heads=16, num_layers=24, dropout=0.1
-        )
-        return cls(vocab_size=vocab_size, **(sizes | changes))
+        sizes = dict(num_hiddens=1024, ffn_num_hiddens=4096, num_heads=16, num_layers=24)
+        return cls(**{"vocab_size": vocab_size, **sizes, "dropout": 0.1, **changes})

@@ -111,8 +111,8 @@ class BERTEncoder(nn.Module):
 
     Attributes:
         checkpointing: Whether training stores only what goes into each layer, and computes the rest
-            of it once more on the way back. Losses and gradients stay the same, bit for bit. It
-            takes far less memory and about a third more time.
+            of it again in the backward pass: far less memory, about a third more time, losses and
+            gradients the same bit for bit.
     """
 
     checkpointing = False
@@ -129,18 +129,7 @@ class BERTEncoder(nn.Module):
         valid_lens: Tensor | None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """The last layer's vectors.
-
-        Args:
-            token_ids: (B, L), integers.
-            segments: (B, L), 0 or 1.
-            valid_lens: (B,), real positions of each row; None if there is no padding.
-            positions: (B, Q), positions whose vectors are wanted; None for all. The last layer then
-                computes no others.
-
-        Returns:
-            (B, Q, D), or (B, L, D) if all are wanted.
-        """
+        """The last layer's vectors, (B, L, D) or (B, Q, D); arguments as in `layers`."""
         # One at a time: the attention of the other layers need not be kept.
         ((x, _),) = deque(self.layers(token_ids, segments, valid_lens, positions), maxlen=1)
         return x
@@ -152,10 +141,17 @@ class BERTEncoder(nn.Module):
         valid_lens: Tensor | None,
         positions: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield vectors (B, L, D) and attention (B, H, L, L) of the embeddings and of each layer.
+        """Vectors (B, L, D) and attention (B, H, L, L) of the embeddings and of each layer.
 
-        The embeddings have no attention (None). The last layer gives vectors and attention of
-        `positions` only, if there are any.
+        Args:
+            token_ids: (B, L), integers.
+            segments: (B, L), 0 or 1.
+            valid_lens: (B,), real positions of each row; None if there is no padding.
+            positions: (B, Q), positions whose vectors are wanted; None for all. The last layer then
+                computes no others: it gives (B, Q, D) and (B, H, Q, L).
+
+        Yields:
+            Vectors and attention; the embeddings have no attention (None).
         """
         x = self.embeddings(token_ids, segments)
         padding = padding_scores(token_ids.shape, valid_lens, x)

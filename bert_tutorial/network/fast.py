@@ -12,15 +12,10 @@ from torch.nn import functional as F
 
 
 class Dropout(nn.Module):
-    """Zero some of the values while training, and scale up the others.
+    """Zero some of the values while training, from 0 to below 1, and scale up the others.
 
-    The same as `nn.Dropout`, but cheaper on a CPU.
-
-    `nn.Dropout`, the plain twin, draws a number for each value. Here one drawn 64-bit number serves
-    eight values, a byte each, and the rate is rounded to a multiple of 1/256.
-
-    Args:
-        rate: How many of the values are zeroed, from 0 to below 1.
+    `nn.Dropout`, the plain twin, draws a number for each value. Here, on a CPU, one drawn 64-bit
+    number serves eight values, a byte each, and the rate is rounded to a multiple of 1/256.
     """
 
     def __init__(self, rate: float):
@@ -44,16 +39,13 @@ class Dropout(nn.Module):
 def plain_linear_cross_entropy(
     features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor
 ) -> Tensor:
-    """Mean cross-entropy of `features @ weight.T + bias`, as one would write it.
+    """Mean cross-entropy of the logits `features @ weight.T + bias`, in nats.
 
     Args:
         features: (N, D).
         weight: (V, D).
         bias: (V,).
         labels: (N,), the right ones.
-
-    Returns:
-        A scalar, in nats.
     """
     return F.cross_entropy(F.linear(features, weight, bias), labels)
 
@@ -65,13 +57,10 @@ class LinearCrossEntropy(torch.autograd.Function):
     are computed together, for some rows at a time, in one block of memory. Autograd would keep (N,
     V) numbers and walk them again and again.
 
-    The block holds exp(features @ weight.T) and nothing else. Softmax would also multiply each
-    column by exp(bias) and divide each row by its sum. Here that is done to the smaller matrices
-    which the block is multiplied with; and sums over the block come out of the same products, from
-    columns of ones.
-
-    We skip subtracting each row's largest logit. Above 89 the loss then becomes infinite and
-    training stops; features are normalised, and logits stay far below.
+    The block holds only exp(features @ weight.T). What softmax multiplies (exp(bias)) and divides
+    (each row's sum) is done to the smaller matrices that the block is multiplied with; columns of
+    ones there give the sums. We skip subtracting each row's largest logit: above 89 the loss
+    becomes infinite and training stops, but features are normalised, and logits stay far below.
     """
 
     CHUNK = 1024  # rows
@@ -81,16 +70,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        """The mean loss.
-
-        Args:
-            ctx: PyTorch's, for what `backward` needs.
-            features: (N, D).
-            weight: (V, D).
-            bias: (V,).
-            labels: (N,).
-            dtype: The format of the products.
-        """
+        """The mean loss; arguments as above, products in the format `dtype`."""
         ones, (N, D) = LinearCrossEntropy.ONES, features.shape
         narrow_features, narrow_weight = features.to(dtype), weight.to(dtype)
         prior = bias.exp()[:, None]
@@ -140,11 +120,9 @@ class Sample(NamedTuple):
 
 
 class WordSampler:
-    """Draws words to decode.
+    """Draws words to decode, `num_words` in the mean; the batch's own come on top.
 
-    Args:
-        counts: How often each word stands in the training text, (V,).
-        num_words: How many are drawn in the mean; the batch's own come on top.
+    `counts`, (V,), says how often each word stands in the training text.
     """
 
     def __init__(self, counts: Sequence[int], num_words: int):
@@ -153,14 +131,11 @@ class WordSampler:
         low, high = 0.0, 60.0  # logarithms of how many places of a text to draw
         for _ in range(60):
             middle = (low + high) / 2
-            is_too_few = self.chance(middle).sum() < num_words
-            low, high = (middle, high) if is_too_few else (low, middle)
+            places = torch.tensor(middle, dtype=torch.float64).exp()
+            # How likely each word stands at one of so many random places.
+            chance = -torch.expm1(-self.frequency * places)
+            low, high = (middle, high) if chance.sum() < num_words else (low, middle)
         self.num_places = float(torch.tensor(high, dtype=torch.float64).exp())
-
-    def chance(self, log_places: float) -> Tensor:
-        """How likely each word stands at one of so many random places of a text: (V,)."""
-        places = torch.tensor(log_places, dtype=torch.float64).exp()
-        return -torch.expm1(-self.frequency * places)
 
     def draw(self, labels: Tensor) -> Sample:
         """Draw from PyTorch's own generator; `labels`, (N,), are always among the words."""

@@ -20,8 +20,8 @@ from .model import BERTModel
 def rows_at_once(net: BERTModel, device: torch.device) -> int:
     """Sentence pairs that go through the network together.
 
-    On a CPU so many that the part takes a fraction of a second: between two parts a run can be
-    paused, stopped and asked something. More at once would not be faster there.
+    On a CPU so many that they take a fraction of a second: between two parts another thread can
+    ask the network something. More at once would not be faster there.
     """
     if device.type != "cpu":
         return 512
@@ -75,14 +75,11 @@ def pretraining_losses(
         dtype: torch.bfloat16 for matrix products in half precision, torch.float32 for plain ones.
         sampler: Chooses the words to decode; None for all. With one the MLM loss tells the right
             word from those of the sample only, so it is lower.
-
-    Returns:
-        Both losses.
     """
     half = dtype == torch.bfloat16
     with torch.autocast(batch.token_ids.device.type, dtype=torch.bfloat16, enabled=half):
         features, nsp_logits, labels = read_out(net, batch)
-    weight, bias = net.mlm.weight, net.mlm.bias
+    weight, bias = net.word_vectors, net.mlm.bias
     if sampler is not None:
         words, log_chance, labels = sampler.draw(labels)
         # A word that is seldom drawn stands for others like it.

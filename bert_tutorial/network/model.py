@@ -15,120 +15,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..from_d2l import answer_with, check_sizes
 from ..text.vocabulary import Vocab
 from .config import BERTConfig
 from .encoder import LAYER_NORM_EPS, BERTEncoder
 
-
-class Turns:
-    """A lock that goes to whoever waits before it goes back to whoever has just had it.
-
-    With a plain lock, a thread that trains would take its next turn at once, and one that wants to
-    ask something could wait for the whole run. A thread may take it again while it has it.
-    """
-
-    def __init__(self):
-        self._lock, self._next = threading.Lock(), threading.Lock()
-        self._owner, self._depth = 0, 0
-
-    def __enter__(self):
-        if self._owner != threading.get_ident():
-            with self._next:  # who stands here is the next one; all others stand behind
-                self._lock.acquire()
-            self._owner = threading.get_ident()
-        self._depth += 1
-
-    def __exit__(self, *error: object):
-        self._depth -= 1
-        if not self._depth:
-            self._owner = 0
-            self._lock.release()
-
-
-# One for all networks: dropout draws from PyTorch's one generator, and two networks at once would
-# only share the same processor.
-_turns = Turns()
-
-
-@contextlib.contextmanager
-def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
-    """Training or evaluation mode for a while; afterwards the network is in the mode it was in.
-
-    Other threads wait meanwhile. So a sentence can be encoded while a run trains in the background:
-    it is read between two parts of a step, without dropout.
-
-    Args:
-        net: The network.
-        training: True for training mode, in which dropout is on.
-    """
-    with _turns:
-        was_training = net.training
-        net.train(training)
-        try:
-            yield
-        finally:
-            net.train(was_training)
-
-
-@contextlib.contextmanager
-def dropout_off(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients for a while; afterwards the mode is what it was."""
-    with in_mode(net, training=False), torch.no_grad():
-        yield
-
-
 INIT_STD = 0.02  # BERT's; d2l draws embeddings from N(0, 1), which does not train well
 # Of position embeddings. With 0.02, attention takes half as long again to find neighbours.
 POSITION_INIT_STD = 0.06
-TIED = "mlm.weight"  # in a state: the same tensor as the token embeddings
+HEADS = {"mlm": "masked-word head", "nsp": "next-sentence head", "pooler": "pooler"}
 
 
 class MaskLM(nn.Module):
-    """Masked-language-model head: a transformed vector is compared with every token's embedding."""
+    """Masked-language-model head: a transformed vector is compared with every word's vector.
 
-    def __init__(self, config: BERTConfig, token_embedding: nn.Embedding):
+    These word vectors are the encoder's token embeddings, as in BERT, so they are given when the
+    head is called; d2l learns a second table as large.
+    """
+
+    def __init__(self, config: BERTConfig):
         super().__init__()
         self.transform = nn.Linear(config.num_hiddens, config.num_hiddens)
         self.norm = nn.LayerNorm(config.num_hiddens, eps=LAYER_NORM_EPS)
-        # In a tuple, so that PyTorch does not take it for a part of the head.
-        self._embeddings = (token_embedding,)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
-    @property
-    def weight(self) -> nn.Parameter:
-        """(V, D), the table of token embeddings, as in BERT; d2l learns a second one as large.
-
-        It is looked up each time. Kept here too, it would become a second table wherever PyTorch
-        replaces parameters: in `load_state_dict(..., assign=True)` and in `to_empty`.
-        """
-        return self._embeddings[0].weight
-
-    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        # A state has the table under both names, as if the head held it.
-        destination[f"{prefix}weight"] = self.weight if keep_vars else self.weight.detach()
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
-        # The encoder has read the table already; a second one that differs would be lost.
-        second, table = state_dict.pop(f"{prefix}weight", None), self.weight.detach()
-        if second is not None and not table.is_meta:
-            is_same = second.shape == table.shape
-            if not is_same or not torch.allclose(second.to(table), table, 0, 0, equal_nan=True):
-                rest[-1].append(
-                    f"{prefix}weight differs from the token embeddings, but this network has one "
-                    "table for both: give it under both names, or as the token embeddings only"
-                )
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
     def features(self, encoded: Tensor) -> Tensor:
-        """(..., D) -> (..., D), ready to be compared with the embeddings."""
+        """(..., D) -> (..., D), ready to be compared with the word vectors."""
         return self.norm(F.gelu(self.transform(encoded)))
 
-    def forward(self, encoded: Tensor, pred_positions: Tensor) -> Tensor:
-        """Encoded rows (B, L, D) and positions (B, P) -> logits (B, P, V)."""
+    def forward(self, encoded: Tensor, pred_positions: Tensor, word_vectors: Tensor) -> Tensor:
+        """Encoded rows (B, L, D), positions (B, P) and word vectors (V, D) -> logits (B, P, V)."""
         rows = torch.arange(encoded.shape[0], device=encoded.device)[:, None]
-        return F.linear(self.features(encoded[rows, pred_positions]), self.weight, self.bias)
+        return F.linear(self.features(encoded[rows, pred_positions]), word_vectors, self.bias)
 
 
 class NextSentencePred(nn.Module):
@@ -144,39 +61,6 @@ class NextSentencePred(nn.Module):
         return self.output(torch.tanh(self.hidden(encoded_cls)))
 
 
-def check_vocab(net: "BERTModel", vocab: Vocab) -> None:
-    """Check that a network and a vocabulary belong together, by their sizes.
-
-    Raises:
-        ValueError: They do not; the message has both sizes.
-    """
-    if net.config.vocab_size != len(vocab):
-        raise ValueError(
-            f"the network has {net.config.vocab_size:,} entries, but the vocabulary {len(vocab):,}"
-            ": take the vocabulary that the network was trained with"
-        )
-
-
-HEADS = {"mlm": "masked-word head", "nsp": "next-sentence head", "pooler": "pooler"}
-
-
-def check_head(net: "BERTModel", head: str) -> None:
-    """Check that a network has learned what is asked of it: published BERTs may lack a head.
-
-    Args:
-        net: The network.
-        head: "mlm", "nsp" or "pooler".
-
-    Raises:
-        ValueError: The head's weights were in no file, so they are only drawn.
-    """
-    if head in net.missing_heads:
-        raise ValueError(
-            f"this network was saved without its {HEADS[head]}, so it cannot answer that: load a "
-            "BERT that has one (in its config.json, architectures names BertForPreTraining)"
-        )
-
-
 class BERTOutput(NamedTuple):
     """What `BERTModel` gives, in d2l's order."""
 
@@ -187,28 +71,14 @@ class BERTOutput(NamedTuple):
 
 
 class BERTModel(nn.Module):
-    """BERT with its two pretraining heads.
-
-    Args:
-        vocab_size: V, entries of the vocabulary.
-        num_hiddens: D, length of a token's vector.
-        ffn_num_hiddens: Width inside the feed-forward networks.
-        num_heads: H, must divide num_hiddens.
-        num_layers: Encoder blocks.
-        dropout: How many of the values are zeroed in training, from 0 to below 1.
-        max_len: The most positions a row can have.
+    """BERT with its two pretraining heads. Its sizes are explained in `BERTConfig`.
 
     Attributes:
-        config: Its sizes.
+        config: The sizes.
         missing_heads: Those of "mlm", "nsp" and "pooler" that were in no file and are only drawn.
             Whoever trains them takes them out.
-
-    Raises:
-        ValueError: A size that cannot be; the message names it.
-        TypeError: A size that only d2l has; the message has the line to write.
     """
 
-    @answer_with(check_sizes)
     def __init__(
         self,
         vocab_size: int,
@@ -221,18 +91,14 @@ class BERTModel(nn.Module):
     ):
         super().__init__()
         self.config = BERTConfig(
-            vocab_size=vocab_size,
-            num_hiddens=num_hiddens,
-            ffn_num_hiddens=ffn_num_hiddens,
-            num_heads=num_heads,
-            num_layers=num_layers,
-            dropout=dropout,
-            max_len=max_len,
-        )
+            vocab_size=vocab_size, num_hiddens=num_hiddens, ffn_num_hiddens=ffn_num_hiddens,
+            num_heads=num_heads, num_layers=num_layers, dropout=dropout, max_len=max_len,
+        )  # fmt: skip
         self.encoder = BERTEncoder(self.config)
-        self.mlm = MaskLM(self.config, self.encoder.embeddings.token)
+        self.mlm = MaskLM(self.config)
         self.nsp = NextSentencePred(self.config)
         self.missing_heads: frozenset[str] = frozenset()
+        self.register_load_state_dict_pre_hook(_take_one_table)
         self.reset()
 
     @classmethod
@@ -240,12 +106,13 @@ class BERTModel(nn.Module):
         """A network of the sizes in `config`."""
         return cls(**vars(config))
 
-    def reset(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew: N(0, 0.02), positions N(0, 0.06), biases 0, scales 1.
+    @property
+    def word_vectors(self) -> nn.Parameter:
+        """(V, D), the token embeddings: the encoder reads them, the masked-word head compares."""
+        return self.encoder.embeddings.token.weight
 
-        Args:
-            generator: Source of randomness; PyTorch's own if None.
-        """
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights anew: N(0, 0.02), positions N(0, 0.06), biases 0, scales 1."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=INIT_STD, generator=generator)
@@ -271,15 +138,103 @@ class BERTModel(nn.Module):
             valid_lens: (B,), real positions of each row; None if there is no padding.
             pred_positions: (B, P), positions whose token to predict; None for none.
 
-        Returns:
-            Vectors and logits.
-
         Raises:
             ValueError: There are positions to predict, but no head for it; see `check_head`.
         """
+        encoded, mlm_logits, nsp_logits = self.encoder(token_ids, segments, valid_lens), None, None
         if pred_positions is not None:
             check_head(self, "mlm")
-        encoded = self.encoder(token_ids, segments, valid_lens)
-        mlm_logits = None if pred_positions is None else self.mlm(encoded, pred_positions)
-        nsp_logits = None if "nsp" in self.missing_heads else self.nsp(encoded[:, 0])
+            mlm_logits = self.mlm(encoded, pred_positions, self.word_vectors)
+        if "nsp" not in self.missing_heads:
+            nsp_logits = self.nsp(encoded[:, 0])
         return BERTOutput(encoded, mlm_logits, nsp_logits)
+
+
+def _take_one_table(net: BERTModel, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """A state of another program may have the word vectors under a second name: take them once."""
+    second = state.pop(f"{prefix}mlm.weight", None)
+    if second is None:
+        return
+    table = state.setdefault(f"{prefix}encoder.embeddings.token.weight", second)
+    is_same = second.shape == table.shape
+    if not is_same or not torch.allclose(second.to(table), table, 0, 0, equal_nan=True):
+        rest[-1].append(
+            f"{prefix}mlm.weight differs from the token embeddings, but this network has one table "
+            "for both: give it under both names, or as the token embeddings only"
+        )
+
+
+def check_vocab(net: BERTModel, vocab: Vocab) -> None:
+    """Raise a ValueError if a network and a vocabulary do not belong together, by their sizes."""
+    if net.config.vocab_size != len(vocab):
+        raise ValueError(
+            f"the network has {net.config.vocab_size:,} entries, but the vocabulary {len(vocab):,}"
+            ": take the vocabulary that the network was trained with"
+        )
+
+
+def check_head(net: BERTModel, head: str) -> None:
+    """Raise a ValueError if "mlm", "nsp" or "pooler" was in no file, so that it is only drawn."""
+    if head in net.missing_heads:
+        raise ValueError(
+            f"this network was saved without its {HEADS[head]}, so it cannot answer that: load a "
+            "BERT that has one (in its config.json, architectures names BertForPreTraining)"
+        )
+
+
+# Threads that want a network: the first is at work, the others wait. One row for all networks:
+# dropout draws from PyTorch's one generator, and two at once would only share the same processor.
+_row: list[threading.Thread] = []
+_row_lock = threading.RLock()  # itself, not the condition, in `with`: no interrupt comes in between
+_row_moves = threading.Condition(_row_lock)
+
+
+def _at_work() -> threading.Thread | None:
+    return next((thread for thread in _row if thread.is_alive()), None)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """One thread at a time, in the order in which they asked; inside its turn one may ask again.
+
+    With a plain lock, a thread that trains would take its next turn at once, and one that wants to
+    ask something could wait for the whole run. A thread that is interrupted leaves the row.
+    """
+    me, is_inner = threading.current_thread(), True
+    try:
+        with _row_lock:
+            if _at_work() is not me:
+                is_inner = False
+                _row.append(me)
+                # Now and then also unasked: who is ended in a bad moment does not say so.
+                while not _row_moves.wait_for(lambda: _at_work() is me, timeout=1):
+                    pass
+        yield
+    finally:
+        if not is_inner:
+            with _row_lock:
+                _row[:] = [other for other in _row if other is not me and other.is_alive()]
+                _row_moves.notify_all()
+
+
+@contextlib.contextmanager
+def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
+    """Training (with dropout) or evaluation mode for a while; afterwards the mode is what it was.
+
+    Other threads wait meanwhile. So a sentence can be encoded while a run trains in the background:
+    it is read between two parts of a step, without dropout.
+    """
+    with _turn():
+        was_training = net.training
+        try:
+            net.train(training)
+            yield
+        finally:
+            net.train(was_training)
+
+
+@contextlib.contextmanager
+def dropout_off(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients for a while; afterwards the mode is what it was."""
+    with in_mode(net, training=False), torch.no_grad():
+        yield

@@ -1,9 +1,6 @@
 """Lesson 2, the training.
 
-`optimizers`, `evaluation` (held-out losses), `baselines` (what counting reaches), `cooccurrence`
-(counted word vectors), `recipe`, `training` (the steps), `parallel` (several processes), `runs` (a
-run in the background), `run_store` (a run on disk), `kept_runs` (all of them), `live` (a run that
-is watched), `loss_plot`, `levels` and `overlay` (its pictures).
-
-What the training panel does: `settings`, `cost` (what they will take), `experiments`, `workbench`.
+`settings`, `cooccurrence` (counted word vectors to begin with), `optimizers`, `evaluation` (of
+held-out text, and what counting reaches there), `training` (the loop), `loss_plot` (its picture),
+`live` (d2l's `train_bert`).
 """

@@ -29,7 +29,9 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
     the numbers stays that of the noise. Special tokens, and words that stand alone, keep it.
     """
     table = net.encoder.embeddings.token.weight
-    vectors = neighbour_vectors(text, vocab, table.shape[1]).clone()
+    sizes = [len(part) for part in torch.arange(table.shape[1]).tensor_split(len(WINDOWS))]
+    parts = [word_vectors(text, vocab, *how) for how in zip(WINDOWS, sizes, strict=True)]
+    vectors = torch.cat(parts, dim=1)
     known = vectors.any(dim=1)
     spread = vectors[known].std(correction=0) if known.any() else torch.zeros(())
     if spread < 1e-3:  # a text or a network too small to say anything
@@ -39,14 +41,7 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
         table[known] = vectors[known].to(table)
 
 
-@lru_cache(maxsize=2)  # a second run on the same text need not wait
-def neighbour_vectors(text: TokenizedText, vocab: Vocab, size: int) -> Tensor:
-    """What word vectors of a network begin with: (V, size), a part of each for each window."""
-    sizes = [part.numel() for part in torch.arange(size).tensor_split(len(WINDOWS))]
-    parts = [word_vectors(text, vocab, *which) for which in zip(WINDOWS, sizes, strict=True)]
-    return torch.cat(parts, dim=1)
-
-
+@lru_cache(maxsize=4)  # a second run on the same text need not wait
 def word_vectors(text: TokenizedText, vocab: Vocab, window: int, size: int) -> Tensor:
     """Vectors of words that stand near the same words: the strongest directions of the PPMI table.
 
@@ -96,9 +91,7 @@ def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
 def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
     """Counts -> positive pointwise mutual information, both sparse (V, V).
 
-    Args:
-        counts: From `count_near`.
-        smoothing: Power of the neighbours' frequencies; below 1, rare neighbours count less.
+    `smoothing` is a power of the neighbours' frequencies; below 1, rare neighbours count less.
     """
     if not counts.nnz:
         return counts

@@ -1,12 +1,12 @@
-"""How well held-out text is predicted.
+"""How well held-out text is predicted, by a network and by predictors without one.
 
 Losses are in nats; accuracies go from 0 to 1.
+
+Shapes: N places to predict, V vocabulary.
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,9 @@ from ..network.model import BERTModel, check_vocab, in_mode
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
+
+DISCOUNT = 0.75  # of each count; what it frees goes to pairs that were never seen
+NUM_PLACES = 4096  # that the two neighbours are asked about
 
 
 class Evaluation(NamedTuple):
@@ -40,10 +43,7 @@ class Evaluation(NamedTuple):
 
 @torch.no_grad()
 def evaluate(
-    net: BERTModel,
-    examples: PretrainingExamples,
-    num_batches: int | None = None,
-    rest: Callable[[], None] = lambda: None,
+    net: BERTModel, examples: PretrainingExamples, num_batches: int | None = None
 ) -> Evaluation:
     """Losses and accuracies on held-out examples, dropout off, in full precision.
 
@@ -51,40 +51,26 @@ def evaluate(
         net: The network; its mode is restored.
         examples: Held-out examples, `train_iter.valid`.
         num_batches: How many batches to look at; None for all.
-        rest: Called between two parts of it, where others may use the network.
 
     Returns:
         Means over the masked tokens and over the pairs.
-
-    Raises:
-        ValueError: The examples have another vocabulary than the network.
     """
     check_vocab(net, examples.vocab)
     device, dtype = net.mlm.bias.device, net.mlm.bias.dtype
     wide = torch.promote_types(dtype, torch.float32)  # sums of a bf16 network would lose digits
-    totals = torch.zeros(4, dtype=torch.float64)
-    num_tokens = num_pairs = 0
-    some = range(min(num_batches or len(examples), len(examples)))
-    rows = rows_at_once(net, device)
-    batches = (examples.batch(0, i).trim().to(device).split(rows) for i in some)
-    for batch in chain.from_iterable(batches):
-        rest()
-        with in_mode(net, training=False):
-            features, nsp_logits, labels = read_out(net, batch)
-            logits = F.linear(features, net.mlm.weight, net.mlm.bias).to(wide)
-            nsp_logits = nsp_logits.to(wide)
-        totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
-        totals[1] += (logits.argmax(1) == labels).sum().item()
-        totals[2] += F.cross_entropy(nsp_logits, batch.nsp_labels, reduction="sum").item()
-        totals[3] += (nsp_logits.argmax(1) == batch.nsp_labels).sum().item()
-        num_tokens += len(labels)
-        num_pairs += len(batch.nsp_labels)
-    mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
-    return Evaluation(*mlm.tolist(), *nsp.tolist())
-
-
-DISCOUNT = 0.75  # of each count; what it frees goes to pairs that were never seen
-NUM_PLACES = 4096  # that the two neighbours are asked about
+    totals = torch.zeros(2, 3, dtype=torch.float64)  # of words and of pairs: loss, right, number
+    for index in range(min(num_batches or len(examples), len(examples))):
+        batch = examples.batch(0, index).trim().to(device)
+        for part in batch.split(rows_at_once(net, device)):
+            with in_mode(net, training=False):  # between two parts others may use it
+                features, nsp_logits, labels = read_out(net, part)
+                mlm_logits = F.linear(features, net.word_vectors, net.mlm.bias)
+            answers = (mlm_logits.to(wide), labels), (nsp_logits.to(wide), part.nsp_labels)
+            for total, (logits, right) in zip(totals, answers, strict=True):
+                total[0] += F.cross_entropy(logits, right, reduction="sum").item()
+                total[1] += (logits.argmax(1) == right).sum().item()
+                total[2] += len(right)
+    return Evaluation(*(totals[:, :2] / totals[:, 2:]).flatten().tolist())
 
 
 class Baselines(NamedTuple):
@@ -106,14 +92,9 @@ class Baselines(NamedTuple):
 
 
 def baselines(train_iter: PretrainingExamples) -> Baselines:
-    """Measure the baselines on the masked tokens that `evaluate` sees.
+    """Count a training text, and ask the counts about the masked tokens that `evaluate` sees.
 
-    Args:
-        train_iter: Its text is counted, and its held-out examples are asked; it is asked itself if
-            it has none.
-
-    Returns:
-        Their losses and accuracies.
+    Without held-out examples the training examples are asked.
     """
     return count_baselines(train_iter.text, train_iter.vocab, train_iter.valid or train_iter)
 
@@ -125,21 +106,23 @@ def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExam
     counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
-    few = slice(NUM_PLACES)
-    between = Between(text, vocab)
-    neighbours, accuracy = score_between(between, left[few], right[few], labels[few])
+    between, losses, hits = Between(text, vocab), [], []
+    for some in torch.arange(len(labels))[:NUM_PLACES].split(512):
+        p = between(left[some], right[some])
+        losses.append(-p.gather(1, labels[some, None])[:, 0].log())
+        hits.append(p.argmax(1) == labels[some])
     return Baselines(
         uniform=math.log(len(vocab)),
         unigram=-log_probability[labels].mean().item(),
         unigram_accuracy=(labels == counts.argmax()).double().mean().item(),
         nsp=math.log(2),
-        neighbours=neighbours,
-        neighbours_accuracy=accuracy,
+        neighbours=torch.cat(losses).mean().item(),
+        neighbours_accuracy=torch.cat(hits).double().mean().item(),
     )
 
 
 def true_neighbours(vocab: Vocab, examples: PretrainingExamples) -> tuple[Tensor, Tensor, Tensor]:
-    """For each place to predict its left and its right neighbour in the text, and the answer: (N,).
+    """For each place its left and its right neighbour in the text, and the answer: (N,) each.
 
     `<sep>` stands for the border of a sentence.
     """
@@ -178,18 +161,6 @@ class Between:
         p = p_left * p_right / self.unigram
         p[:, self.vocab.sep_id] = 0  # a border is a neighbour, and never the answer
         return p / p.sum(1, keepdim=True)
-
-
-def score_between(
-    between: Between, left: Tensor, right: Tensor, labels: Tensor
-) -> tuple[float, float]:
-    """Nats per place, and how many of the likeliest words are right; arguments (N,) each."""
-    losses, right_guesses = [], []
-    for some in torch.arange(len(labels)).split(512):
-        p = between(left[some], right[some])
-        losses.append(-p.gather(1, labels[some, None])[:, 0].log())
-        right_guesses.append(p.argmax(1) == labels[some])
-    return torch.cat(losses).mean().item(), torch.cat(right_guesses).double().mean().item()
 
 
 def count_pairs(text: TokenizedText, vocab: Vocab) -> Tensor:

@@ -177,8 +177,8 @@ class LossPlot:
 
     def update(self) -> None:
         """Draw again, unless the last drawing was a moment ago or nothing has changed."""
-        began = time.monotonic()
-        if began >= self.next_drawing or self.smoothing not in self.drawn[:1]:
+        began, what = time.monotonic(), (self.smoothing, self.run.doing)
+        if began >= self.next_drawing or what != self.drawn[:2]:
             self._show(status_line(self.run))
             drawing = time.monotonic() - began
             self.next_drawing = began + max(REDRAW_EVERY, 50 * drawing)  # at most 2 % of the time
@@ -190,7 +190,7 @@ class LossPlot:
 
     def _show(self, title: str) -> None:
         run = self.run
-        what = self.smoothing, title, len(run.history), len(run.held_out), run.baselines
+        what = self.smoothing, run.doing, title, len(run.history), len(run.held_out), run.baselines
         if what == self.drawn:
             return
         self.drawn, alt = what, describe(run)

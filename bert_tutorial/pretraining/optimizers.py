@@ -11,30 +11,21 @@ and Hutter 2019 (AdamW).
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from ..network.model import BERTModel
-
-if TYPE_CHECKING:
-    from .settings import Settings
+from .settings import Settings
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices near 1, and keep their singular vectors.
+    """Bring the singular values of matrices (..., n, m) near 1, and keep their singular vectors.
 
     With X = U S V', the polynomial aX + b(XX')X + c(XX')(XX')X is U (aS + bS³ + cS⁵) V'. It changes
     the singular values only, and needs no decomposition. With these coefficients, Jordan's, five
     rounds bring all values from 0.002 to 1 to 0.7 to 1.2.
-
-    Args:
-        matrices: (..., n, m), floating point.
-
-    Returns:
-        (..., n, m).
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -66,19 +57,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Change every matrix that has a gradient.
-
-        Args:
-            closure: Computes the loss and its gradients anew, if they are not there yet.
-
-        Returns:
-            The loss of the closure, or None.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self) -> None:
+        """Change every matrix that has a gradient."""
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             # Of one shape: a few large products are faster than many small ones.
@@ -99,38 +79,30 @@ class Muon(torch.optim.Optimizer):
                     p.mul_(1 - lr * group["weight_decay"]).sub_(
                         change, alpha=0.5 * lr * math.sqrt(max(shape))
                     )
-        return loss
 
 
-def make_optimizers(net: BERTModel, recipe: "Settings") -> list[torch.optim.Optimizer]:
+def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Optimizer]:
     """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
 
     Muon has the matrices that turn vectors into vectors. AdamW has the embeddings, the biases, the
     normalisation and the matrix of the next-sentence logits. Matrices decay, biases and
     normalisation scales do not.
-
-    Args:
-        net: The network.
-        recipe: Which optimizers, their rates and their weight decay.
-
-    Returns:
-        The optimizers; every parameter belongs to one of them.
     """
-    if recipe.optimizer == "adam":
-        return [torch.optim.Adam(net.parameters(), recipe.learning_rate)]
+    if settings.optimizer == "adam":
+        return [torch.optim.Adam(net.parameters(), settings.learning_rate)]
     inside = [
         m.weight for m in net.modules() if isinstance(m, nn.Linear) and m is not net.nsp.output
     ]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words = net.encoder.embeddings.token.weight
     tables = [p for p in others if p.dim() >= 2 and p is not words]
-    decay = recipe.weight_decay
+    decay = settings.weight_decay
     groups = [
-        {"params": [words], "weight_decay": decay, "factor": recipe.embedding_rate},
+        {"params": [words], "weight_decay": decay, "factor": settings.embedding_rate},
         {"params": tables, "weight_decay": decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
     return [
-        Muon(inside, recipe.learning_rate, weight_decay=decay),
-        torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True),
+        Muon(inside, settings.learning_rate, weight_decay=decay),
+        torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
     ]

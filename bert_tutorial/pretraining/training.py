@@ -65,8 +65,10 @@ def train_steps(
     """
     prepare(net, train_iter, settings)
     optimizers = optimizers or make_optimizers(net, settings)
-    device, with_nsp = net.mlm.bias.device, has_nsp(train_iter)
-    sampler = make_sampler(train_iter.vocab, settings)
+    device, vocab, sampler = net.mlm.bias.device, train_iter.vocab, None
+    if 0 < settings.sampled_words < len(vocab):
+        sampler = WordSampler(vocab.counts, settings.sampled_words)
+    with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, settings.num_steps):
         began, learning_rate = time.perf_counter(), settings.learning_rate_at(step)
         batch = train_iter.batch_at(step).trim().to(device)
@@ -75,7 +77,7 @@ def train_steps(
             net, batch, settings, step, with_nsp, sampler, processes
         )
         length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
-        check_finite(settings, step, mlm_loss, nsp_loss, length)
+        check_finite(step, mlm_loss, nsp_loss, length, settings)
         with in_mode(net, training=True):  # whoever reads the network waits for whole weights
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
@@ -101,10 +103,8 @@ def losses_and_gradients(
     network (`in_mode`).
     """
     device = batch.token_ids.device
-    dtype, draw = (
-        pick_dtype(settings.precision, device),
-        random.Random(f"{settings.seed} dropout {step}"),
-    )
+    dtype = pick_dtype(settings.precision, device)
+    draw = random.Random(f"{settings.seed} dropout {step}")
     num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
     totals = torch.zeros(2, device=device)
     for part in processes.rows(batch).split(rows_at_once(net, device)):
@@ -120,41 +120,28 @@ def losses_and_gradients(
     return totals[0].item(), totals[1].item()
 
 
-def check_finite(
-    settings: Settings, step: int, mlm_loss: float, nsp_loss: float, length: float
-) -> None:
+def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Settings) -> None:
     """Stop before numbers that are none reach the weights."""
-    if not math.isfinite(mlm_loss + nsp_loss + length):
+    if not math.isfinite(mlm + nsp + length):
         raise FloatingPointError(
-            f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of "
-            f"length {length:.3g}: training has diverged; a lower learning_rate than "
+            f"step {step + 1} gave a loss of {mlm:.3g} + {nsp:.3g} and a gradient of length "
+            f"{length:.3g}: training has diverged; a lower learning_rate than "
             f"{settings.learning_rate:g} helps"
         )
-
-
-def has_nsp(train_iter: PretrainingExamples) -> bool:
-    """Whether the next-sentence game is played: otherwise there is nothing to tell apart."""
-    return 0 < train_iter.next_sentence_rate < 1
-
-
-def make_sampler(vocab: Vocab, settings: Settings) -> WordSampler | None:
-    """What chooses the words to decode, where not all of them are."""
-    some = 0 < settings.sampled_words < len(vocab)
-    return WordSampler(vocab.counts, settings.sampled_words) if some else None
 
 
 def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
     """What is done to a new network before the first step; a trained one stays as it is.
 
-    A network is new while its output bias is 0. One whose word vectors are yours, and which should
-    keep them, needs settings with `word_neighbours=False`.
+    A network is new while its output bias is 0. With `word_neighbours=False` it keeps its word
+    vectors.
 
     Raises:
-        ValueError: See `check_network`.
+        ValueError: It has another vocabulary, or weights that are not float32.
     """
     check_network(net, train_iter.vocab)
     keep_memory()
-    if not is_new(net):
+    if net.mlm.bias.any():  # it was trained before
         return
     if settings.word_neighbours:
         start_from_neighbours(net, train_iter.text, train_iter.vocab)
@@ -162,20 +149,12 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings)
         start_from_word_frequencies(net, train_iter.vocab)
 
 
-def is_new(net: BERTModel) -> bool:
-    """Whether a network was never trained: its output bias is still 0."""
-    return not net.mlm.bias.any()
-
-
 def check_network(net: BERTModel, vocab: Vocab) -> None:
-    """Check that a network can be trained: in a narrow format small changes of a weight are lost.
-
-    Raises:
-        ValueError: It has another vocabulary, or weights that are not float32.
-    """
+    """Refuse a network that cannot be trained: one with another vocabulary, or not in float32."""
     check_vocab(net, vocab)
     for other in {p.dtype for p in net.parameters()} - {torch.float32}:
         raise ValueError(
+            # In a narrow format small changes of a weight are lost.
             f"the network's weights are {other}, but only torch.float32 can be trained: write "
             "net.float() first; precision='bf16' then still computes in bf16"
         )
@@ -210,7 +189,7 @@ class Progress:
     @property
     def with_nsp(self) -> bool:
         """Whether the next-sentence game is played."""
-        return has_nsp(self.train_iter)
+        return 0 < self.train_iter.next_sentence_rate < 1
 
     @property
     def seconds(self) -> float:
@@ -241,17 +220,14 @@ def run_training(
 
     Args:
         net: The network, on its device; changed in place.
-        progress: What to fill. With steps in its history (and the network and the optimizers as
-            they were after these) the run goes on after them.
+        progress: What to fill. If it has steps, the run goes on after them; network and optimizers
+            must be as they were then.
         optimizers: As in `train_steps`.
         num_evaluations: How often to read some held-out text before the end, where all is read.
 
     Yields:
         Before the first piece of work and after each: nothing is half done, and `progress.doing`
-        says what comes next. "evaluating" comes at every evaluation, also without a held-out text.
-
-    Raises:
-        FloatingPointError, ValueError: As in `train_steps`.
+        says what comes next. "evaluating" comes also where there is no held-out text.
     """
     train_iter, settings = progress.train_iter, progress.settings
     check_network(net, train_iter.vocab)
@@ -282,23 +258,20 @@ def run_training(
 def summary(progress: Progress, devices: list[torch.device]) -> str:
     """d2l's two lines, and a third: the held-out losses beside their baselines."""
     # Of the last tenth of the steps; d2l averages over all, the first ones included.
-    history = progress.history
-    last = history[-max(1, len(history) // 10) :]
-    mlm, nsp = (sum(losses) / len(last) for losses in zip(*(s[1:3] for s in last), strict=True))
-    lines = [
-        f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
-        f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}",
-    ]
-    if progress.held_out and (known := progress.baselines) is not None:
-        step, found = progress.held_out[-1]
-        when = "" if step == len(history) else f" after step {step}"
-        lines.append(
-            f"held-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
+    done = len(progress.history)
+    last = progress.history[-max(1, done // 10) :]
+    mlm, nsp = (sum(losses) / len(last) for losses in list(zip(*last, strict=True))[1:3])
+    text = f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}\n"
+    text += f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}"
+    for step, found in progress.held_out[-1:]:
+        known, when = progress.baselines, "" if step == done else f" after step {step}"
+        text += (
+            f"\nheld-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
             f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
             f"a coin {known.nsp:.2f}"
         )
-    return "\n".join(lines)
+    return text
 
 
 DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
@@ -312,11 +285,9 @@ def status_line(progress: Progress) -> str:
         return f"{where}: {DOING[progress.doing]}"
     if not history:
         return f"{where}: the first step is on its way"
-    speed = f"{len(history) / max(1e-9, progress.seconds):.1f} steps/s"
-    return (
-        f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {duration(progress.seconds_left)} "
-        f"left, {speed}, {progress.pairs_per_second:,.0f} pairs/s"
-    )
+    left, steps = duration(progress.seconds_left), len(history) / max(1e-9, progress.seconds)
+    speed = f"{steps:.1f} steps/s, {progress.pairs_per_second:,.0f} pairs/s"
+    return f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {left} left, {speed}"
 
 
 def duration(seconds: float) -> str:

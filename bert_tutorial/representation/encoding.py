@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..from_d2l import answer_with, check_encoding
 from ..network.model import BERTModel, check_vocab, dropout_off, in_mode
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
@@ -56,7 +55,6 @@ def network_input(
     )
 
 
-@answer_with(check_encoding)
 def get_bert_encoding(
     net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None
 ) -> Tensor:
@@ -94,7 +92,6 @@ class Layers(NamedTuple):
     )
 
 
-@answer_with(check_encoding)
 def get_layers(
     net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None
 ) -> Layers:

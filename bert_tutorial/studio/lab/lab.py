@@ -21,8 +21,8 @@ from ...text.corpora import CORPORA, read_text
 from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus, paragraphs
+from ..published.bert import is_hub_name
 from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
-from ..published.hub import is_hub_name
 from .similarity import Background
 from .uses import FEWEST, NEAR, WordUses
 

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Networks on disk: our own checkpoints, and published BERTs with their WordPiece vocabularies."""

@@ -1,4 +1,4 @@
-"""Published BERT's vocabulary of word pieces, cut by the library `tokenizers`.
+"""Vocabularies of published BERTs, cut by the library `tokenizers`; and our own, told to it.
 
 Source: Wu et al. 2016, section 4.1; Devlin et al. 2019, section 3.
 """
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
-from ...text.vocabulary import MASK, SPECIAL_TOKENS, Vocab, Word
+from ...text import vocabulary
+from ...text.vocabulary import CLS, MASK, SEP, SPECIAL_TOKENS, UNK, Vocab, Word
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,18 +50,15 @@ class WordPieceVocab(Vocab):
         model, entries = tokenizer.model, tokenizer.get_vocab()
         if type(model).__name__ != "WordPiece":
             raise ValueError(f"its tokenizer is {type(model).__name__}, but must be WordPiece")
-        absent = [t for t in dict.fromkeys((*special, model.unk_token)) if t not in entries]
+        absent = [token for token in (*special, model.unk_token) if token not in entries]
         if absent:
+            raise ValueError(f"its tokenizer has no entry for its special token {absent[0]}")
+        itos = [f"[no entry {number}]" for number in range(size or 1 + max(entries.values()))]
+        if len({*entries.values()}) < len(entries) or max(entries.values()) >= len(itos):
             raise ValueError(
-                f"its tokenizer has no entry for {', '.join(absent)}, but must have one for each "
-                f"special token ({', '.join(special)})"
+                f"its tokenizer has {len(entries):,} entries, numbered up to "
+                f"{max(entries.values()):,}, but its network has {len(itos):,}, each for one"
             )
-        if len({*entries.values()}) < len(entries):
-            raise ValueError("its tokenizer has entries of the same number, but each needs its own")
-        held = 1 + max(entries.values())
-        if held > (size or held):
-            raise ValueError(f"its tokenizer has {held:,} entries, but its network only {size:,}")
-        itos = [f"[no entry {number}]" for number in range(size or held)]
         for token, number in entries.items():
             itos[number] = token
         self._set(itos, [0] * len(itos), special)
@@ -68,110 +66,35 @@ class WordPieceVocab(Vocab):
         self.word_ids = self.word_ids[is_used]
         tokenizer.no_truncation()  # what is too long is said, not cut
         tokenizer.no_padding()
-        self._tokenizer, self._prefix = tokenizer, model.continuing_subword_prefix
-
-    @classmethod
-    def from_json(cls, text: str, special: Sequence[str], size: int) -> "WordPieceVocab":
-        """Rebuild a vocabulary from what `to_json` gave.
-
-        Args:
-            text: In the format of tokenizer.json.
-            special, size: As in `WordPieceVocab`.
-        """
-        from tokenizers import Tokenizer
-
-        try:
-            tokenizer = Tokenizer.from_str(text)
-        except Exception as error:  # the library raises nothing more special
-            raise ValueError(f"its tokenizer cannot be read ({error})") from error
-        return cls(tokenizer, special, size)
-
-    def to_json(self) -> str:
-        """The tokenizer in the format of tokenizer.json."""
-        return self._tokenizer.to_str(pretty=True)
+        self.tokenizer = tokenizer
 
     def tokenize(self, sentence: str) -> list[str]:
         """Cut what somebody typed into pieces.
-
-        Args:
-            sentence: Any string.
 
         Returns:
             The pieces, in order. A word without pieces is given as it was typed; it has no entry,
             so it is read as [UNK], and `unknown` names it.
         """
         text = sentence.replace(MASK, self.itos[self.mask_id])
-        cut, tokens = self._tokenizer.encode(text, add_special_tokens=False), []
+        cut, tokens = self.tokenizer.encode(text, add_special_tokens=False), []
         for number, token, (start, end) in zip(cut.ids, cut.tokens, cut.offsets, strict=True):
             typed = text[start:end]
             tokens.append(typed if number == self.unk_id and typed not in self else token)
         return tokens
 
     def words(self, tokens: Sequence[str]) -> list[Word]:
-        """Which tokens form one word: a piece with `##` belongs to what stands before it.
-
-        Args:
-            tokens: As `tokenize` gives them; special tokens may be among them.
-
-        Returns:
-            The words, in order; every token is in one.
-        """
+        """Which tokens form one word: a piece with `##` belongs to what stands before it."""
         words: list[Word] = []
-        special = {self.itos[number] for number in self.special_ids}
+        special = self.to_tokens(self.special_ids)
+        prefix = self.tokenizer.model.continuing_subword_prefix
         for place, token in enumerate(tokens):
-            goes_on = token.startswith(self._prefix) and token in self
+            goes_on = token.startswith(prefix) and token in self
             if goes_on and words and words[-1].text not in special:
                 start, _, text = words.pop()
-                words.append(Word(start, place + 1, text + token.removeprefix(self._prefix)))
+                words.append(Word(start, place + 1, text + token.removeprefix(prefix)))
             else:
                 words.append(Word(place, place + 1, token))
         return words
-
-
-def tokenizer_from_vocab_txt(path: Path, settings: dict[str, Any]) -> "Tokenizer":
-    """The tokenizer of a BERT that has no tokenizer.json.
-
-    Args:
-        path: A file with an entry a line.
-        settings: Of tokenizer_config.json: do_lower_case, strip_accents, tokenize_chinese_chars.
-
-    Raises:
-        ValueError: The file is empty, or has an entry twice.
-    """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    lines = path.read_text("utf-8").removesuffix("\n").split("\n")  # splitlines cuts at more
-    entries = {token: number for number, token in enumerate(lines)}
-    if len(entries) < len(lines):
-        twice = next(token for i, token in enumerate(lines) if entries[token] != i)
-        raise ValueError(f"{path.name} has the entry {twice!r} twice")
-    if lines == [""]:
-        raise ValueError(f"{path.name} is empty")
-    special = special_tokens(settings)
-    tokenizer = Tokenizer(models.WordPiece(entries, unk_token=special[0]))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=settings.get("do_lower_case", True),
-        strip_accents=settings.get("strip_accents"),
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    add_special_tokens(tokenizer, [token for token in special if token in entries])
-    return tokenizer
-
-
-def special_tokens(settings: dict[str, Any]) -> list[str]:
-    """The special tokens that tokenizer_config.json names, or BERT's, as `SPECIAL_TOKENS`.
-
-    Raises:
-        ValueError: One of them is no text.
-    """
-    found = []
-    for name, bert in zip(SPECIAL_NAMES, BERT_SPECIAL_TOKENS, strict=True):
-        given = settings.get(name) or bert
-        found.append(given.get("content") if isinstance(given, dict) else given)
-        if not isinstance(found[-1], str):
-            raise ValueError(f"its {name} is {given!r}, but must be a text such as {bert!r}")
-    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -181,13 +104,13 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: The file is missing or damaged; the message begins with "its".
     """
     try:
+        if not path.is_file():
+            raise ValueError("there is no such file")
         said = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"its {path.name} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"its {path.name} is damaged ({error})") from error
-    if not isinstance(said, dict):
-        raise ValueError(f"its {path.name} is damaged (it holds no table)")
+        if not isinstance(said, dict):
+            raise ValueError("it holds no table")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"its {path.name} cannot be read ({error})") from error
     return said
 
 
@@ -206,43 +129,79 @@ def read_vocab(folder: Path, size: int, counts: list[int] | None = None) -> Voca
         ValueError: There is none, or none that can be used; the message begins with "its".
     """
     from tokenizers import Tokenizer
+    from tokenizers.implementations import BertWordPieceTokenizer
 
-    settings, path = {}, folder / "tokenizer.json"
+    settings, special = {}, []
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            settings |= read_json(folder / name)
-    special = special_tokens(settings)
-    if not path.is_file() and not (folder / "vocab.txt").is_file():
-        raise ValueError("its tokenizer is missing: tokenizer.json or vocab.txt")
+        settings |= read_json(folder / name) if (folder / name).is_file() else {}
+    for name, bert in zip(SPECIAL_NAMES, BERT_SPECIAL_TOKENS, strict=True):
+        token = settings.get(name) or bert
+        special.append(str(token.get("content") if isinstance(token, dict) else token))
     try:
-        if path.is_file():
-            tokenizer = Tokenizer.from_file(str(path))
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         else:
-            tokenizer = tokenizer_from_vocab_txt(folder / "vocab.txt", settings)
+            made = BertWordPieceTokenizer.from_file(
+                str(folder / "vocab.txt"),
+                **dict(zip(SPECIAL_NAMES, special, strict=True)),
+                lowercase=settings.get("do_lower_case", True),
+                strip_accents=settings.get("strip_accents"),
+                handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+            )
+            tokenizer = Tokenizer.from_str(made.to_str())
     except Exception as error:  # the library raises nothing more special
         reason = str(error).splitlines()[0][:200]
         raise ValueError(
             f"its tokenizer cannot be read ({reason}): it must be a tokenizer.json that holds a "
-            "WordPiece model, or a vocab.txt with another entry on each line"
+            "WordPiece model, or a vocab.txt with an entry on each line"
         ) from error
-    entries = tokenizer.get_vocab()
     if type(tokenizer.model).__name__ != "WordLevel" or tuple(special) != SPECIAL_TOKENS:
         return WordPieceVocab(tokenizer, special, size)
+    entries = tokenizer.get_vocab()
     if sorted(entries.values()) != list(range(size)):
         raise ValueError(f"its tokenizer has {len(entries):,} entries, but its network {size:,}")
     known = counts if isinstance(counts, list) and len(counts) == size else [0] * size
     return Vocab.from_counts(sorted(entries, key=entries.__getitem__), known)
 
 
-def add_special_tokens(tokenizer: "Tokenizer", special: Sequence[str]) -> None:
-    """Tell a tokenizer its special tokens, and where BERT puts them in."""
-    from tokenizers import processors
+def word_level_tokenizer(vocab: Vocab) -> "Tokenizer":
+    """A tokenizer of the library that cuts as `vocab.tokenize` does, for other programs.
 
-    tokenizer.add_special_tokens(list(special))
-    if len(special) == len(SPECIAL_TOKENS):
-        cls, sep = special[-2:]
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{cls} $A {sep}",
-            pair=f"{cls} $A {sep} $B:1 {sep}:1",
-            special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
-        )
+    Two things differ. Special tokens count wherever they stand, `<cls>` too; and an abbreviation
+    has no space before its full stop.
+    """
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    def pattern(text: str) -> Regex:
+        """With the characters themselves for which the text has numbers."""
+        numbers = r"\\u(.{4})|\\U(.{8})"
+        return Regex(regex.sub(numbers, lambda m: chr(int(m[1] or m[2], 16)), text))
+
+    replace = normalizers.Replace
+    joiners = {f"(?:{vocabulary._JOINER.pattern})(?<=[{m}])": f" @{m}@ " for m in "-.,"}
+    abbreviations = [
+        # Not in u.s. and not before an ellipsis; the last full stop ends the sentence.
+        rf"(?!(?:\p{{L}}\.){{2}}){word}\.(?!\.)" + (r"(?=\s*\S)" if word in vocab else "")
+        for word in (entry.removesuffix(".") for entry in vocab.itos if entry.endswith("."))
+        if regex.fullmatch(r"[^\W_]+", word)
+    ]
+    is_token = "|".join([*abbreviations, vocabulary._TOKEN.pattern])
+    cuts = [pre_tokenizers.Split(pattern(is_token), "removed", invert=True)]
+    ends = "|".join(regex.escape(end) for end in vocabulary.SENTENCE_ENDS if end not in vocab)
+    if ends:
+        cuts.append(pre_tokenizers.Split(Regex(rf"\A(?:{ends})\z"), "removed"))
+
+    entries = {token: number for number, token in enumerate(vocab.itos)}
+    tokenizer = Tokenizer(models.WordLevel(entries, unk_token=UNK))
+    tokenizer.normalizer = normalizers.Sequence([
+        replace(pattern(vocabulary._INVISIBLE.pattern), ""),
+        replace(pattern(vocabulary._CONTROL.pattern), " "),
+        normalizers.Lowercase(),
+        normalizers.NFC(),
+        *(replace(chr(mark), plain) for mark, plain in vocabulary._PLAIN.items()),
+        *(replace(pattern(joiner), spaced) for joiner, spaced in joiners.items()),
+    ])  # fmt: skip
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts)
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = processors.BertProcessing((SEP, vocab.sep_id), (CLS, vocab.cls_id))
+    return tokenizer

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from .settings import MINUTE, RECIPES, RunSettings
+from .settings import MINUTE, PANEL_RECIPES, RunSettings
 
-START = replace(RECIPES[MINUTE], num_steps=150)
+START = replace(PANEL_RECIPES[MINUTE], num_steps=150)
 
 
 class Experiment(NamedTuple):

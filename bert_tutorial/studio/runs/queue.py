@@ -4,14 +4,18 @@ No widget: `widgets/training_panel.py` shows it, tests use it alone.
 """
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 from ...network.model import BERTModel
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
+from .fits import Cost, check_fits, cost_of, measure_speed
 from .run import TrainingRun
-from .saved_runs import SavedRuns
+from .saved_runs import SavedRun, SavedRuns
 from .settings import RunSettings, hash_of, read_settings
 
 GOING = ("running", "pausing", "paused", "stopping")
@@ -85,19 +89,14 @@ class RunQueue:
         """A new network and a new run; returns at once.
 
         Raises:
-            ValueError: A setting that cannot be, or a run goes on.
-            MemoryError: It would not fit into memory.
-            OSError: The run cannot be saved.
+            ValueError, MemoryError, OSError: A run goes on, a setting cannot be, the network does
+                not fit into memory, the run cannot be saved.
         """
         with self._free():
             return self._begin(settings, name or f"run {len(self.saved.all()) + 1}")
 
     def go_on(self, id: str) -> TrainingRun:
-        """Go on with a run that was not finished, exactly where it was.
-
-        Raises:
-            ValueError: It is of another text or version, or gone, or a run goes on.
-        """
+        """Go on with a saved run exactly where it was, unless it is of another text or version."""
         with self._free():
             saved = self.saved.find(id)
             if saved.record.get("text") != self.text:
@@ -114,8 +113,9 @@ class RunQueue:
             how = dict(target=self._go_through, args=(self.run, rest, self.left))
             threading.Thread(**how, name="experiment", daemon=True).start()
 
-    def _free(self) -> threading.RLock:
-        """The lock, for whoever begins something; a ValueError while a run goes on."""
+    @contextmanager
+    def _free(self) -> Iterator[None]:
+        """For whoever begins something: a ValueError while a run goes on."""
         with self._lock:
             other = RunQueue._at_work
             if self.is_busy:
@@ -124,4 +124,97 @@ class RunQueue:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
             self._pauses, self.problem = False, ""
-        return self._lock
+            yield
+
+    def _begin(
+        self, settings: RunSettings, name: str, saved: SavedRun | None = None
+    ) -> TrainingRun:
+        net = settings.network(len(self.train_iter.vocab))
+        examples = settings.examples(self.train_iter)
+        check_fits(net, examples, settings)
+        if saved is None:
+            about = dict(settings=asdict(settings), num_steps=settings.num_steps)
+            saved = self.saved.new(name=name, text=self.text, **about)
+        run = TrainingRun(net, examples, settings, 10, saved, self.probe)
+        if self._pauses:  # somebody has pressed it between two runs of an experiment
+            run.pause()
+        self.run, self.settings, RunQueue._at_work = run.start(), settings, self
+        return run
+
+    def _go_through(self, run: TrainingRun, rest: list, left: list[str]) -> None:
+        try:
+            for name, settings in rest:
+                run.wait()
+                with self._lock:
+                    if name not in left or run.state != "finished":
+                        break
+                    run = self._begin(settings, name)
+                    self.done[name] = run.saved.id
+                    left.remove(name)
+        except Exception as error:
+            self.problem = str(error) or type(error).__name__
+        finally:
+            left.clear()
+
+    def wait_for_next(self, run: TrainingRun) -> None:
+        """Wait until an experiment has begun the run after this one, or has ended."""
+        while self.left and self.run is run:
+            time.sleep(0.02)
+
+    def pause(self) -> None:
+        """Stand still after the step under way; between two runs of an experiment, in the next."""
+        with self._lock:
+            self._pauses = self.is_busy
+            if self.run is not None:
+                self.run.pause()
+
+    def resume(self) -> None:
+        """Go on exactly where the run stood."""
+        with self._lock:
+            self._pauses = False
+            if self.run is not None:
+                self.run.resume()
+
+    def stop(self) -> None:
+        """End the run, and the experiment with it."""
+        with self._lock:
+            self.left.clear()
+            if self.run is not None:
+                self.run.stop()
+
+    def cost(self, settings: RunSettings) -> Cost:
+        """What settings cost on this text; a ValueError names one that cannot be."""
+        settings.examples(self.train_iter)
+        return cost_of(settings, self.train_iter)
+
+    def speed(self, measure: bool = False) -> float | None:
+        """Operations per second of this machine: of the last saved run, or measured, or None."""
+        for saved in reversed(self.runs()):
+            pairs, step = saved.record.get("pairs_per_second"), saved.record.get("step", 0)
+            with suppress(ValueError, TypeError):  # of another version of this package
+                if pairs and step >= 10:
+                    settings = read_settings(saved.record["settings"])
+                    return cost_of(settings, self.train_iter).flops / settings.batch_size * pairs
+        if measure:
+            with self._measuring:
+                self._speed = self._speed or measure_speed(self.train_iter)
+        return self._speed
+
+    def runs(self) -> list[SavedRun]:
+        """The saved runs of this text, the oldest first."""
+        return [run for run in self.saved.all() if run.record.get("text") == self.text]
+
+    def is_going(self, saved: SavedRun) -> bool:
+        """Whether a saved run is the one that goes on here."""
+        return self.run is not None and self.run.saved is saved and self.run.state in GOING
+
+    def rename(self, id: str, name: str) -> None:
+        """Give a saved run another name."""
+        self.saved.find(id).rename(name)
+
+    def delete(self, id: str) -> None:
+        """Delete a saved run for good, unless it goes on."""
+        with self._lock:
+            if self.is_going(self.saved.find(id)):
+                raise ValueError(f"{self.name} goes on: stop it before you delete it")
+            self.saved.delete(id)

@@ -2,29 +2,22 @@
 
 import math
 import threading
-import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from ...devices import keep_memory
-from ...network.model import BERTModel, check_vocab
+from ...network.model import BERTModel
 from ...pretraining.optimizers import make_optimizers
 from ...pretraining.settings import Settings
-from ...pretraining.training import Progress, Step, check_weights, run_training
+from ...pretraining.training import Progress, Step, check_network, run_training
 from ...text.examples import PretrainingExamples
 from .saved_runs import SavedRun
 
-# The last run of each network, by the network's id. A run keeps its network alive, so an id is not
-# used twice.
-_last_run: weakref.WeakValueDictionary[int, "TrainingRun"] = weakref.WeakValueDictionary()
-_starting = threading.Lock()
-
 
 class TrainingRun(Progress):
-    """A run in a background thread: start it, look at it, pause, resume, stop.
+    """A run in a background thread; whoever watches reads `history` and `held_out`.
 
-    The thread does nothing but train and evaluate; whoever watches reads `history` and `held_out`.
     All methods may be called from any thread. Pausing and stopping take effect after the step under
     way: the losses are those of a run without a pause.
 
@@ -41,7 +34,7 @@ class TrainingRun(Progress):
         ValueError: The network has another vocabulary, or weights that are not float32.
 
     Attributes:
-        probes: `(step, answer)` of `probe`, where the held-out text is read.
+        probes: `(step, answer)` of `probe`, at each evaluation.
         is_still: Whether it rests in a pause.
         error: The exception that ended the run, or None.
     """
@@ -55,14 +48,14 @@ class TrainingRun(Progress):
         saved: SavedRun | None = None,
         probe: Callable[[BERTModel], Any] | None = None,
     ):
-        check_vocab(net, train_iter.vocab)
-        check_weights(net)
+        check_network(net, train_iter.vocab)
         super().__init__(train_iter, settings)
         self.net, self.saved, self.probe = net, saved, probe
         self.num_evaluations, self.is_still = num_evaluations, False
         self.probes: list[tuple[int, Any]] = []
         self.error: BaseException | None = None
         self.optimizers = make_optimizers(net, settings)
+        self._logged_step = self._saved_step = 0
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
@@ -70,25 +63,9 @@ class TrainingRun(Progress):
         self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
 
     def start(self) -> "TrainingRun":
-        """Begin; returns at once, or after the last step of a stopped run of this network.
-
-        Raises:
-            RuntimeError: This run was started before, or another one trains the network.
-        """
+        """Begin; returns at once."""
         keep_memory()  # before the thread exists, so that it gets no arena of its own
-        with _starting:
-            if self._thread.ident is not None:
-                raise RuntimeError("this run was started before: make a new TrainingRun")
-            other = _last_run.get(id(self.net))
-            if other is not None and not other._ended.is_set():
-                if not other._stop.is_set():
-                    raise RuntimeError(
-                        f"another run trains this network, {other}: stop() it or wait for its end, "
-                        "or train another network"
-                    )
-                other.wait()
-            self._thread.start()
-            _last_run[id(self.net)] = self
+        self._thread.start()
         return self
 
     def pause(self) -> None:
@@ -134,33 +111,36 @@ class TrainingRun(Progress):
         try:
             if self.saved is not None:
                 self._load()
-            if not self._is_stopped():
-                how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
-                for _ in run_training(self.net, self, **how):
-                    self._keep()
-                    if self._is_stopped():
-                        break
+            how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
+            for _ in run_training(self.net, self, **how):
+                done = len(self.history)
+                if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
+                    self.probes.append((done, self.probe(self.net)))
+                if self.saved is not None:
+                    self._keep(done)
+                if not self._go_on.is_set():
+                    self._rest()
+                if self._stop.is_set():
+                    break
         except BaseException as error:
             self.error = error
+        try:
+            if self.saved is not None and self.saved.is_open:
+                with closing(self.saved):
+                    if self.saved.path.exists():  # somebody may have deleted it
+                        self._store(with_checkpoint=self.error is None)
+        except Exception as error:
+            self.error = self.error or error
         finally:
-            try:
-                if self.saved is not None and self.saved.is_open:
-                    self._close()
-            except Exception as error:
-                self.error = self.error or error
-            finally:
-                self._ended.set()
+            self._ended.set()
 
-    def _is_stopped(self) -> bool:
-        """Wait while the run is paused; whether it is stopped."""
-        if not self._go_on.is_set():
-            self._save()
-            self.is_still = True
-            self._go_on.wait()
-            self.is_still = False
-        return self._stop.is_set()
-
-    # The run on disk
+    def _rest(self) -> None:
+        if self.saved is not None:
+            self._store()
+        self.is_still = True
+        while not (self._go_on.wait(0.1) or self._stop.is_set()):
+            pass
+        self.is_still = False
 
     def _load(self) -> None:
         """Go on where the saved run was; steps that a damaged log lacks have no losses (NaN)."""
@@ -177,34 +157,24 @@ class TrainingRun(Progress):
         self.history += [known.get(n, lost._replace(step=n)) for n in range(1, done + 1)]
         self.held_out += [found for found in self.saved.held_out if found[0] <= done]
         probes = self.saved.record.get("probes", [])
-        self.probes += [(step, found) for step, found in probes if step <= done]
-        self._logged = self._saved = done
-        self._record()
+        self.probes += [(step, answer) for step, answer in probes if step <= done]
+        self._logged_step = self._saved_step = done
+        self._store()
 
-    def _keep(self) -> None:
-        """Log and save the last step; ask the network where its held-out text was read."""
-        done = len(self.history)
-        if self.saved is not None and done > self._logged:
+    def _keep(self, done: int) -> None:
+        """Log the last step, and store the run where it is time."""
+        if done > self._logged_step:
             self.saved.add(self.history[-1])
-            self._logged = done
-            if self.saved.is_due or done == self.settings.num_steps:
-                self._save()
-        if self.doing == "evaluating":
-            if self.probe is not None and done not in dict(self.probes):
-                self.probes.append((done, self.probe(self.net)))
-            if self.saved is not None:
-                self._record()
+            self._logged_step = done
+        if self.saved.is_due or self.doing == "evaluating":
+            self._store(with_checkpoint=self.saved.is_due)
 
-    def _save(self) -> None:
-        """Save a checkpoint of the last whole step, unless there is one."""
+    def _store(self, with_checkpoint: bool = True) -> None:
+        """Write the record, and perhaps a checkpoint of the last whole step, unless it is there."""
         done = len(self.history)
-        if self.saved is not None and done != self._saved:
+        if with_checkpoint and done != self._saved_step:
             self.saved.save(self.net, self.optimizers, done)
-            self._saved = done
-            self._record()
-
-    def _record(self) -> None:
-        done = len(self.history)
+            self._saved_step = done
         is_measured = self.train_iter.valid is None or done in dict(self.held_out)
         self.saved.update(
             step=done,
@@ -216,12 +186,3 @@ class TrainingRun(Progress):
             error=(str(self.error) or type(self.error).__name__) if self.error else None,
             is_finished=done == self.settings.num_steps and is_measured,
         )
-
-    def _close(self) -> None:
-        try:
-            if self.error is None:
-                self._save()
-            if self.saved.path.exists():  # somebody may have deleted it
-                self._record()
-        finally:
-            self.saved.close()

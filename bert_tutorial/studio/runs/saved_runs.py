@@ -1,4 +1,4 @@
-"""Runs on disk: each a folder with a checkpoint, a log and a record, so that it outlives its process.
+"""Runs on disk, which outlive their process: each a folder with a checkpoint, a log and a record.
 
 The checkpoint has all that a run needs to go on exactly where it was. The log has a line for each
 step. The record has what a list of runs shows: name, settings, held-out losses. The command line
@@ -54,7 +54,7 @@ class SavedRun:
 
     @property
     def id(self) -> str:
-        """The name of its folder."""
+        """What it is found by."""
         return self.path.name
 
     @property
@@ -79,17 +79,12 @@ class SavedRun:
         return Baselines(*found) if found else None
 
     def open(self) -> None:
-        """Make the folder, keep other processes out of it, and clear what a killed one left.
-
-        Raises:
-            ValueError: Somebody trains there.
-            OSError: Nothing can be written there.
-        """
+        """Make the folder, keep other processes out of it, and clear what a killed one left."""
         try:
             with self._writing:  # or this would clear what is half written
                 self.path.mkdir(parents=True, exist_ok=True)
                 if self.is_open:
-                    raise Timeout(str(self.path))
+                    raise Timeout(self._lock.lock_file)
                 self._lock.acquire(blocking=False)
                 for left_over in self.path.glob("*.part"):
                     left_over.unlink()
@@ -113,7 +108,8 @@ class SavedRun:
         """Write the checkpoint: weights, optimizers' state, step and settings."""
         began, file = time.monotonic(), io.BytesIO()
         states = [part.state_dict() for part in (net, *optimizers)]
-        torch.save({"step": step, "settings": self.record["settings"], "states": states}, file)
+        settings = json.dumps(self.record["settings"])
+        torch.save({"step": step, "settings": settings, "states": states}, file)
         write_file(self.checkpoint, file.getvalue())
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - began
@@ -130,20 +126,21 @@ class SavedRun:
             Steps done.
 
         Raises:
-            ValueError: The run was begun with other settings, or the checkpoint is damaged.
-            OSError: The checkpoint cannot be read.
+            ValueError, OSError: It was begun with other settings, is damaged, or cannot be read.
         """
-        now, parts = self.record["settings"], (net, *optimizers)
+        now, parts = json.loads(json.dumps(self.record["settings"])), (net, *optimizers)
         try:
             found = torch.load(self.checkpoint, "cpu", weights_only=True)
-            step, before, states = found["step"], found["settings"], found["states"]
+            step, states, before = found["step"], found["states"], json.loads(found["settings"])
             if before == now:
                 for part, state in zip(parts, states, strict=True):
                     part.load_state_dict(state)
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise OSError(f"{self.checkpoint} cannot be read ({error.strerror or error})") from error
+            raise OSError(
+                f"{self.checkpoint} cannot be read ({error.strerror or error})"
+            ) from error
         except Exception as error:  # of many kinds, as torch.load's and load_state_dict's are
             raise ValueError(
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
@@ -199,7 +196,8 @@ class SavedRun:
         with self._writing:
             if not self.is_open and written != self._read_at:
                 record = json.loads(file.read_text("utf-8"))
-                for name, kind in (("name", str), ("settings", dict), ("num_steps", int)):
+                kinds = {"name": str, "settings": dict, "num_steps": int, "step": int}
+                for name, kind in kinds.items():
                     if not isinstance(record[name], kind):
                         raise ValueError(f"{file} is no record of a run")
                 self.record, self._read_at = record, written
@@ -228,11 +226,7 @@ class SavedRuns:
         return found
 
     def new(self, **record: Any) -> SavedRun:
-        """A folder for a run that begins; the order of their names is that of the list.
-
-        Raises:
-            OSError: Nothing can be written there, or the runs take more than they may.
-        """
+        """A folder for a run that begins; an OSError where the runs take more than they may."""
         if (size := self.size()) > self.limit:
             raise OSError(
                 f"the saved runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "

@@ -21,8 +21,7 @@ from ...text.examples import PretrainingExamples
 class RunSettings(Settings):
     """Everything that makes a run what it is, but the text. The defaults are d2l's sizes.
 
-    Raises:
-        ValueError: As in `Settings`; `config` and `examples` check the rest.
+    What `Settings` does not check, `config` and `examples` do.
     """
 
     batch_size: int = 512
@@ -39,15 +38,9 @@ class RunSettings(Settings):
 
     def config(self, vocab_size: int, max_len: int = 512) -> BERTConfig:
         """The sizes of the network, for rows of at most `max_len` positions."""
-        return BERTConfig(
-            vocab_size=vocab_size,
-            num_hiddens=self.num_hiddens,
-            ffn_num_hiddens=self.ffn_num_hiddens,
-            num_heads=self.num_heads,
-            num_layers=self.num_layers,
-            dropout=self.dropout,
-            max_len=max_len,
-        )
+        names = ("num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout")
+        sizes = {name: getattr(self, name) for name in names}
+        return BERTConfig(vocab_size=vocab_size, max_len=max_len, **sizes)
 
     def network(
         self, vocab_size: int, max_len: int = 512, device: torch.device | None = None
@@ -61,16 +54,10 @@ class RunSettings(Settings):
 
     def examples(self, of: PretrainingExamples) -> PretrainingExamples:
         """Examples of the same text, with these settings; the held-out ones stay the same."""
+        names = ("mask_rate", "sentences_per_segment", "next_sentence_rate", "seed")
+        how = {name: getattr(self, name) for name in names}
         return PretrainingExamples(
-            of.vocab,
-            of.text,
-            self.batch_size,
-            of.max_len,
-            mask_rate=self.mask_rate,
-            sentences_per_segment=self.sentences_per_segment,
-            next_sentence_rate=self.next_sentence_rate,
-            seed=self.seed,
-            valid=of.valid,
+            of.vocab, of.text, self.batch_size, of.max_len, valid=of.valid, **how
         )
 
 
@@ -154,19 +141,16 @@ def from_shown(values: dict[str, Any]) -> RunSettings:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A setting as it is shown.
+    """A setting as it is shown in a table, also one of another version.
 
-    >>> as_text("mask_rate", 0.15), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
-    ('15', 'yes', '50')
+    >>> as_text("mask_rate", 0.155), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
+    ('15.5', 'yes', '50')
     """
-    if name in PERCENT:
-        return f"{100 * value:.4g}"
-    value = shown(name, value)
+    value = 100 * value if name in PERCENT else shown(name, value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name == "optimizer":
-        return {kind: title for title, kind in OPTIMIZERS.items()}[value]
-    return f"{value:g}"
+    titles = {kind: title for title, kind in OPTIMIZERS.items()}
+    return titles.get(value, str(value)) if name == "optimizer" else f"{value:.6g}"
 
 
 def changes(before: RunSettings, after: RunSettings) -> str:
@@ -189,11 +173,7 @@ def hash_of(examples: PretrainingExamples) -> str:
 
 
 def read_settings(stored: dict[str, Any]) -> RunSettings:
-    """Settings as a saved run has them; unknown ones, of another version, are an error.
-
-    Raises:
-        ValueError: The run is of another version of this package.
-    """
+    """Settings as a saved run has them; a ValueError if it is of another version."""
     known = {field.name for field in fields(RunSettings)}
     if stored.keys() != known:
         odd = ", ".join(sorted(known ^ stored.keys()))

@@ -1,7 +1,6 @@
 """Type a sentence, move the mask rate, and see which tokens are hidden and how."""
 
 import html
-from typing import NamedTuple
 
 import ipywidgets as ipw
 import torch
@@ -10,8 +9,7 @@ from ...text.masking import mask_tokens
 from ...text.pairs import get_tokens_and_segments
 from ...text.vocabulary import Vocab
 from .parts import NAME, WIDE, Panel, cut_note, shortened
-from .status import StatusLine
-from .views import NumberSlider
+from .views import NumberSlider, StatusLine
 
 EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
 STYLES = {
@@ -22,48 +20,33 @@ STYLES = {
 }
 
 
-class MaskedToken(NamedTuple):
-    """One token of a masked sentence."""
-
-    token: str  # what the network reads; "typed → <unk>" for a word that has no entry
-    original: str  # what stood there, the same way
-    fate: str  # "masked", "random", "kept", or "" for a token that is not to be predicted
-
-
-def masked_example(vocab: Vocab, sentence: str, mask_rate: float, seed: int) -> list[MaskedToken]:
-    """Mask one sentence as in pretraining.
-
-    Args:
-        vocab: The vocabulary that the sentence is read with.
-        sentence: What somebody typed.
-        mask_rate: As in `mask_tokens`.
-        seed: What the draw follows from.
+def masked_example(
+    vocab: Vocab, sentence: str, mask_rate: float, seed: int
+) -> list[tuple[str, str, str]]:
+    """Mask one sentence as in pretraining; what is drawn follows from the seed.
 
     Returns:
-        All tokens, special ones included.
+        For each token, special ones included: what the network reads, what stood there ("typed →
+        <unk>" for a word that has no entry), and its fate: "masked", "random", "kept", or "" for a
+        token that is not to be predicted.
 
     Raises:
         ValueError: There is no word in the sentence.
     """
     words = vocab.tokenize(sentence)
     if not words:
-        raise ValueError(
-            "there is no word in this text: type a sentence, for example: a crane is flying"
-        )
-    cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
-    tokens, _ = get_tokens_and_segments(words, cls=cls, sep=sep)
-    token_ids = torch.tensor([vocab[tokens]])
-    masked = mask_tokens(vocab, token_ids, torch.Generator().manual_seed(seed), mask_rate)
+        raise ValueError("there is no word in this text: type one, such as: a crane is flying")
+    cls, sep, mask = vocab.to_tokens([vocab.cls_id, vocab.sep_id, vocab.mask_id])
+    typed, _ = get_tokens_and_segments(words, cls=cls, sep=sep)
+    ids = torch.tensor([vocab[typed]])
+    masked = mask_tokens(vocab, ids, torch.Generator().manual_seed(seed), mask_rate)
     chosen = set(masked.pred_positions[masked.mlm_weights.bool()].tolist())
-    found = []
-    ids = zip(tokens, masked.token_ids[0].tolist(), token_ids[0].tolist(), strict=True)
-    for place, (typed, now, before) in enumerate(ids):
-        fate = "masked" if now == vocab.mask_id else "kept" if now == before else "random"
-        fate = fate if place in chosen else ""
-        original = vocab.to_tokens(before)
-        original = original if typed in vocab else f"{typed} → {original}"
-        shown = original if now == before else vocab.to_tokens(now)
-        found.append(MaskedToken(shown, original, fate))
+    found, tokens = [], (typed, *map(vocab.to_tokens, (ids[0], masked.token_ids[0])))
+    for place, (word, before, now) in enumerate(zip(*tokens, strict=True)):
+        fate = "masked" if now == mask else "kept" if now == before else "random"
+        original = before if word in vocab else f"{word} → {before}"
+        shown = original if now == before else now
+        found.append((shown, original, fate if place in chosen else ""))
     return found
 
 
@@ -86,17 +69,14 @@ class MaskExplorer(Panel):
         self.picture, self.status = ipw.HTML(), StatusLine()
         choices = ipw.HBox([self.rate, self.again], layout=ipw.Layout(flex_flow="row wrap"))
         super().__init__([self.text, choices, self.picture, self.status])
-        self.text.observe(lambda _: self.redraw(), names="value")
-        self.rate.observe(lambda _: self.redraw(), names="value")
-        self.again.on_click(self._draw_again)
+        for control in (self.text, self.rate):
+            control.observe(lambda _: self.redraw(), names="value")
+        self.again.on_click(lambda _: self.redraw(self.seed + 1))
         self.redraw()
 
-    def _draw_again(self, _: ipw.Button) -> None:
-        self.seed += 1
-        self.redraw()
-
-    def redraw(self) -> None:
-        """Show the masks for the present text, rate and draw."""
+    def redraw(self, seed: int | None = None) -> None:
+        """Show the masks for the present text and rate, as drawn before or anew."""
+        self.seed = self.seed if seed is None else seed
         try:
             text = shortened(self.text.value)
             tokens = masked_example(self.vocab, text, self.rate.value / 100, self.seed)
@@ -105,15 +85,15 @@ class MaskExplorer(Panel):
             return
         spans = []
         for token, original, fate in tokens:
-            note = f" <small>({html.escape(fate)}: {html.escape(original)})</small>" if fate else ""
+            note = f" <small>({fate}: {html.escape(original)})</small>" if fate else ""
             style = f"padding:2px 4px;{STYLES[fate]}"
             spans.append(f"<span style='{style}'>{html.escape(token)}{note}</span>")
         self.picture.value = f"<div style='line-height:2.2'>{' '.join(spans)}</div>"
         fates = [fate for _, _, fate in tokens]
+        masked, random, kept = map(fates.count, ("masked", "random", "kept"))
         self.status.say(
-            f"{cut_note(self.text.value)}{len(fates)} tokens, "
-            f"{sum(map(bool, fates))} to be predicted: "
-            f"{fates.count('masked')} masked, {fates.count('random')} replaced by a random word, "
-            f"{fates.count('kept')} kept as they are."
+            f"{cut_note(self.text.value)}{len(tokens)} tokens, {masked + random + kept} to be "
+            f"predicted: {masked} masked, {random} replaced by a random word, {kept} kept as they "
+            "are."
         )
         self.keep_static(f"{self.picture.value}<p>{html.escape(self.status.text)}</p>")

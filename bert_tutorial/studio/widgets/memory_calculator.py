@@ -13,8 +13,7 @@ from ...notebook import png_html
 from ..runs.fits import Suggestion, available_memory, nearest_that_fits
 from .panel_views import Picture
 from .parts import NAME, Panel
-from .sliders import ChoiceSlider
-from .status import StatusLine
+from .views import ChoiceSlider, StatusLine
 
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
 OPTIMIZERS = {"Muon and AdamW": "muon", "Adam": "adam"}

@@ -1,65 +1,93 @@
 """What the training panel shows under its picture, one at a time."""
 
+import csv
 import html
+import io
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as ipw
 
-from ...text.corpora import read_text
-from ...text.vocabulary import Vocab
-from ...text.wikitext_format import Corpus
+from ...pretraining.loss_plot import describe_overlay, overlay, style_of
 from ..lab.probe import Probe
 from ..runs.experiments import EXPERIMENTS
 from ..runs.queue import RunQueue
+from ..runs.saved_runs import SavedRun
+from ..runs.settings import NAMES, as_text
 from .lab_html import table
-from .panel_views import ButtonRow
+from .panel_views import ButtonRow, Picture, RunTable
 from .parts import NAME, WIDE
-from .runs_part import TOLD, loss_of, told
 
 GUESSES = 5
+RESULTS = ("seconds", "step", "held-out loss", "words right")  # columns beside the settings
+
+
+def last_loss(saved: SavedRun) -> tuple[float | None, float | None]:
+    """The last held-out MLM loss of a saved run, and its part of words right; None without one."""
+    held_out = saved.record.get("held_out")
+    return tuple(held_out[-1][1:3]) if held_out else (None, None)
+
+
+def results_of(saved: SavedRun) -> list[str]:
+    """The cells of RESULTS."""
+    loss, right = last_loss(saved)
+    return [
+        f"{saved.record.get('seconds', 0):.0f}",
+        f"{saved.record['step']} of {saved.record['num_steps']}",
+        "" if loss is None else f"{loss:.3f}",
+        "" if right is None else f"{right:.1%}",
+    ]
+
+
+def cell_of(saved: SavedRun, name: str) -> str:
+    """A setting as the table shows it; empty what another version did not have."""
+    with suppress(KeyError, TypeError, ValueError):
+        return as_text(name, saved.record["settings"][name])
+    return ""
 
 
 class LearnedPart:
     """A sentence with a mask and a word with two senses, asked at every held-out point.
 
     Args:
-        learned: What is asked.
+        probe: What is asked.
     """
 
-    def __init__(self, learned: Probe):
-        self.learned = learned
+    def __init__(self, probe: Probe):
         field = dict(continuous_update=False, style=NAME, layout=WIDE)
         self.sentence = ipw.Text("", description="Sentence with <mask>", **field)
         self.guess = ipw.Text("", description="Your guess", **field)
-        self.word = ipw.Dropdown(
-            options=words_of(learned), description="Word with two senses", style=NAME
-        )
-        self.text = ipw.HTML()
-        self.text.add_class("bert-table")
+        self.word = ipw.Dropdown(description="Word with two senses", style=NAME)
+        self.text = ipw.HTML().add_class("bert-table")
         self.rows: list[tuple[int, dict]] = []
+        self.probe = None
         self.box = ipw.VBox([self.sentence, self.guess, self.word, self.text])
+        if probe.sentence:
+            self.sentence.value = probe.sentence
+        elif all(word in probe.vocab for word in ("stood", "leg", "pond")):
+            self.sentence.value = "the <mask> stood on one leg in the pond"
+        self.use(probe)
         self.sentence.observe(lambda _: self._ask(), names="value")
         self.word.observe(lambda _: self._ask(), names="value")
         self.guess.observe(lambda _: self.draw(), names="value")
-        self.sentence.value = learned.sentence or first_question(learned)
-        self._ask()
         self.draw()
 
-    def use(self, learned: Probe) -> None:
-        """Ask another one, which may know other words."""
-        if learned is not self.learned:
-            self.learned, self.word.options = learned, words_of(learned)
+    def use(self, probe: Probe) -> None:
+        """Ask this one, which may know other words than the last."""
+        if probe is not self.probe:
+            self.probe, words = probe, sorted(probe.words, key=lambda word: word != "crane")
+            self.word.options, self.word.value = words, words[0] if words else None
             self._ask()
 
     def _ask(self) -> None:
-        self.learned.sentence, self.learned.word = self.sentence.value[:500], self.word.value or ""
+        self.probe.sentence, self.probe.word = self.sentence.value[:500], self.word.value or ""
 
-    def show(self, bench: RunQueue) -> None:
+    def show(self, queue: RunQueue) -> None:
         """Show what the run has found so far."""
-        looks = list(bench.run.looks) if bench.run is not None else []
-        if looks != self.rows:
-            self.rows = looks
+        probes = list(queue.run.probes) if queue.run is not None else []
+        if probes != self.rows:
+            self.rows = probes
             self.draw()
 
     def draw(self) -> None:
@@ -67,14 +95,20 @@ class LearnedPart:
         if not self.rows:
             self.text.value = "<p>Guess first. The network's answers come while it trains.</p>"
             return
-        own = self.guess.value.strip().lower()
+        own, rows = self.guess.value.strip().lower(), []
+        for step, answer in self.rows:
+            guesses = [
+                f"{'✓ ' if t == own else ''}{t if t[:1].isalnum() else f'“{t}”'} {p:.0%}"
+                for t, p in answer.get("guesses", [])
+            ]
+            senses = ["", ""]
+            if "right" in answer:
+                right = f"{answer['right']:.0%} of {answer['of']}"
+                senses = [right, f"{answer['apart']:.2f}"]
+            rows.append([str(step), *guesses, *[""] * (GUESSES - len(guesses)), *senses])
         header = ["step", *(f"{n + 1}." for n in range(GUESSES)), "senses right", "means apart"]
-        rows = [[str(step), *guesses_of(look, own), *senses_of(look)] for step, look in self.rows]
         last = self.rows[-1][1]
         caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
-        self.text.value = table(header, rows, caption) + self._comment(own, last)
-
-    def _comment(self, own: str, last: dict[str, Any]) -> str:
         said = [last["problem"]] if "problem" in last else []
         if own:
             words = [token for token, _ in last.get("guesses", [])]
@@ -85,48 +119,8 @@ class LearnedPart:
                 "Means apart: the distance of the two senses' mean vectors, divided by how far "
                 "uses scatter around them."
             )
-        return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
-
-
-def words_of(learned: Probe) -> list[str]:
-    """The words that can be chosen, the best-known one first."""
-    return sorted(learned.words, key=lambda word: word != "crane")
-
-
-def learned_of(vocab: Vocab, corpus: str | Path | Corpus) -> tuple[Probe, str]:
-    """What a network is asked; without a corpus no words, and a sentence that says why.
-
-    Args:
-        vocab: The vocabulary of the networks.
-        corpus: As in `read_text`.
-    """
-    try:
-        return Probe(vocab, read_text(corpus)), ""
-    except (OSError, ValueError) as error:
-        return Probe(vocab, Corpus("", "", "")), str(error)
-
-
-def first_question(learned: Probe) -> str:
-    """A sentence to begin with."""
-    wanted = "the <mask> stood on one leg in the pond"
-    known = all(word in learned.vocab for word in ("stood", "leg", "pond"))
-    return wanted if known else ""
-
-
-def guesses_of(look: dict[str, Any], own: str) -> list[str]:
-    """The cells of the five likeliest words; one's own has a mark."""
-    found = [
-        f"{'✓ ' if t == own else ''}{t if t[:1].isalnum() else f'“{t}”'} {p:.0%}"  # “,” is one too
-        for t, p in look.get("guesses", [])
-    ]
-    return found + [""] * (GUESSES - len(found))
-
-
-def senses_of(look: dict[str, Any]) -> list[str]:
-    """The cells of a word's senses."""
-    if "right" not in look:
-        return ["", ""]
-    return [f"{look['right']:.0%} of {look['of']}", f"{look['apart']:.2f}"]
+        comments = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
+        self.text.value = table(header, rows, caption) + comments
 
 
 class ExperimentPart:
@@ -137,35 +131,112 @@ class ExperimentPart:
         self.choice = ipw.Dropdown(options=list(EXPERIMENTS), description="Experiment", **field)
         self.guess = ipw.Text("", description="What will happen?", **field)
         self.buttons = ButtonRow(names=["Run experiment"], label="Experiment")
-        self.text = ipw.HTML()
-        self.text.add_class("bert-table")
+        self.text = ipw.HTML().add_class("bert-table")
         self.box = ipw.VBox([self.choice, self.text, self.guess, self.buttons])
-        self.shown: tuple = ()
 
-    def show(self, bench: RunQueue) -> None:
+    @property
+    def title(self) -> str:
+        """The experiment that is chosen."""
+        return self.choice.value
+
+    def show(self, queue: RunQueue) -> None:
         """Show the question, how far it is, and the answer once all its runs have ended."""
-        self.buttons.active = [] if bench.is_busy else ["Run experiment"]
-        experiment = EXPERIMENTS[self.choice.value]
-        said = [experiment.question]
-        runs, is_this = [], bench.experiment is experiment
-        if is_this:
-            known = {run.id: run for run in bench.runs()}
-            runs = [(n, known[i]) for n, i in bench.done.items() if i in known]
-            total, left = len(experiment.runs), len(bench.left)
-            if bench.is_busy:
-                said.append(f"Run {total - left} of {total} is on its way.")
-        losses = [loss_of(run) for _, run in runs]
-        rows = [[name, *map(str, told(run))] for name, run in runs]
-        is_over = is_this and len(rows) == len(experiment.runs) and not bench.is_busy
-        if is_over and all(run.is_finished for _, run in runs):
-            said.append(f"What one should see: {experiment.answer}")
-            held = experiment.holds([loss for loss in losses if loss is not None])
-            said.append("So it was here." if held else "Here it was otherwise.")
-            if own := self.guess.value.strip():
-                said.append(f"Your guess was: {own}")
-        new = tuple(said), tuple(map(tuple, rows))
-        if new != self.shown:
-            self.shown = new
-            text = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
-            caption = "One row a run; losses in nats"
-            self.text.value = text + (table(["run", *TOLD], rows, caption) if rows else "")
+        self.buttons.active = [] if queue.is_busy else ["Run experiment"]
+        experiment, runs = EXPERIMENTS[self.title], {}
+        said, total = [experiment.question], len(experiment.runs)
+        if queue.experiment is experiment:
+            known = {saved.id: saved for saved in queue.runs()}
+            runs = {name: known[id] for name, id in queue.done.items() if id in known}
+            if queue.is_busy:
+                said.append(f"Run {total - len(queue.left)} of {total} is on its way.")
+            elif len(runs) == total and all(saved.is_finished for saved in runs.values()):
+                losses = [last_loss(saved)[0] for saved in runs.values()]
+                said.append(f"What one should see: {experiment.answer}")
+                said.append(
+                    "So it was here." if experiment.holds(losses) else "Here it was otherwise."
+                )
+                if own := self.guess.value.strip():
+                    said.append(f"Your guess was: {own}")
+        text = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
+        if runs:
+            rows = [[name, *results_of(saved)] for name, saved in runs.items()]
+            text += table(["run", *RESULTS], rows, "One row a run; losses in nats")
+        self.text.value = text  # nothing is sent where it is the same
+
+
+class RunsPart:
+    """All saved runs: a table, the curves of those that are ticked, and files of both.
+
+    Args:
+        folder: Where the files are written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.smoothing, self.drawn = folder, 0.9, ()
+        self.table, self.picture, self.size = RunTable(), Picture(), ipw.HTML()
+        self.buttons = ButtonRow(names=["Save CSV", "Save PNG"], label="Files of these runs")
+        self.box = ipw.VBox([self.table, self.size, self.buttons, self.picture])
+
+    def show(self, queue: RunQueue) -> None:
+        """Show the runs as they are on disk now."""
+        runs = queue.runs()
+        ticked = [run.id for run in runs if run.id in self.table.ticked]
+        found = {n: [cell_of(run, n) for run in runs] for n in NAMES}
+        names = [name for name, cells in found.items() if len(set(cells)) > 1]
+        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in names}
+        rows = []
+        for run in reversed(runs):
+            state = "finished" if run.is_finished else "stopped"
+            state = "failed" if run.record.get("error") else state
+            look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
+            cells = [cell_of(run, name) for name in names]
+            row = dict(id=run.id, name=run.name, colour=look[0], dash=look[1])
+            row["cells"] = cells + results_of(run)
+            row["marked"] = [i for i, name in enumerate(names) if cells[i] != usual[name]]
+            row["state"] = queue.run.state if queue.is_going(run) else state
+            row["can_go_on"] = not run.is_finished and not queue.is_busy
+            rows.append(row)
+        with self.table.hold_sync():
+            self.table.columns = [*(NAMES[n] for n in names), *RESULTS]
+            self.table.rows, self.table.ticked = rows, ticked
+        used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
+        self.size.value = (
+            f"<p>Runs of this text: {len(runs)}. All saved runs take {used:,.0f} of the "
+            f"{limit:,.0f} MB that they may take. Stopped runs can go on.</p>"
+        )
+        self.buttons.active = [*(["Save CSV"] if runs else []), *(["Save PNG"] if ticked else [])]
+        self.draw([run for run in runs if run.id in ticked])
+
+    def draw(self, runs: list[SavedRun]) -> None:
+        """Draw the curves of some runs over one another; runs of one name are numbered."""
+        what = self.smoothing, [(run.id, run.name, run.record["step"]) for run in runs]
+        if what == self.drawn:
+            return
+        self.drawn, curves = what, {}
+        for run in runs:
+            alike = [other for other in runs if other.name == run.name]
+            label = f"{run.name} ({alike.index(run) + 1})" if alike[1:] else run.name
+            curves[label] = run.steps(), run.held_out
+        baselines = next((run.baselines for run in runs if run.baselines), None)
+        png = overlay(curves, baselines, self.smoothing) if curves else b""
+        self.picture.show(png, describe_overlay(curves) if curves else "")
+
+    def save_csv(self, queue: RunQueue) -> Path:
+        """Write the settings and results of all runs, those of this text."""
+        file = io.StringIO()
+        rows = csv.writer(file)
+        rows.writerow(["name", *NAMES, "step", "seconds", "held_out_mlm_loss", "mlm_accuracy"])
+        for run in queue.runs():
+            settings = [run.record["settings"].get(name) for name in NAMES]
+            done = run.record["step"], run.record.get("seconds", 0)
+            rows.writerow([run.name, *settings, *done, *last_loss(run)])
+        return self._write("runs.csv", file.getvalue().encode())
+
+    def save_png(self) -> Path:
+        """Write the picture."""
+        return self._write("runs.png", self.picture.png)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = (self.folder / name).resolve()
+        path.write_bytes(content)
+        return path

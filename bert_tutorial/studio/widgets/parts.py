@@ -1,4 +1,4 @@
-"""Parts that the widgets share."""
+"""What the panels share: a column of widgets, their layout, and texts that are too long."""
 
 import ipywidgets as ipw
 
@@ -6,55 +6,41 @@ from ...notebook import Display, in_notebook
 
 WIDE = ipw.Layout(width="34rem", max_width="100%")
 NAME = {"description_width": "10rem"}
-
-
-class Static(Display):
-    """What a notebook shows that is opened without a kernel.
-
-    The style of `StatusLine`, which only a live front end has, hides it.
-
-    Attributes:
-        is_shown: Whether there is a place for it; until then nothing is shown.
-    """
-
-    is_shown = False
-
-    def show(self, body: str, text: str) -> None:
-        """Keep some HTML in the notebook, and a text for what shows none."""
-        if self.is_shown and in_notebook():
-            shown = f"<div class='bert-lab-static'>{body}</div>"
-            super().show({"text/html": shown, "text/plain": text})
+LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or pasted
 
 
 class Panel(ipw.VBox):
-    """A column of widgets, with a text in its place where widgets cannot be shown."""
+    """A column of widgets, with a text in its place where widgets cannot be shown.
+
+    Attributes:
+        is_shown: Whether there is a place under it for what is seen without a kernel.
+    """
 
     fallback = "Widget (open this notebook in JupyterLab to use it)"
 
     def __init__(self, children: list[ipw.Widget]):
-        self.static, self._kept = Static(), ""
+        self.is_shown, self._kept, self._static = False, "", Display()
         super().__init__(children)
 
     def keep_static(self, body: str) -> None:
-        """Show some HTML in the widget's place where there is no kernel."""
+        """Keep some HTML in the notebook: seen without a kernel, hidden by a live view's style."""
         self._kept = body
-        self.static.show(body, f"{self.fallback.partition(' (')[0]}, without a kernel")
+        if self.is_shown and in_notebook():
+            text = f"{self.fallback.partition(' (')[0]}, without a kernel"
+            whole = f"<div class='bert-lab-static'>{body}</div>"
+            self._static.show({"text/html": whole, "text/plain": text})
 
     def static_html(self) -> str:
         """What is kept there now."""
         return self._kept
 
     def _ipython_display_(self) -> None:
-        """Show the widget, and under it what is seen where there is no kernel."""
         Display().show(self._repr_mimebundle_())
-        self.static.is_shown = True
+        self.is_shown = True
         self.keep_static(self.static_html())
 
     def __repr__(self):  # ipywidgets, old and new, takes its text from here
         return self.fallback
-
-
-LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or pasted
 
 
 def shortened(text: str) -> str:

@@ -19,8 +19,7 @@ from . import lab_html
 from .lab_parts import PARTS, Part
 from .lab_texts import EXAMPLES, chip, meter_caption, notice
 from .parts import LONGEST_TEXT, WIDE, Panel, shortened
-from .status import StatusLine
-from .views import Meter, NumberSlider, TokenChips
+from .views import Meter, NumberSlider, StatusLine, TokenChips
 
 ALL_LABELS = 64  # at the slider's end all labels are told
 NAME = {"description_width": "6rem"}
@@ -210,7 +209,7 @@ class SentenceLab(Panel):
     def _keep_soon(self) -> None:
         """Renew what is seen without a kernel, when nothing has changed for half a second."""
         self._timer.cancel()
-        if self.static.is_shown:
+        if self.is_shown:
             self._timer = threading.Timer(0.5, self._keep_static)
             self._timer.daemon = True
             self._timer.start()

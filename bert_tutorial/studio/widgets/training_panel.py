@@ -1,9 +1,9 @@
 """The training panel: choose, start, pause, and see a network learn.
 
-What can be chosen and pressed; the state is `pretraining/workbench.py`, and each view below the
-picture a class of its own.
+What can be chosen and pressed; `studio/runs/queue.py` does it.
 """
 
+import html
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,23 +11,27 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from ...network.model import BERTModel, in_mode
-from ...pretraining.live import watch
+from ...notebook import png_html
+from ...pretraining.loss_plot import LossPlot
+from ...pretraining.training import status_line
+from ...text.corpora import read_text
 from ...text.examples import PretrainingExamples
+from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus
+from ..lab.probe import Probe
 from ..published.checkpoints import save_checkpoint, trained_path
 from ..runs.queue import RunQueue
 from ..runs.run import TrainingRun
 from ..runs.saved_runs import SavedRuns
-from ..runs.settings import DOCUMENT, RECIPES, RunSettings
+from ..runs.settings import DOCUMENT, PANEL_RECIPES, RunSettings
 from .panel_controls import Controls
-from .panel_parts import ExperimentPart, LearnedPart, learned_of
-from .panel_view import PanelView, Replaced
+from .panel_parts import ExperimentPart, LearnedPart, RunsPart
 from .panel_views import ButtonRow, Picture
 from .parts import NAME, Panel
-from .runs_part import RunsPart
-from .sliders import NumberSlider
-from .status import StatusLine
+from .views import NumberSlider, StatusLine
+
+LOOK_EVERY = 0.1  # seconds between two looks at a run
+BEAT_EVERY, PART_EVERY = 20, 5  # looks: the page hears that the kernel is alive; a part is shown
 
 
 class TrainingPanel(Panel):
@@ -40,7 +44,7 @@ class TrainingPanel(Panel):
         train_iter: Examples of the text; a run has its own, by its settings.
         corpus: What the text was read from.
         settings: What the controls say at first; d2l's sizes if None.
-        kept: Where runs are kept; None for the folder in the cache.
+        saved: Where runs are saved; None for the folder in the cache.
         folder: Where tables and pictures of runs are written.
     """
 
@@ -51,30 +55,31 @@ class TrainingPanel(Panel):
         train_iter: PretrainingExamples,
         corpus: str | Path | Corpus = "bundled",
         settings: RunSettings | None = None,
-        kept: SavedRuns | None = None,
+        saved: SavedRuns | None = None,
         folder: str | Path = ".",
     ):
         self.train_iter, self.corpus = train_iter, corpus
-        self._own, problem = learned_of(train_iter.vocab, corpus)
-        self.bench = RunQueue.open(train_iter, kept, self._own)
-        self._lock, self._view = threading.RLock(), None
-        going = self.bench.settings if self.bench.is_busy else None
-        self.controls = Controls(self.bench, going or settings or RECIPES[DOCUMENT])
+        self._own, problem = probe_for(train_iter.vocab, corpus)
+        self.queue = RunQueue.open(train_iter, saved, self._own)
+        self._lock, self._plot = threading.RLock(), None
+        going = self.queue.settings if self.queue.is_busy else None
+        self.controls = Controls(self.queue, going or settings or PANEL_RECIPES[DOCUMENT])
+        queue = self.queue
         self.presses: dict[str, Callable[[], Any]] = {
-            "Start": self._start,
-            "Pause": self.bench.pause,
-            "Resume": self.bench.resume,
-            "Stop": self.bench.stop,
+            "Start": lambda: self._begin(queue.begin, self.settings),
+            "Pause": queue.pause,
+            "Resume": queue.resume,
+            "Stop": queue.stop,
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
-            "Run experiment": self._run_experiment,
-            "Save CSV": lambda: self.say(f"Written: {self.runs.save_csv(self.bench)}"),
-            "Save PNG": lambda: self.say(f"Written: {self.runs.save_png()}"),
+            "Run experiment": lambda: self._begin(queue.begin_experiment, self.experiment.title),
+            "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(queue)}"),
+            "Save PNG": lambda: self.status.say(f"Written: {self.runs.save_png()}"),
         }
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
-        self.learned = LearnedPart(self.bench.look or self._own)
+        self.learned = LearnedPart(self.queue.probe or self._own)
         self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
         self.parts = {
             "what it learns": self.learned, "experiments": self.experiment, "runs": self.runs,
@@ -87,10 +92,10 @@ class TrainingPanel(Panel):
         self.add_class("bert-panel")
         self._connect()
         self._choose_part()
-        if self.bench.is_busy:
+        if self.queue.is_busy:
             self._follow()
         else:
-            self.say(problem or "Choose, then press Start.", is_error=bool(problem))
+            self.status.say(problem or "Choose, then press Start.", is_error=bool(problem))
         self.mark()
 
     def _connect(self) -> None:
@@ -112,18 +117,8 @@ class TrainingPanel(Panel):
 
     @property
     def run(self) -> TrainingRun | None:
-        """The run that goes on, or the last one."""
-        return self.bench.run
-
-    @property
-    def net(self) -> BERTModel | None:
-        """Its network."""
-        return self.run.net if self.run is not None else None
-
-    def say(self, text: str, is_error: bool = False) -> None:
-        """Show a sentence in the status line, unless it stands there."""
-        if (text, is_error) != (self.status.text, self.status.is_error):
-            self.status.say(text, is_error)
+        """The run that goes on, or the last one; `run.net` is its network."""
+        return self.queue.run
 
     def _try(self, what: Callable[..., Any], *arguments: Any) -> None:
         """Do something; the status line says why it cannot be done."""
@@ -131,7 +126,7 @@ class TrainingPanel(Panel):
             try:
                 what(*arguments)
             except Exception as error:  # in a callback it would vanish
-                self.say(str(error) or type(error).__name__, is_error=True)
+                self.status.say(str(error) or type(error).__name__, is_error=True)
 
     # What can be pressed
 
@@ -139,72 +134,64 @@ class TrainingPanel(Panel):
         self.presses[name]()
         self.mark()
 
-    def _start(self) -> None:
-        if not self.bench.is_busy:
-            self._use_own_text()
-            self.bench.begin(self.settings)
-            self._follow()
-
-    def _run_experiment(self) -> None:
-        if not self.bench.is_busy:
-            self._use_own_text()
-            self.bench.begin_experiment(self.experiment.choice.value)
-            self._follow()
-
-    def _use_own_text(self) -> None:
-        self.bench.use(self.train_iter, self._own)
+    def _begin(self, how: Callable[[Any], Any], what: Any) -> None:
+        """Begin a run or an experiment, on this panel's text."""
+        self.queue.use(self.train_iter, self._own)
         self.learned.use(self._own)
+        how(what)
+        self._follow()
 
     def _keep(self) -> None:
-        path, done = trained_path(self.corpus), len(self.run.history)
-        with in_mode(self.net, self.net.training):  # not in the middle of a step
-            save_checkpoint(self.net, self.run.train_iter.vocab, path)
-        self.say(
-            f"{self.bench.name} is kept as it is after {done} steps: notebook 3 takes it, with "
-            'prefer = "trained" in its first cell.'
+        save_checkpoint(self.run.net, self.run.train_iter.vocab, trained_path(self.corpus))
+        self.status.say(
+            f"{self.queue.name} is kept as it is after {len(self.run.history)} steps: notebook 3 "
+            'takes it, with prefer = "trained" in its first cell.'
         )
 
     def _reset(self) -> None:
-        if self.bench.is_busy:
+        if self.queue.is_busy:
             return
-        self.bench.run = self.bench.experiment = self._view = None
-        self.controls.fill(RECIPES[DOCUMENT])
+        self.queue.run = self.queue.experiment = self._plot = None
+        self.controls.fill(PANEL_RECIPES[DOCUMENT])
         self.picture.show(b"", "")
         self.bar.value = ""
         self.keep_static("")
         self.show_part()
-        self.say("As at the beginning; kept runs stay. Choose, then press Start.")
+        self.status.say("As at the beginning; saved runs stay. Choose, then press Start.")
 
     def _edit(self, event: dict[str, Any]) -> None:
         """Do what was asked for in the table of runs."""
         action, id = event.get("action"), event.get("id", "")
         if action == "rename":
-            self.bench.rename(id, event["name"])
+            self.queue.rename(id, event["name"])
         elif action == "delete":
-            self.bench.delete(id)
-        elif action == "go_on" and not self.bench.is_busy:
-            self._use_own_text()
-            self.bench.go_on(id)
-            self.controls.fill(self.bench.settings)
-            self._follow()
+            self.queue.delete(id)
+        elif action == "go_on":
+            self._begin(self.queue.go_on, id)
+            self.controls.fill(self.queue.settings)
         self.show_part()
         self.mark()
 
     def mark(self) -> None:
         """Say which buttons can be pressed."""
-        run, busy = self.run, self.bench.is_busy
+        run, busy = self.run, self.queue.is_busy
         state = run.state if run is not None else "waiting"
         is_free = not (busy or self.status.is_going)  # the last picture comes first
-        can = [is_free, state == "running", state == "paused", busy, is_free]
-        can.append(run is not None and bool(run.history) and state != "running")
-        active = [name for name, can_be in zip(self.buttons.names, can, strict=True) if can_be]
-        if active != self.buttons.active:
-            self.buttons.active = active
+        is_still = state not in ("waiting", "running", "pausing", "stopping")
+        can = {
+            "Start": is_free,
+            "Pause": state == "running",
+            "Resume": state in ("pausing", "paused"),
+            "Stop": busy,
+            "Reset": is_free,
+            "Keep for notebook 3": is_still and bool(run.history),
+        }
+        self.buttons.active = [name for name, can_be in can.items() if can_be]
 
     def _smooth(self) -> None:
         self.runs.smoothing = self.smoothing.value / 100
-        if self._view is not None:
-            self._view.smooth(self.runs.smoothing)
+        if self._plot is not None:
+            self._plot.smoothing = self.runs.smoothing
         self.show_part()
 
     def _choose_part(self) -> None:
@@ -214,33 +201,95 @@ class TrainingPanel(Panel):
     def show_part(self) -> None:
         """Bring the view below the picture up to date."""
         with self._lock:
-            self.parts[self.show.value].show(self.bench)
+            self.parts[self.show.value].show(self.queue)
 
     # While a run goes on
 
     def _follow(self) -> None:
         """Show the run from now on, in a thread of its own."""
-        self.bench.viewer, self.status.is_going = self, True
+        self.queue.viewer, self.status.is_going = self, True
         threading.Thread(target=self._watch, name="drawing", daemon=True).start()
 
     def _watch(self) -> None:
+        run, is_last = self.queue.run, False
         try:
-            while True:  # an experiment has several runs
-                run = self.bench.run
-                self._view = PanelView(self, run)
-                watch(run, self._view)
-                self.bench.wait_for_next(run)
-                if run is self.bench.run:
-                    break
-            if self.bench.problem:
-                self.say(self.bench.problem, is_error=True)
-        except Replaced:
-            self.say("Another panel shows this run now.")
+            while not is_last:  # an experiment has several runs
+                run, looks = self.queue.run, 0
+                self._plot = LossPlot(run, lambda png, title, alt: self.picture.show(png, alt))
+                self._plot.smoothing = self.smoothing.value / 100
+                while not run.wait(LOOK_EVERY):
+                    if self.queue.viewer is not self:
+                        self.status.say("Another panel shows this run now.")
+                        return
+                    self.update(run, looks := looks + 1)
+                self.close_run(run)
+                self.queue.wait_for_next(run)
+                is_last = run is self.queue.run
+            if self.queue.problem:
+                self.status.say(self.queue.problem, is_error=True)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
-            self.bench.stop()
+            self.queue.stop()
             run.wait(10)  # so that Start comes back
-            self.say(str(error) or type(error).__name__, is_error=True)
+            self.status.say(str(error) or type(error).__name__, is_error=True)
         finally:
             self.status.is_going = False
             for last in (self.show_part, self.controls.tell_cost, self.mark):
                 self._try(last)
+
+    def update(self, run: TrainingRun, looks: int) -> None:
+        """Show where a run stands."""
+        done, total, heads = len(run.history), run.settings.num_steps, run.net.config.num_heads
+        said = {
+            "running": f"trains: {counted(total, 'step')}, {counted(heads, 'head')}.",
+            "pausing": "pauses after the step under way.",
+            "paused": f"is paused after step {done} of {total}.",
+            "stopping": "stops after the step under way.",
+        }
+        if (state := run.state) in said:
+            self.status.say(f"{run.saved.name} {said[state]}")
+        self._show_bar(run, status_line(run))
+        self.mark()
+        self._plot.update()  # takes longest
+        if looks % BEAT_EVERY == 0:
+            self.status.beat += 1
+        if looks % PART_EVERY == 0:
+            self.show_part()
+
+    def close_run(self, run: TrainingRun) -> None:
+        """Show how a run ended; what ended it, if it failed, is raised."""
+        self._plot.close()
+        done, heads = len(run.history), run.net.config.num_heads
+        self._show_bar(run, f"step {done} of {run.settings.num_steps}: {run.state}")
+        if run.error is not None:
+            raise run.error
+        said = f"{run.saved.name}: {run.state} after {counted(done, 'step')} "
+        said += f"with {counted(heads, 'head')}"
+        if run.held_out:
+            step, found = run.held_out[-1]
+            measured = found if run.with_nsp else found.masked_words
+            said += f"; held-out text{'' if step == done else f' after step {step}'}: {measured}"
+        self.status.say(said)
+        picture = png_html(self.picture.png, self.picture.alt)
+        self.keep_static(f"{picture}<p>{html.escape(said)}</p>")
+
+    def _show_bar(self, run: TrainingRun, text: str) -> None:
+        done, total = len(run.history), run.settings.num_steps
+        bar = f"<progress aria-label='Steps done' value='{done}' max='{total}'></progress>"
+        self.bar.value = f"{bar} {html.escape(text)}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of something.
+
+    >>> counted(1, "step"), counted(2, "step")
+    ('1 step', '2 steps')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def probe_for(vocab: Vocab, corpus: str | Path | Corpus) -> tuple[Probe, str]:
+    """What a network is asked; without a corpus no words, and a sentence that says why."""
+    try:
+        return Probe(vocab, read_text(corpus)), ""
+    except (OSError, ValueError) as error:
+        return Probe(vocab, Corpus("", "", "")), str(error)

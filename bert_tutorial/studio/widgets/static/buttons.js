@@ -4,20 +4,15 @@
 function render({ model, el }) {
   const row = element("div", { class: "bert-buttons", role: "group" });
   el.append(row);
-  const press = (name, button) => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    const count = (model.get("clicked").count ?? 0) + 1;
-    tell(model, "clicked", { name, count });
-  };
+  row.addEventListener("click", (event) => {
+    const button = event.target.closest("button[aria-disabled='false']");
+    if (button) ask(model, "clicked", { name: button.dataset.key });
+  });
   const build = () => {
     row.setAttribute("aria-label", model.get("label"));
-    row.replaceChildren(
-      ...model.get("names").map((name) => {
-        const button = element("button", { type: "button", "data-key": name }, name);
-        button.addEventListener("click", () => press(name, button));
-        return button;
-      }),
-    );
+    const names = model.get("names");
+    const button = (name) => element("button", { type: "button", "data-key": name }, name);
+    row.replaceChildren(...names.map(button));
   };
   const mark = () => {
     for (const button of row.children) {

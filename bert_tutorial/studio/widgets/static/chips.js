@@ -1,31 +1,23 @@
 // TokenChips: the tokens of a sentence, as buttons.
 
 function chip({ text, note, is_unknown: isUnknown }, index) {
-  const made = element("button", {
-    type: "button",
-    class: isUnknown ? "bert-chip bert-unknown" : "bert-chip",
-    "data-key": `chip-${index}`,
-    "data-index": index,
-  });
-  const word = element("span", { class: "bert-word" }, String(text ?? ""));
+  const word = element("span", {}, text);
+  const small = note ? [" ", element("small", {}, note)] : [];
+  const about = { type: "button", class: "bert-chip", "data-key": index };
   if (isUnknown) {
-    word.append(element("span", { class: "bert-sign", "aria-hidden": "true" }, "?"));
+    Object.assign(about, { class: "bert-chip bert-unknown", title: "not in the vocabulary" });
+    word.append(element("b", { class: "bert-sign", "aria-hidden": "true" }, "?"));
     word.append(element("span", { class: "bert-hidden" }, " (unknown)"));
-    made.title = "not in the vocabulary";
   }
-  made.append(word);
-  if (note) made.append(" ", element("small", {}, String(note)));
-  return made;
+  return element("button", about, word, ...small);
 }
 
 function render({ model, el }) {
   const group = element("div", { class: "bert-chips", role: "group" });
   el.append(group);
   group.addEventListener("click", (event) => {
-    const index = event.target.closest("button")?.dataset.index;
-    if (index === undefined) return;
-    const count = (model.get("clicked").count ?? 0) + 1;
-    tell(model, "clicked", { index: Number(index), count });
+    const chosen = event.target.closest("button");
+    if (chosen) ask(model, "clicked", { index: Number(chosen.dataset.key) });
   });
   const build = () => {
     group.setAttribute("aria-label", model.get("label"));

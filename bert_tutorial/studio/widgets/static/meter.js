@@ -7,60 +7,52 @@ function percent(position) {
 }
 
 function track({ source, position, low, high, left, right }) {
-  const made = element("div", { class: "bert-track", role: "img" });
   const hasBand = Number.isFinite(low) && Number.isFinite(high);
-  made.append(element("span", { class: "bert-middle" }));
-  if (hasBand) {
-    const band = element("span", { class: "bert-band" });
-    band.style.left = percent(Math.min(low, high));
-    band.style.right = `calc(100% - ${percent(Math.max(low, high))})`;
-    made.append(band);
-  }
-  if (Number.isFinite(position)) {
-    const dot = element("span", { class: "bert-dot" });
-    dot.style.left = percent(position);
-    made.append(dot);
-  }
-  const where = Number.isFinite(position) ? decimals(position) : "no position";
+  const hasPlace = Number.isFinite(position);
+  const where = hasPlace ? decimals(position) : "no position";
   const spread = hasBand ? `, band from ${decimals(low)} to ${decimals(high)}` : "";
   const said = `${source}: ${where}${spread}; -1 is ${left}, 1 is ${right}`;
-  made.setAttribute("aria-label", said);
-  made.title = said;
-  return made;
+  const about = { class: "bert-track", role: "img", "aria-label": said, title: said };
+  const [middle, band, dot] = ["middle", "band", "dot"].map((name) =>
+    element("span", { class: `bert-${name}` }),
+  );
+  [band.hidden, dot.hidden] = [!hasBand, !hasPlace];
+  band.style.left = percent(Math.min(low, high));
+  band.style.right = percent(-Math.max(low, high));
+  dot.style.left = percent(position);
+  return element("div", about, middle, band, dot);
 }
 
 function line(row) {
+  const cell = (name, inside) => element("td", { class: name }, inside);
   return element(
     "tr",
-    { class: row.source === "network" ? "bert-network" : "bert-control" },
-    element("th", { scope: "row" }, String(row.source ?? "")),
-    element("td", { class: "bert-left" }, String(row.left ?? "")),
-    element("td", { class: "bert-place" }, track(row)),
-    element("td", { class: "bert-right" }, String(row.right ?? "")),
-    element("td", {}, String(row.text ?? "")),
+    { class: row.source === "network" ? null : "bert-control" },
+    element("th", { scope: "row" }, row.source),
+    cell("bert-left", row.left),
+    cell("bert-place", track(row)),
+    cell("bert-right", row.right),
+    cell(null, row.text),
   );
 }
 
 function render({ model, el }) {
   const table = element("table", { class: "bert-meter" });
   el.append(table);
+  const hidden = (text) => element("span", { class: "bert-hidden" }, text);
   const build = () => {
-    const caption = model.get("caption");
-    const groups = new Map();
-    for (const row of model.get("rows")) {
-      const label = String(row.label ?? "");
-      groups.set(label, [...(groups.get(label) ?? []), line(row)]);
-    }
-    const hidden = (text) => element("span", { class: "bert-hidden" }, text);
-    const headings = HEADINGS.map((text) => element("th", { scope: "col" }, hidden(text)));
-    headings.unshift(element("td")); // above the sources, which are headings themselves
-    const bodies = [...groups].map(([label, lines]) => {
+    const [rows, caption] = [model.get("rows"), model.get("caption")];
+    const labels = [...new Set(rows.map(({ label }) => String(label ?? "")))];
+    const bodies = labels.map((label) => {
       const heading = element("th", { scope: "rowgroup", colspan: HEADINGS.length + 1 }, label);
+      const lines = rows.filter((row) => String(row.label ?? "") === label).map(line);
       return element("tbody", {}, element("tr", { class: "bert-group" }, heading), ...lines);
     });
+    const heads = HEADINGS.map((text) => element("th", { scope: "col" }, hidden(text)));
+    const corner = element("td"); // above the sources, which are headings themselves
     table.replaceChildren(
       ...(caption ? [element("caption", { class: "bert-caption" }, caption)] : []),
-      element("thead", {}, element("tr", {}, ...headings)),
+      element("thead", {}, element("tr", {}, corner, ...heads)),
       ...bodies,
     );
   };

@@ -3,6 +3,7 @@
 const [WIDTH, HEIGHT, MARGIN] = [640, 400, 34]; // in the drawing's own units
 const CLOSE = 4; // pixels that the pointer may move in a click
 const MOST_LISTED = 30;
+const TYPED = "typed"; // a kind: larger, with its label beside it
 const HINT = "Point at a point to read its sentence; drag a rectangle to select several.";
 const COLOURS = ["#1170aa", "#fc7d0b", "#2e9e77", "#b66dbd", "#8d99a6", "#5fa2ce"];
 const SHAPES = [
@@ -21,9 +22,9 @@ function symbol(number, attributes = {}) {
   return drawn("path", { d: SHAPES[number % SHAPES.length], fill, ...attributes });
 }
 
-function icon(number) {
+function entry(number, text) {
   const attributes = { class: "bert-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" };
-  return drawn("svg", attributes, symbol(number));
+  return element("li", {}, drawn("svg", attributes, symbol(number)), text);
 }
 
 // From numbers to places between `start` and `end`; the smallest and the largest number with it.
@@ -34,110 +35,108 @@ function scale(numbers, start, end) {
   return { at, low, high };
 }
 
+function said({ group, label, text, kind }) {
+  const lead = [group, kind === TYPED ? label : ""].filter(Boolean);
+  return `${lead.join(", ")}: ${text ?? ""}`;
+}
+
 function render({ model, el }) {
-  const caption = element("div", { class: "bert-caption" });
+  const [caption, status] = [block("bert-caption"), statusLine()];
   const drawing = drawn("svg", { class: "bert-map", viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
   const frame = drawn("g", { "aria-hidden": "true" });
   const layer = drawn("g", { role: "listbox", "aria-multiselectable": "true" });
   const rectangle = drawn("rect", { class: "bert-rectangle", visibility: "hidden" });
   drawing.append(frame, layer, rectangle);
   const legend = element("ul", { class: "bert-groups", "aria-label": "Groups" });
-  const status = element("div", { class: "bert-status", role: "status" });
   const clear = element("button", { type: "button" }, "Clear selection");
   const count = element("span");
   const list = element("ul", { class: "bert-list" });
-  const listHead = element("div", { class: "bert-list-head" }, count, clear);
+  const listHead = block("bert-list-head", count, clear);
   el.append(caption, drawing, legend, status, listHead, list);
-  let points = [];
-  let places = []; // [x, y] of each point in the drawing
+  let points = []; // from left to right, each with its `index` in the trait, and `at`: [x, y]
   let groups = []; // their names; the place in this list gives shape and colour
-  let items = []; // the drawn points
-  let order = []; // indices of points from left to right
+  let drawnPoints = [];
   let start = null; // where the pointer went down
 
   const numberOf = (point) => groups.indexOf(String(point.group ?? ""));
-  const said = (point) => {
-    const lead = [point.group, point.kind === "typed" ? point.label : ""].filter(Boolean);
-    return `${lead.join(", ")}: ${point.text ?? ""}`;
+  const report = () => {
+    const current = items.current();
+    drawnPoints.forEach((made, i) => made.classList.toggle("bert-near", i === current));
+    status.textContent = points[current] ? said(points[current]) : HINT;
   };
-  const report = (index) => {
-    status.textContent = points[index] ? said(points[index]) : HINT;
-  };
-  const rest = () => report(items.indexOf(el.getRootNode().activeElement));
   const select = (indices) => tell(model, "selected", [...new Set(indices)]);
-  const toggle = (index) => {
-    const selected = model.get("selected");
+  const toggle = (place) => {
+    const [selected, { index }] = [model.get("selected"), points[place]];
     const others = selected.filter((each) => each !== index);
     select(others.length < selected.length ? others : [...selected, index]);
   };
 
   const drawFrame = (x, y) => {
-    const text = (content, attributes) => drawn("text", attributes, content);
     const bottom = HEIGHT - 10;
-    const turned = (along, anchor) => ({
-      transform: `translate(16 ${along}) rotate(-90)`,
-      "text-anchor": anchor,
-    });
     const size = { width: WIDTH - MARGIN - 8, height: HEIGHT - MARGIN - 8 };
     frame.replaceChildren(drawn("rect", { class: "bert-frame", x: MARGIN, y: 8, ...size }));
     if (!points.length) return;
-    frame.append(
-      text(decimals(x.low), { x: MARGIN, y: bottom }),
-      text(model.get("x_name"), { x: WIDTH / 2, y: bottom, "text-anchor": "middle" }),
-      text(decimals(x.high), { x: WIDTH - 8, y: bottom, "text-anchor": "end" }),
-      text(decimals(y.low), turned(HEIGHT - MARGIN, "start")),
-      text(model.get("y_name"), turned(HEIGHT / 2, "middle")),
-      text(decimals(y.high), turned(8, "end")),
-    );
+    const below = (text, along, anchor) =>
+      frame.append(drawn("text", { x: along, y: bottom, "text-anchor": anchor }, text));
+    const beside = (text, along, anchor) => {
+      const transform = `translate(16 ${along}) rotate(-90)`;
+      frame.append(drawn("text", { transform, "text-anchor": anchor }, text));
+    };
+    below(decimals(x.low), MARGIN, "start");
+    below(model.get("x_name"), WIDTH / 2, "middle");
+    below(decimals(x.high), WIDTH - 8, "end");
+    beside(decimals(y.low), HEIGHT - MARGIN, "start");
+    beside(model.get("y_name"), HEIGHT / 2, "middle");
+    beside(decimals(y.high), 8, "end");
   };
-  const drawPoint = (point, index) => {
-    const [x, y] = places[index];
-    const isTyped = point.kind === "typed";
+  const drawPoint = (point) => {
+    const [x, y] = point.at;
+    const isLarge = point.kind === TYPED;
     const made = drawn("g", {
       role: "option",
-      class: isTyped ? "bert-point bert-typed" : "bert-point",
+      class: isLarge ? "bert-point bert-typed" : "bert-point",
       transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
       "aria-label": said(point),
-      "data-key": `point-${index}`,
+      "data-key": `point-${point.index}`,
     });
-    made.append(drawn("circle", { class: "bert-ring", r: isTyped ? 15 : 9.5 }));
-    made.append(symbol(numberOf(point), isTyped ? { transform: "scale(1.8)" } : {}));
-    if (isTyped) {
-      const isRight = x > 0.75 * WIDTH;
-      const place = { x: isRight ? -17 : 17, y: 4, "text-anchor": isRight ? "end" : "start" };
-      made.append(drawn("text", place, String(point.label ?? "")));
-    }
+    made.append(drawn("circle", { class: "bert-ring", r: isLarge ? 15 : 9.5 }));
+    made.append(symbol(numberOf(point), isLarge ? { transform: "scale(1.8)" } : {}));
+    if (!isLarge) return made;
+    const isRight = x > 0.75 * WIDTH;
+    const place = { x: isRight ? -17 : 17, y: 4, "text-anchor": isRight ? "end" : "start" };
+    made.append(drawn("text", place, point.label));
     return made;
   };
   const build = () => {
-    points = model.get("points");
-    groups = [...new Set(points.map((point) => String(point.group ?? "")))];
+    const given = model.get("points");
+    groups = [...new Set(given.map((point) => String(point.group ?? "")))];
     const inner = 18; // so that no point lies on the frame
     const [left, bottom] = [MARGIN + inner, HEIGHT - MARGIN - inner];
-    const x = scale(points.map((point) => point.x), left, WIDTH - 8 - inner);
-    const y = scale(points.map((point) => point.y), bottom, 8 + inner);
-    places = points.map((point) => [x.at(point.x), y.at(point.y)]);
-    order = points.map((_, i) => i).sort((a, b) => places[a][0] - places[b][0]);
+    const x = scale(given.map((point) => point.x), left, WIDTH - 8 - inner);
+    const y = scale(given.map((point) => point.y), bottom, 8 + inner);
+    points = given
+      .map((point, index) => ({ ...point, index, at: [x.at(point.x), y.at(point.y)] }))
+      .sort((a, b) => a.at[0] - b.at[0]);
     drawFrame(x, y);
-    items = points.map(drawPoint);
-    setTabStop(items, order[0]);
-    const isTyped = (item) => item.classList.contains("bert-typed");
-    layer.replaceChildren(...items.filter((i) => !isTyped(i)), ...items.filter(isTyped));
+    drawnPoints = points.map(drawPoint);
+    items.use(drawnPoints, 0);
+    layer.replaceChildren(...drawnPoints);
+    layer.append(...layer.querySelectorAll(".bert-typed")); // in front of the others
     caption.textContent = model.get("caption");
-    const name = model.get("caption") || "Map of points";
+    const name = caption.textContent || "Map of points";
     layer.setAttribute("aria-label", `${name}: arrow keys move, Space selects`);
-    const entry = (text, i) => element("li", {}, icon(i), text || "no group");
-    legend.replaceChildren(...groups.map(entry));
-    rest();
+    legend.replaceChildren(...groups.map((text, i) => entry(i, text || "no group")));
+    report();
   };
   const mark = () => {
-    const selected = model.get("selected").filter((index) => points[index]);
-    items.forEach((item, i) => item.setAttribute("aria-selected", selected.includes(i)));
+    const given = model.get("points");
+    const selected = model.get("selected").filter((index) => given[index]);
+    const isSelected = ({ index }) => selected.includes(index);
+    drawnPoints.forEach((made, i) => made.setAttribute("aria-selected", isSelected(points[i])));
     count.textContent = `${selected.length} selected`;
-    listHead.classList.toggle("bert-nothing", !selected.length);
-    const entry = (index) =>
-      element("li", {}, icon(numberOf(points[index])), said(points[index]));
-    list.replaceChildren(...selected.slice(0, MOST_LISTED).map(entry));
+    listHead.hidden = !selected.length;
+    const shown = selected.slice(0, MOST_LISTED).map((index) => given[index]);
+    list.replaceChildren(...shown.map((point) => entry(numberOf(point), said(point))));
     const more = selected.length - MOST_LISTED;
     if (more > 0) list.append(element("li", {}, `and ${more} more`));
   };
@@ -151,43 +150,29 @@ function render({ model, el }) {
   // else the point whose label it is on, or -1.
   const nearest = (event) => {
     const [x, y] = at(event);
-    let [found, least] = [-1, Infinity];
-    places.forEach((place, i) => {
-      const reach = points[i].kind === "typed" ? 15 : 10;
-      const distance = Math.hypot(place[0] - x, place[1] - y) / reach;
-      if (distance <= 1 && distance < least) [found, least] = [i, distance];
-    });
-    return found >= 0 ? found : items.indexOf(event.target.closest(".bert-point"));
+    const reach = (point) => (point.kind === TYPED ? 15 : 10);
+    const distances = points.map((p) => Math.hypot(p.at[0] - x, p.at[1] - y) / reach(p));
+    const least = Math.min(...distances);
+    return least <= 1 ? distances.indexOf(least) : items.indexOf(event);
   };
-  const hover = (index) => {
-    items.forEach((item, i) => item.classList.toggle("bert-near", i === index));
-    if (index >= 0) report(index);
-    else rest();
-  };
+  const pointed = (event) => (start ? items.current() : nearest(event)); // not in a drag
+  const items = roving(drawing, { choose: toggle, changed: report, pointed });
   const corners = (event) => {
-    const [a, b] = [start.place, at(event)];
+    const [a, b] = [start.at, at(event)];
     return [0, 1].map((axis) => [Math.min(a[axis], b[axis]), Math.max(a[axis], b[axis])]);
   };
-  const focusOn = (index) => {
-    setTabStop(items, index);
-    items[index].focus({ preventScroll: true });
-  };
-  drawing.addEventListener("pointerleave", () => hover(-1));
-  layer.addEventListener("focusin", (event) => report(items.indexOf(event.target)));
-  layer.addEventListener("focusout", () => report(-1));
   drawing.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     event.preventDefault(); // or text would be selected
-    start = { place: at(event), x: event.clientX, y: event.clientY, index: nearest(event) };
+    start = { at: at(event), x: event.clientX, y: event.clientY, place: nearest(event) };
     drawing.setPointerCapture(event.pointerId);
   });
   drawing.addEventListener("pointermove", (event) => {
-    if (!start) return hover(nearest(event));
+    if (!start) return;
     start.isDrag ||= Math.hypot(event.clientX - start.x, event.clientY - start.y) > CLOSE;
     if (!start.isDrag) return;
     const [[x, right], [y, bottom]] = corners(event);
-    const size = { x, y, width: right - x, height: bottom - y };
-    furnish(rectangle, { ...size, visibility: "visible" }, []);
+    furnish(rectangle, { x, y, width: right - x, height: bottom - y, visibility: "visible" });
   });
   const release = () => {
     start = null;
@@ -196,29 +181,18 @@ function render({ model, el }) {
   drawing.addEventListener("pointercancel", release);
   drawing.addEventListener("pointerup", (event) => {
     if (start?.isDrag) {
-      const box = corners(event);
-      const isIn = ([low, high], value) => low <= value && value <= high;
-      const inside = order.filter((i) => box.every((side, axis) => isIn(side, places[i][axis])));
+      const sides = corners(event);
+      const isIn = ({ at }) => at.every((x, axis) => limited(x, ...sides[axis]) === x);
+      const inside = points.filter(isIn).map((point) => point.index);
       select(event.shiftKey ? [...model.get("selected"), ...inside] : inside);
-    } else if (start && start.index >= 0) {
-      focusOn(start.index);
-      toggle(start.index);
+    } else if (start && start.place >= 0) {
+      items.moveTo(start.place, { preventScroll: true });
+      toggle(start.place);
     }
     release();
   });
-  layer.addEventListener("keydown", (event) => {
-    const place = order.indexOf(items.indexOf(event.target));
-    const [next, before, last] = [place + 1, place - 1, order.length - 1];
-    const ways = { ArrowRight: next, ArrowDown: next, ArrowLeft: before, ArrowUp: before };
-    Object.assign(ways, { Home: 0, End: last });
-    if (event.key === " " || event.key === "Enter") toggle(order[place]);
-    else if (Object.hasOwn(ways, event.key)) focusOn(order[limited(ways[event.key], 0, last)]);
-    else return;
-    event.preventDefault();
-  });
   clear.addEventListener("click", () => {
-    const item = items.find((each) => each.getAttribute("tabindex") === "0");
-    item?.focus({ preventScroll: true }); // the button is about to go
+    items.refocus({ preventScroll: true }); // the button is about to go
     select([]);
   });
   const data = ["points", "x_name", "y_name", "caption"];

@@ -4,23 +4,12 @@
 const MARK = "◆";
 const LONGEST_NAME = 80; // characters
 
-function button(text) {
-  return element("button", { type: "button" }, text);
-}
-
-// Change a text only if it is another one.
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 function fill(cell, text, isMarked) {
-  const shown = JSON.stringify([text, isMarked]);
-  if (cell.dataset.shown === shown) return;
-  cell.dataset.shown = shown;
-  if (!isMarked) return cell.replaceChildren(text);
+  if (!isMarked) return write(cell, text);
   const mark = element("span", { "aria-hidden": "true" }, `${MARK} `);
   const words = element("span", { class: "bert-hidden" }, " (differs)");
-  cell.replaceChildren(element("b", {}, mark, text, words));
+  const marked = element("b", {}, mark, text, words);
+  if (cell.textContent !== marked.textContent) cell.replaceChildren(marked);
 }
 
 // One row: `part` is its element, `show` brings it up to date, `focus` puts the focus into it.
@@ -31,21 +20,20 @@ function runRow(id, send, tick) {
   const sample = drawn("svg", { viewBox: "0 0 48 12", "aria-hidden": "true" }, line);
   const name = element("span");
   const field = element("input", { type: "text", maxlength: LONGEST_NAME, hidden: "" });
-  const label = element("div", { class: "bert-run" }, sample, name, field);
+  const label = block("bert-run", sample, name, field);
   const state = element("td");
-  const [rename, remove, goOn, yes, no] = ["Rename", "Delete", "Go on", "Yes", "No"].map(button);
-  const actions = element("div", { class: "bert-actions" }, rename, remove, goOn);
+  const [rename, remove, goOn, yes, no] = ["Rename", "Delete", "Go on", "Yes", "No"].map((text) =>
+    element("button", { type: "button" }, text),
+  );
+  const actions = block("bert-actions", rename, remove, goOn);
   const question = element("div", { class: "bert-actions", role: "group", hidden: "" });
   question.append(element("b", {}, "Delete for good?"), yes, no);
-  const part = element("tr");
-  const last = element("td", {}, actions, question);
-  part.append(element("td", {}, box), element("th", { scope: "row" }, label), state, last);
-  let run = {};
-  let cells = [];
+  const head = [element("td", {}, box), element("th", { scope: "row" }, label)];
+  const part = element("tr", {}, ...head, state, element("td", {}, actions, question));
+  let [run, cells] = [{}, []];
 
   const openField = (isOpen) => {
-    field.hidden = !isOpen;
-    name.hidden = isOpen;
+    [field.hidden, name.hidden] = [!isOpen, isOpen];
     rename.classList.toggle("bert-away", isOpen); // it keeps its place
   };
   const endRename = (isKept) => {
@@ -54,10 +42,10 @@ function runRow(id, send, tick) {
     const typed = field.value.trim();
     if (isKept && typed && typed !== run.name) send("rename", id, typed);
   };
-  const ask = (isAsked) => {
-    question.hidden = !isAsked;
-    actions.hidden = isAsked;
-    (isAsked ? no : remove).focus({ preventScroll: true });
+  const focus = () => (actions.hidden ? no : remove).focus({ preventScroll: true });
+  const askFirst = (isAsked) => {
+    [question.hidden, actions.hidden] = [!isAsked, isAsked];
+    focus();
   };
   box.addEventListener("change", () => tick(id, box.checked));
   rename.addEventListener("click", () => {
@@ -75,20 +63,19 @@ function runRow(id, send, tick) {
     rename.focus({ preventScroll: true });
   });
   field.addEventListener("blur", () => {
-    const isInside = field.getRootNode().activeElement === field; // it was the window that was left
-    if (!isInside) endRename(true);
+    if (focusedIn(field) !== field) endRename(true); // else it was the window that was left
   });
-  remove.addEventListener("click", () => ask(true));
-  no.addEventListener("click", () => ask(false));
+  remove.addEventListener("click", () => askFirst(true));
+  no.addEventListener("click", () => askFirst(false));
   yes.addEventListener("click", () => {
-    ask(false);
+    askFirst(false);
     send("delete", id, run.name);
   });
   question.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.preventDefault();
     event.stopPropagation();
-    ask(false);
+    askFirst(false);
   });
   goOn.addEventListener("click", () => send("go_on", id, run.name));
 
@@ -97,20 +84,15 @@ function runRow(id, send, tick) {
     const called = String(run.name ?? "");
     write(name, called);
     write(state, String(run.state ?? ""));
-    const labels = [
-      [box, `Show ${called}`],
-      [field, `New name of ${called}`],
-      [rename, `Rename ${called}`],
-      [remove, `Delete ${called}`],
-      [goOn, `Go on ${called}`],
-      [question, `Delete ${called} for good?`],
-      [yes, `Yes, delete ${called}`],
-      [no, `No, keep ${called}`],
-    ];
-    for (const [each, text] of labels) each.setAttribute("aria-label", text);
-    furnish(line, { stroke: run.colour || "none", "stroke-dasharray": run.dash || "none" }, []);
+    const labels = { Show: box, "New name of": field, Rename: rename, Delete: remove };
+    Object.assign(labels, { "Go on": goOn, "Yes, delete": yes, "No, keep": no });
+    for (const [lead, each] of Object.entries(labels)) {
+      each.setAttribute("aria-label", `${lead} ${called}`);
+    }
+    question.setAttribute("aria-label", `Delete ${called} for good?`);
+    furnish(line, { stroke: run.colour || "none", "stroke-dasharray": run.dash || "none" });
     sample.classList.toggle("bert-away", !run.colour);
-    if (goOn.getRootNode().activeElement === goOn && !run.can_go_on) rename.focus();
+    if (focusedIn(goOn) === goOn && !run.can_go_on) rename.focus();
     goOn.hidden = !run.can_go_on;
     if (cells.length !== columns.length) {
       for (const cell of cells) cell.remove();
@@ -120,11 +102,7 @@ function runRow(id, send, tick) {
     const marked = run.marked ?? [];
     cells.forEach((cell, i) => fill(cell, String(run.cells?.[i] ?? ""), marked.includes(i)));
   };
-  const focus = () => (actions.hidden ? no : remove).focus({ preventScroll: true });
-  const mark = (isTicked) => {
-    box.checked = isTicked;
-  };
-  return { part, show, mark, focus };
+  return { part, show, box, focus };
 }
 
 // Put the parts into this order. The one with the focus is not moved: it would lose the focus.
@@ -145,25 +123,21 @@ function render({ model, el }) {
   const box = element("div", { class: "bert-scroll", role: "region", tabindex: 0 }, table);
   const legend = element("p", { class: "bert-note" }, `${MARK} differs from the other runs`);
   const empty = element("p", { tabindex: -1 }, "No runs yet.");
-  el.append(element("div", { class: "bert-run-table" }, box, legend, empty));
+  el.append(block("bert-run-table", box, legend, empty));
   let rows = new Map(); // by id, in order
 
-  const send = (action, id, name) => {
-    const count = (model.get("event").count ?? 0) + 1;
-    tell(model, "event", { action, id, name, count });
-  };
+  const send = (action, id, name) => ask(model, "event", { action, id, name });
   const tick = (id, isTicked) => {
     const others = model.get("ticked").filter((each) => each !== id);
     tell(model, "ticked", isTicked ? [...others, id] : others);
   };
   const build = () => {
-    const [runs, columns] = [model.get("rows"), model.get("columns")];
-    const name = model.get("caption");
+    const [runs, columns, name] = ["rows", "columns", "caption"].map((each) => model.get(each));
     write(caption, name);
     box.setAttribute("aria-label", `${name || "Training runs"}, table`);
     const headings = ["Show", "Run", ...columns, "State", "Actions"];
     head.replaceChildren(...headings.map((text) => element("th", { scope: "col" }, text)));
-    const focused = el.getRootNode().activeElement;
+    const focused = focusedIn(el);
     const place = [...body.children].findIndex((part) => part.contains(focused));
     const before = rows;
     rows = new Map(runs.map(({ id }) => [id, before.get(id) ?? runRow(id, send, tick)]));
@@ -179,8 +153,7 @@ function render({ model, el }) {
     if (place >= 0 && !el.contains(focused)) next.focus();
   };
   const mark = () => {
-    const ticked = new Set(model.get("ticked"));
-    for (const [id, row] of rows) row.mark(ticked.has(id));
+    for (const [id, row] of rows) row.box.checked = model.get("ticked").includes(id);
   };
   return follow({ model, el }, ["caption", "columns", "rows"], ["ticked"], build, mark);
 }

@@ -1,56 +1,51 @@
 // Sliders: a number field and a slider that follow each other; both have a name. The slider stands
 // at whole places from `first` to `last`; a scale says which number belongs to which place.
 
-// Every whole number.
-function wholeNumbers(low, high) {
-  const nearest = (number) => limited(Math.round(number), low, high);
-  return { first: low, last: high, place: nearest, number: (place) => place, nearest };
-}
-
-// The numbers of a list only.
-function listed(choices) {
-  const place = (number) => {
-    const distances = choices.map((choice) => Math.abs(choice - number));
-    return distances.indexOf(Math.min(...distances));
-  };
-  const number = (at) => choices[at];
-  return { first: 0, last: choices.length - 1, place, number, nearest: (x) => choices[place(x)] };
-}
-
 const PLACES = 20; // in each power of ten; with more, rounding would lead back to the same place
 
-// Powers of ten lie evenly. Numbers between the ends have two significant digits.
-function logarithmic(low, high) {
-  const width = Math.log10(high / low);
-  const last = Math.max(1, Math.floor(PLACES * width + 1e-9));
-  const nearest = (number) => limited(number, low, high);
-  const place = (number) =>
-    width > 0 ? Math.round((last * Math.log10(nearest(number) / low)) / width) : 0;
-  const number = (at) => {
-    if (at <= 0 || at >= last) return at <= 0 ? low : high;
-    return nearest(Number((low * 10 ** ((width * at) / last)).toPrecision(2)));
-  };
-  return { first: 0, last, place, number, nearest };
-}
+const SCALES = {
+  // Every whole number.
+  whole(model) {
+    const [first, last] = [model.get("min"), model.get("max")];
+    const nearest = (number) => limited(Math.round(number), first, last);
+    return { first, last, place: nearest, number: (place) => place, nearest };
+  },
 
-function scaleOf(model) {
-  const [low, high] = [model.get("min"), model.get("max")];
-  const scales = {
-    whole: () => wholeNumbers(low, high),
-    listed: () => listed(model.get("choices")),
-    logarithmic: () => logarithmic(low, high),
-  };
-  return scales[model.get("scale")]();
-}
+  // The numbers of a list only.
+  listed(model) {
+    const choices = model.get("choices");
+    const place = (number) => {
+      const distances = choices.map((choice) => Math.abs(choice - number));
+      return distances.indexOf(Math.min(...distances));
+    };
+    const number = (at) => choices[at];
+    return { first: 0, last: choices.length - 1, place, number, nearest: (x) => choices[place(x)] };
+  },
+
+  // Powers of ten lie evenly. Numbers between the ends have two significant digits.
+  logarithmic(model) {
+    const [low, high] = [model.get("min"), model.get("max")];
+    const width = Math.log10(high / low);
+    const last = Math.max(1, Math.floor(PLACES * width + 1e-9));
+    const nearest = (number) => limited(number, low, high);
+    const place = (number) =>
+      width > 0 ? Math.round((last * Math.log10(nearest(number) / low)) / width) : 0;
+    const number = (at) => {
+      if (at <= 0 || at >= last) return at <= 0 ? low : high;
+      return nearest(Number((low * 10 ** ((width * at) / last)).toPrecision(2)));
+    };
+    return { first: 0, last, place, number, nearest };
+  },
+};
 
 function render({ model, el }) {
-  const field = element("input", { type: "number", "data-key": "number" });
-  const range = element("input", { type: "range", "data-key": "range" });
-  const name = element("span");
   const id = `bert-hint-${Math.random().toString(36).slice(2)}`;
+  const [field, range] = ["number", "range"].map((type) =>
+    element("input", { type, "data-key": type, "aria-describedby": id }),
+  );
+  const name = element("span");
   const hint = element("p", { class: "bert-hint", id });
-  const label = element("label", {}, name, field);
-  el.append(element("div", { class: "bert-slider" }, label, range, hint));
+  el.append(block("bert-slider", element("label", {}, name, field), range, hint));
   let scale;
   let shown; // the value in the field; what is being typed there stays until it changes
   const say = (number) => {
@@ -68,8 +63,7 @@ function render({ model, el }) {
   };
   field.addEventListener("change", () => {
     const isNumber = field.value !== "" && Number.isFinite(Number(field.value));
-    if (isNumber) send(Number(field.value));
-    else show();
+    send(isNumber ? Number(field.value) : shown);
   });
   // Up and down lead from place to place, as on the slider, not to the next whole number.
   field.addEventListener("keydown", (event) => {
@@ -82,27 +76,23 @@ function render({ model, el }) {
   range.addEventListener("change", () => send(scale.number(Number(range.value))));
   range.addEventListener("input", () => say(scale.number(Number(range.value))));
   const build = () => {
-    scale = scaleOf(model);
+    const kind = model.get("scale");
+    scale = SCALES[kind](model);
     name.textContent = model.get("description");
     range.setAttribute("aria-label", `${model.get("description")}, slider`);
     [range.min, range.max] = [scale.first, scale.last];
     [field.min, field.max] = [scale.number(scale.first), scale.number(scale.last)];
-    const isWhole = model.get("scale") === "whole";
-    field.step = isWhole ? 1 : "any";
-    field.classList.toggle("bert-typed-only", !isWhole);
+    field.step = kind === "whole" ? 1 : "any";
+    field.classList.toggle("bert-typed-only", kind !== "whole");
     const isBeingTyped = shown !== undefined && Number(field.value) !== shown;
-    if (isBeingTyped) range.value = scale.place(shown); // what is being typed stays
+    if (isBeingTyped) range.value = scale.place(shown);
     else show();
   };
   const mark = () => {
     if (model.get("value") !== shown) show();
     hint.textContent = model.get("hint");
     hint.hidden = !hint.textContent;
-    for (const input of [field, range]) {
-      input.disabled = model.get("disabled");
-      if (hint.hidden) input.removeAttribute("aria-describedby");
-      else input.setAttribute("aria-describedby", id);
-    }
+    field.disabled = range.disabled = model.get("disabled");
   };
   const data = ["description", "scale", "min", "max", "choices"];
   return follow({ model, el }, data, ["value", "hint", "disabled"], build, mark);

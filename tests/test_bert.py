@@ -1,7 +1,8 @@
-"""Published BERTs: read from folders and the hub, and our networks written for others."""
+"""Published BERTs: real ones, every form of their files, what cannot be read, and our own."""
 
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -14,12 +15,12 @@ import torch
 from filelock import FileLock
 from one_sentence import assert_one_sentence
 from published import assert_same_weights, published_bert, small_net
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
 from bert_tutorial.network.model import check_head
-from bert_tutorial.studio.published.hub import FILES, is_hub_name, read_bert
-from bert_tutorial.studio.published.hub_export import save_pretrained
+from bert_tutorial.studio.published.bert import FILES, is_hub_name, read_bert, save_pretrained
 from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 from bert_tutorial.text.vocabulary import Vocab
 
@@ -105,9 +106,6 @@ def assert_agrees(net, vocab, twin, tokenizer, sentence, tolerance):
         assert_close(pooled, theirs.pooler_output, rtol=tolerance, atol=tolerance)
 
 
-# Real weights.
-
-
 @pytest.mark.parametrize("package", [MASKED_WORDS, NO_HEADS], ids=["masked words", "no heads"])
 def test_real_weights_give_what_they_give_in_transformers(real, package, tmp_path):
     folder = real(*package)
@@ -169,9 +167,6 @@ def test_missing_heads_are_told_and_asked_for_in_one_sentence(real, tmp_path):
     assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0]) and same.itos == vocab.itos
 
 
-# Written by us.
-
-
 @pytest.mark.parametrize("missing", [(), ("nsp",), ("nsp", "pooler"), ("mlm", "nsp")], ids=str)
 def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
     net = small_net(WORDS)
@@ -198,18 +193,226 @@ def test_a_pipeline_guesses_what_we_guess(tmp_path):
     assert [guess.token for guess in ours] == words[: len(ours)]
 
 
-def test_the_network_can_be_exported():
-    net = small_net(WORDS)
-    sizes = [torch.export.Dim(name, min=1, max=20) for name in "BLP"]
-    shapes = ({0: sizes[0], 1: sizes[1]},) * 2 + ({0: sizes[0]}, {0: sizes[0], 1: sizes[2]})
+# The forms that files come in.
 
-    def some(B, L, P):
-        ids = torch.randint(5, len(WORDS), (B, L), generator=torch.Generator().manual_seed(L))
-        return ids, ids % 2, torch.arange(B) + L - B + 1, ids[:, :P] % L
 
-    exported = torch.export.export(net, some(2, 12, 3), dynamic_shapes=shapes).module()
-    for got, wanted in zip(exported(*some(3, 17, 2)), net(*some(3, 17, 2)), strict=True):
-        assert_close(got, wanted)
+def with_old_names(name, tensor):
+    old = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
+    return {old: tensor}
+
+
+def without_prefix(name, tensor):
+    return {name.removeprefix("bert."): tensor}
+
+
+def with_second_names(name, tensor):
+    seconds = {
+        "bert.embeddings.word_embeddings.weight": "cls.predictions.decoder.weight",
+        "cls.predictions.bias": "cls.predictions.decoder.bias",
+    }
+    return {name: tensor} | ({seconds[name]: tensor.clone()} if name in seconds else {})
+
+
+def with_the_decoders_bias(name, tensor):
+    return {name.replace("predictions.bias", "predictions.decoder.bias"): tensor}
+
+
+def with_what_is_not_read(name, tensor):
+    more = {"bert.embeddings.position_ids": torch.arange(20), "classifier.bias": torch.ones(2)}
+    return {name: tensor} | (more if "word_emb" in name else {})
+
+
+FORMS = [
+    with_old_names, without_prefix, with_second_names, with_the_decoders_bias,
+    with_what_is_not_read,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_file_gives_the_same_network(published, form):
+    net, folder = published
+    config = json.loads((folder / "config.json").read_text())
+    del config["model_type"], config["hidden_act"], config["architectures"]  # as in BERT
+    config |= {"position_embedding_type": None, "hidden_dropout_prob": 0}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = load_file(folder / "model.safetensors")
+    named = {new: t for name, tensor in tensors.items() for new, t in form(name, tensor).items()}
+    assert named.keys() != tensors.keys()
+    save_file(named, folder / "model.safetensors")
+    again, _, description = load_pretrained(folder)
+    assert_same_weights(net, again)
+    assert again.config.dropout == 0
+    assert ("classifier is not read" in description) == (form is with_what_is_not_read)
+    assert all(p.requires_grad for p in again.parameters())
+
+
+def test_half_precision_is_read_as_single(published):
+    net, folder = published
+    tensors = load_file(folder / "model.safetensors")
+    save_file({name: t.half() for name, t in tensors.items()}, folder / "model.safetensors")
+    again = load_pretrained(folder).net
+    for value, wanted in zip(again.parameters(), net.parameters(), strict=True):
+        assert_close(value, wanted.half().float(), rtol=0, atol=0)
+
+
+def test_missing_heads_are_drawn_always_alike_and_can_be_trained(published):
+    net, folder = published
+    net.missing_heads = frozenset(("mlm", "nsp", "pooler"))
+    save_pretrained(net, load_pretrained(folder).vocab, folder)
+    state = torch.get_rng_state()
+    one, two = load_pretrained(folder).net, load_pretrained(folder).net
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_weights(one, two)
+    assert one.missing_heads == net.missing_heads
+    assert one.mlm.transform.weight.std() > 0.01 and (one.mlm.norm.weight == 1).all()
+    assert one.nsp.hidden.weight.std() > 0.01 and (one.nsp.hidden.bias == 0).all()
+
+
+# What cannot be read.
+
+
+def in_json(name, **changes):
+    def change(folder):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def in_weights(name, new):
+    """Change a tensor; None takes it away."""
+
+    def change(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors |= {name: new}
+        tensors = {name: value for name, value in tensors.items() if value is not None}
+        save_file(tensors, folder / "model.safetensors")
+
+    return change
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def writing(name, text):
+    return lambda folder: (folder / name).write_bytes(text)
+
+
+def as_pipe(folder):
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+
+
+def in_tokenizer(change):
+    def damage(folder):
+        path = folder / "tokenizer.json"
+        about = json.loads(path.read_text())
+        change(about["model"])
+        about["added_tokens"] = []
+        path.write_text(json.dumps(about))
+
+    return damage
+
+
+def as_vocab_txt(text):
+    def damage(folder):
+        (folder / "tokenizer.json").unlink()
+        (folder / "vocab.txt").write_bytes(text)
+
+    return damage
+
+
+def as_word_level(model):
+    del model["continuing_subword_prefix"], model["max_input_chars_per_word"]
+    model["type"] = "WordLevel"
+
+
+CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
+DECODER, SELF = "cls.predictions.decoder.", "bert.encoder.layer.1.attention.self."
+WRONG = [
+    (in_json(CONFIG, model_type="roberta"), "its model_type is 'roberta', but BERTModel has 'bert"),
+    (in_json(CONFIG, is_decoder=True), "its is_decoder is True, but BERTModel has False"),
+    (in_json(CONFIG, num_hidden_layers=200_000), "it claims 200000 layers, but holds 3"),
+    (in_json(CONFIG, vocab_size=10**8), r"size mismatch for .*.18, 16.*100000000, 16"),
+    (in_json(CONFIG, vocab_size=10**30), "do not fit the sizes it claims"),
+    (in_json(CONFIG, hidden_size=10**12), "do not fit the sizes it claims"),
+    (in_json(CONFIG, max_position_embeddings=19), "size mismatch for .*position"),
+    (in_json(CONFIG, num_attention_heads=5), "num_heads is 5, but must divide num_hiddens .16."),
+    (in_json(CONFIG, hidden_size="big"), "num_hiddens is 'big', but must be a whole number"),
+    (in_json(CONFIG, hidden_dropout_prob=None), "dropout is None, but must be at least 0"),
+    (writing(CONFIG, b'{"model_type": "bert"}'), "vocab_size is None, but must be"),
+    (writing(CONFIG, b"{"), "its config.json cannot be read .Expecting property name"),
+    (writing(CONFIG, b"[" * 100_000), "its config.json cannot be read .*recursion"),
+    (writing(CONFIG, b"[]"), "its config.json cannot be read .it holds no table"),
+    (without(CONFIG), "its config.json cannot be read .there is no such file"),
+    (as_pipe, "its config.json cannot be read .there is no such file"),
+    (in_weights(f"{SELF}value.bias", None), "encoder.blocks.1.attention.key_value.bias is missing"),
+    (in_weights("cls.predictions.bias", None), "mlm.bias is missing"),
+    (in_weights("bert.pooler.dense.bias", torch.full((16,), torch.nan)), "nsp.hidden.bias holds wh"),
+    (in_weights("bert.pooler.dense.bias", torch.ones(16).bool()), "nsp.hidden.bias holds what is no"),
+    (in_weights("bert.pooler.dense.bias", torch.ones(15)), "size mismatch for nsp.hidden.bias"),
+    (in_weights(f"{DECODER}weight", torch.ones(18, 16)), "mlm.weight differs from the token emb"),
+    (in_weights(f"{DECODER}bias", torch.ones(18)), "its cls.*bias has another value under another"),
+    (in_weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.blocks.1.*new.bias in ours"),
+    (in_weights("bert.new", torch.ones(16)), "there is no bert.new in ours"),
+    (writing("model.safetensors", b"once upon a time"), "its model.safetensors cannot be read"),
+    (without("model.safetensors"), "in one file model.safetensors, .* but there is none;"),
+    (without("tokenizer.json"), "its tokenizer cannot be read .*: it must be a tokenizer.json"),
+    (writing("tokenizer.json", b"[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
+    (in_tokenizer(lambda m: m["vocab"].pop("[CLS]")), r"no entry for its special token .CLS."),
+    (in_tokenizer(lambda m: m.update(unk_token="<u>")), "no entry for its special token <u>"),
+    (in_tokenizer(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its netwo"),
+    (in_tokenizer(lambda m: m["vocab"].update(b=18)), "19 entries, numbered up to 18, but its net"),
+    (in_tokenizer(as_word_level), "its tokenizer is WordLevel, but must be WordPiece"),
+    (as_vocab_txt(b""), "its tokenizer cannot be read"),
+    (as_vocab_txt(b"[CLS]\n[SEP]\na\ncrane\n"), r"no entry for its special token .UNK."),
+    (as_vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .* on each line"),
+    (in_json(TOKENIZER, mask_token={"id": 5}), "no entry for its special token None"),
+    (in_json(TOKENIZER, mask_token="<m>"), "no entry for its special token <m>"),
+    (writing(TOKENIZER, b'{"mask_token"'), "its tokenizer_config.json cannot be read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_what_cannot_be_read_is_told_in_a_sentence(published, damage, message):
+    _, folder = published
+    load_pretrained(folder)  # it was good before
+    damage(folder)
+    with pytest.raises(ValueError, match=message) as error:
+        read_bert(folder)
+    assert str(folder) in str(error.value)
+    assert_one_sentence(str(error.value).replace(str(folder), ""))
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, (self.place,)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "heads.pt"])
+def test_a_pickle_is_named_and_not_opened(published, tmp_path, name):
+    _, folder = published
+    trap = Trap()
+    trap.place = str(tmp_path / "it was opened")
+    (folder / name).write_bytes(pickle.dumps(trap))
+    load_pretrained(folder)  # beside weights that can be read it does no harm
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=f"none [(]{name} is not read[)]"):
+        load_pretrained(folder)
+    assert not os.path.exists(trap.place)
+    pickle.loads((folder / name).read_bytes())
+    assert os.path.exists(trap.place)  # the trap works
+
+
+def test_our_own_words_must_be_as_many_as_the_network_has(tmp_path):
+    save_pretrained(small_net(WORDS), WORDS, tmp_path)
+    about = json.loads((tmp_path / "tokenizer.json").read_text())
+    del about["model"]["vocab"]["crane"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(about))
+    entries = f"its tokenizer has {len(WORDS) - 1} entries, but its network {len(WORDS)}"
+    with pytest.raises(ValueError, match=entries):
+        load_pretrained(tmp_path)
 
 
 # The hub.

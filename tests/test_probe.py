@@ -19,47 +19,34 @@ MACHINE = " = Crane ( machine ) = \n" + 4 * " The steel crane lifts a load . It 
 CRANES = Corpus("cranes", BIRD + MACHINE, BIRD + MACHINE)
 
 
-def network_for(corpus):
-    vocab = Vocab(word for text in paragraphs(corpus.train) for words in text for word in words)
-    torch.manual_seed(0)
-    sizes = dict(num_hiddens=16, ffn_num_hiddens=16, num_layers=1, max_len=24, dropout=0.5)
-    return BERTModel(len(vocab), **sizes).train(), vocab
-
-
 @pytest.fixture
 def asked():
-    net, vocab = network_for(CRANES)
-    return net, Probe(vocab, CRANES)
+    text = paragraphs(CRANES.train)
+    vocab = Vocab(word for paragraph in text for words in paragraph for word in words)
+    torch.manual_seed(0)
+    sizes = dict(num_hiddens=16, ffn_num_hiddens=16, num_layers=1, max_len=24, dropout=0.5)
+    return BERTModel(len(vocab), **sizes).train(), Probe(vocab, CRANES)
 
 
-def test_the_senses_of_a_word_and_the_guesses_at_a_mask(asked):
-    net, learned = asked
-    assert learned.words == ["crane"]
-    learned.sentence, learned.word = "the grey <mask> flies", "crane"
-    found = learned(net)
-    assert json.loads(json.dumps(found)) == found
+def test_the_senses_of_a_word_and_the_guesses_at_a_mask_and_nothing_is_changed(asked):
+    net, probe = asked
+    assert probe.words == ["crane"] and probe(net) == {}  # nothing is asked at first
+    probe.sentence, probe.word = "the grey <mask> flies", "crane"
+    before, state = weights_of(net), torch.random.get_rng_state()
+    found = probe(net)
+    assert json.loads(json.dumps(found)) == found == probe(net)
     assert found["sentence"] == "the grey <mask> flies" and found["word"] == "crane"
-    assert len(found["guesses"]) == 5
     chances = [chance for _, chance in found["guesses"]]
+    assert len(chances) == 5
     assert chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1 + 1e-6
     # Known and held-out sentences are the same: every use is at the mean of its own sense.
     assert found["of"] == 8 and found["right"] == 1 and found["apart"] > 100
-
-
-def test_asking_changes_nothing_and_gives_the_same_twice(asked):
-    net, learned = asked
-    learned.sentence, learned.word = "the grey <mask> flies", "crane"
-    before, state = weights_of(net), torch.random.get_rng_state()
-    assert learned(net) == learned(net)
     assert net.training
     assert_identical(torch.random.get_rng_state(), state)
     for name, value in before.items():
         assert_identical(net.state_dict()[name], value)
-
-
-def test_nothing_is_asked_at_first(asked):
-    net, learned = asked
-    assert learned(net) == {}
+    probe.sentence, probe.word = "", "lake"
+    assert probe(net) == {}
 
 
 @pytest.mark.parametrize(
@@ -69,44 +56,25 @@ def test_nothing_is_asked_at_first(asked):
         ("   ", "there is no <mask>"),
         ("<mask> " + "grey " * 200, "24|long"),
         ("<b>&amp;\ud800 <img src=x>", "there is no <mask>"),
+        ("<mask>", ""),
+        ("zebu <mask> qi", ""),
+        ("grey <mask> <mask> lake", ""),
     ],
 )
 def test_a_sentence_that_cannot_be_asked_is_told_and_the_word_is_asked_all_the_same(
     asked, sentence, problem
 ):
-    net, learned = asked
-    learned.sentence, learned.word = sentence, "crane"
-    found = learned(net)
-    assert "guesses" not in found and "right" in found
-    assert re.search(problem, found["problem"])
+    net, probe = asked
+    probe.sentence, probe.word = sentence, "crane"
+    found = probe(net)
+    assert "right" in found and len(found.get("guesses", [])) == (0 if problem else 5)
+    assert re.search(problem, found["problem"]) if problem else "problem" not in found
 
 
-@pytest.mark.parametrize("sentence", ["<mask>", "zebu <mask> qi", "grey <mask> <mask> lake"])
-def test_the_first_mask_is_guessed_also_among_unknown_words(asked, sentence):
-    net, learned = asked
-    learned.sentence = sentence
-    found = learned(net)
-    assert len(found["guesses"]) == 5 and "problem" not in found
-
-
-def test_a_word_that_is_not_known_is_left_out(asked):
-    net, learned = asked
-    learned.word = "lake"
-    assert learned(net) == {}
-
-
-@pytest.mark.parametrize(
-    "corpus",
-    [
-        Corpus("no senses", "\n a b c . d e .\n", "\n a b .\n"),
-        Corpus("empty", "", ""),
-        Corpus("one sense", BIRD, BIRD),
-        Corpus("none held out", BIRD + MACHINE, ""),
-    ],
-)
-def test_a_text_without_words_of_two_senses_has_none(corpus):
-    _, vocab = network_for(CRANES)
-    assert Probe(vocab, corpus).words == []
+@pytest.mark.parametrize("train", ["\n a b c . d e .\n", "", BIRD, BIRD + MACHINE])
+def test_a_text_without_words_of_two_senses_has_none(asked, train):
+    held_out = "" if train == BIRD + MACHINE else train
+    assert Probe(asked[1].vocab, Corpus("plain", train, held_out)).words == []
 
 
 def test_far_means_are_far_apart_and_equal_ones_are_not():

@@ -1,0 +1,292 @@
+"""What the training panel does, without a widget."""
+
+import gc
+import json
+import threading
+import time
+import weakref
+from dataclasses import replace
+
+import pytest
+from small import PATIENCE, assert_identical, break_net, losses, some_examples, until
+
+from bert_tutorial.pretraining.training import prepare, train_steps
+from bert_tutorial.studio.runs import queue as module
+from bert_tutorial.studio.runs import saved_runs
+from bert_tutorial.studio.runs.experiments import Experiment
+from bert_tutorial.studio.runs.queue import RunQueue
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
+from bert_tutorial.studio.runs.settings import RunSettings
+
+SHORT = RunSettings(num_hiddens=16, batch_size=16, num_steps=4)
+LONG = replace(SHORT, num_steps=100_000)
+THREE = {name: replace(SHORT, seed=seed) for seed, name in enumerate(("one", "two", "three"))}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SavedRuns(tmp_path)
+
+
+@pytest.fixture
+def queue(store):
+    queue = RunQueue(some_examples(), store)
+    yield queue
+    queue.stop()
+    assert queue.run is None or queue.run.wait(PATIENCE)
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    def make(runs):
+        made = Experiment("?", runs, "!", lambda losses: True)
+        monkeypatch.setitem(module.EXPERIMENTS, "test", made)
+        return made
+
+    return make
+
+
+def stopped(queue, count=1):
+    """Stop the run after some steps."""
+    until(lambda: len(queue.run.history) >= count)
+    queue.stop()
+    assert queue.run.wait(PATIENCE) and not queue.is_busy
+    return queue.run.saved.id
+
+
+def in_threads(what, number):
+    threads = [threading.Thread(target=what) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+def test_a_run_begins_is_saved_and_ends_and_nothing_of_it_is_left(queue, store):
+    queue.pause(), queue.resume(), queue.stop()  # without a run they do nothing
+    assert not queue.is_busy and queue.name == "" and queue.runs() == []
+    before, run = set(threading.enumerate()), queue.begin(SHORT, "first")
+    assert queue.name == "first" and queue.settings == SHORT
+    assert run.wait(PATIENCE) and run.state == "finished" and not queue.is_busy
+    (saved,) = queue.runs()
+    assert saved is run.saved and saved.is_finished and not queue.is_going(saved)
+    first, gone = losses(run.history), weakref.ref(run.net)
+    del run
+    assert queue.begin(SHORT).wait(PATIENCE) and queue.name == "run 2"
+    assert_identical(losses(queue.run.history), first)
+    until(lambda: set(threading.enumerate()) <= before)
+    gc.collect()
+    assert gone() is None
+
+
+def test_of_several_starts_at_once_one_wins(queue):
+    refused, barrier = [], threading.Barrier(4)
+
+    def begin():
+        barrier.wait(PATIENCE)
+        try:
+            queue.begin(LONG)
+        except ValueError as error:
+            refused.append(str(error))
+
+    in_threads(begin, 4)
+    assert len(refused) == 3 and all("goes on: stop it first" in error for error in refused)
+    assert len(queue.runs()) == 1
+
+
+def test_buttons_pressed_by_several_threads_leave_the_losses_as_they_are(queue):
+    settings = replace(SHORT, num_steps=40, dropout=0.3)
+    run = queue.begin(settings)
+
+    def press():
+        while not run.wait(0):
+            queue.pause()
+            time.sleep(0.001)
+            queue.resume()
+            time.sleep(0.003)
+
+    in_threads(press, 3)
+    assert run.state == "finished"
+    of = some_examples()
+    steps = train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)
+    assert_identical(losses(run.history), losses(steps))
+
+
+def test_a_run_that_cannot_begin_is_refused_and_leaves_nothing_behind(queue, store, monkeypatch):
+    with pytest.raises(ValueError, match="num_heads"):
+        queue.begin(replace(SHORT, num_heads=3))
+    monkeypatch.setattr("bert_tutorial.studio.runs.fits.available_memory", lambda *_: 1000)
+    with pytest.raises(MemoryError, match="one training step would take"):
+        queue.begin(SHORT)
+    assert queue.run is None and queue.runs() == [] and not queue.is_busy
+    monkeypatch.undo()
+    store.limit = -1
+    with pytest.raises(OSError, match="the saved runs take"):
+        queue.begin(SHORT)
+    store.limit = 10**9
+    assert queue.begin(SHORT).wait(PATIENCE)
+
+
+def test_a_queue_is_taken_over_while_it_is_busy_and_another_one_has_to_wait(queue, store):
+    of = some_examples()
+    other = RunQueue.open(of, store)
+    assert other is not queue
+    run = queue.begin(LONG, "mine")
+    assert RunQueue.open(of, store) is queue
+    with pytest.raises(ValueError, match="^mine goes on in another panel: stop it there"):
+        other.begin(SHORT)
+    queue.pause()
+    until(lambda: run.state == "paused")
+    assert RunQueue.open(of, store) is queue
+    stopped(queue, 0)
+    assert RunQueue.open(of, store).run is None
+    assert other.begin(SHORT).wait(PATIENCE)
+
+
+def test_a_stopped_run_goes_on_in_a_new_queue(queue, store):
+    queue.begin(replace(SHORT, num_steps=2000))
+    id = stopped(queue, 5)
+    before = losses(queue.run.history)
+    again = RunQueue(some_examples(), SavedRuns(store.path))
+    assert again.go_on(id).settings == queue.settings == again.settings
+    stopped(again, len(before) + 2)
+    assert_identical(losses(again.run.history)[: len(before)], before)
+    assert len(again.runs()) == 1
+
+
+def test_what_cannot_go_on_is_told(queue, store):
+    run = queue.begin(SHORT)
+    assert run.wait(PATIENCE)
+    with pytest.raises(ValueError, match="no longer there"):
+        queue.go_on("nothing")
+    other = RunQueue(some_examples(61), store)
+    with pytest.raises(ValueError, match="on another text"):
+        other.go_on(run.saved.id)
+    assert other.runs() == [] and other.speed() is None
+    record = store.path / run.saved.id / "record.json"
+    about = json.loads(record.read_text())
+    about["settings"]["colour"] = "red"
+    record.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="another version: .* colour"):
+        queue.go_on(run.saved.id)
+    assert not queue.is_busy and queue.speed() is None
+
+
+def test_a_run_may_be_renamed_while_it_is_saved(queue, monkeypatch):
+    monkeypatch.setattr(saved_runs, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(saved_runs, "SAVING", 0)
+    run, number = queue.begin(replace(SHORT, num_steps=25)), 0
+    while not run.wait(0):
+        queue.rename(run.saved.id, f"name {(number := number + 1)}")
+    assert run.state == "finished", run.error
+    (saved,) = SavedRuns(queue.saved.path).all()
+    assert saved.name == f"name {number}" == queue.name and saved.is_finished
+
+
+def test_a_run_that_goes_on_is_not_deleted(queue, store):
+    id = queue.begin(LONG, "mine").saved.id
+    until(lambda: queue.run.history)
+    with pytest.raises(ValueError, match="^mine goes on: stop it before you delete it"):
+        queue.delete(id)
+    with pytest.raises(ValueError, match="another process trains in"):
+        SavedRuns(store.path).delete(id)
+    stopped(queue)
+    queue.delete(id)
+    for what in (queue.delete, queue.go_on, lambda id: queue.rename(id, "x")):
+        with pytest.raises(ValueError, match="no longer there"):
+            what(id)
+    assert queue.runs() == [] and list(store.path.iterdir()) == []
+
+
+def test_an_experiment_runs_one_after_the_other(queue, experiment):
+    made, seen = experiment(THREE), []
+    queue.begin_experiment("test")
+    while queue.is_busy:
+        seen.append(queue.run)
+        queue.wait_for_next(seen[-1])
+        assert seen[-1].wait(PATIENCE)
+    assert [run.state for run in seen] == ["finished"] * 3 and queue.experiment is made
+    assert list(queue.done) == list(THREE) == [run.name for run in queue.runs()]
+    assert [run.record["settings"]["seed"] for run in queue.runs()] == [0, 1, 2]
+    assert list(queue.done.values()) == [run.id for run in queue.runs()]
+
+
+def test_nothing_begins_between_two_runs_of_an_experiment_but_a_pause(queue, experiment):
+    experiment(THREE)
+    queue.begin_experiment("test")
+    with queue._lock:  # the next run cannot begin
+        first = queue.run
+        assert first.wait(PATIENCE) and queue.is_busy
+        with pytest.raises(ValueError, match="goes on"):
+            queue.begin(SHORT)
+        queue.pause()
+    until(lambda: queue.run is not first and queue.run.state == "paused")
+    assert RunQueue.open(None) is queue and queue.run.history == []
+    queue.resume()
+    until(lambda: not queue.is_busy)
+    assert len(queue.done) == 3
+
+
+def test_an_experiment_stopped_between_two_runs_ends(queue, experiment):
+    experiment(THREE)
+    queue.begin_experiment("test")
+    with queue._lock:
+        assert queue.run.wait(PATIENCE)
+        queue.stop()
+        assert not queue.is_busy
+        experiment({"other": LONG, **THREE})
+        queue.begin_experiment("test")  # the thread of the first one has not seen its end yet
+    until(lambda: sum(t.name == "experiment" for t in threading.enumerate()) == 1)
+    assert queue.left == list(THREE) and queue.run.state == "running"
+    stopped(queue, 0)
+    assert list(queue.done) == ["other"]
+
+
+def test_an_experiment_ends_with_a_run_that_cannot_begin(queue, experiment):
+    experiment({"good": SHORT, "bad": replace(SHORT, num_heads=3), "never": SHORT})
+    queue.begin_experiment("test")
+    until(lambda: not queue.is_busy)
+    assert "num_heads" in queue.problem and list(queue.done) == ["good"]
+    assert queue.begin(SHORT).wait(PATIENCE) and queue.problem == ""
+
+
+def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, monkeypatch, full_disk):
+    network = RunSettings.network
+
+    def broken(settings, vocab_size):
+        net = network(settings, vocab_size)
+        prepare(net, queue.train_iter, settings)
+        break_net(net)
+        return net
+
+    monkeypatch.setattr(RunSettings, "network", broken)
+    assert queue.begin(SHORT).wait(PATIENCE) and queue.run.state == "failed"
+    monkeypatch.undo()
+    (saved,) = queue.runs()
+    assert "training has diverged" in saved.record["error"] and not saved.is_finished
+    with full_disk(2000):
+        assert queue.begin(LONG).wait(PATIENCE) and queue.run.state == "failed"
+    assert "cannot be written" in str(queue.run.error)
+    assert queue.begin(SHORT).wait(PATIENCE) and queue.run.state == "finished"
+
+
+def test_another_text_can_be_used_but_not_while_a_run_goes_on(queue):
+    other, before = some_examples(70), queue.text
+    queue.begin(LONG)
+    with pytest.raises(ValueError, match="goes on"):
+        queue.use(other, None)
+    stopped(queue)
+    queue.use(other, lambda net: "seen")
+    assert queue.text != before and queue.runs() == []
+    assert queue.begin(SHORT).wait(PATIENCE) and queue.run.probes[-1] == (4, "seen")
+
+
+def test_costs_and_speed(queue):
+    assert queue.speed() is None
+    with pytest.raises(ValueError, match="mask_rate"):
+        queue.cost(replace(SHORT, mask_rate=3.0))
+    measured = queue.speed(measure=True)
+    assert queue.speed() == measured > 0
+    assert queue.begin(replace(SHORT, num_steps=12)).wait(PATIENCE)
+    operations = queue.cost(SHORT).flops / SHORT.batch_size
+    assert queue.speed() == pytest.approx(operations * queue.run.pairs_per_second)

@@ -1,0 +1,247 @@
+"""Runs on disk: killed, stopped, gone on with, renamed, deleted."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import PATIENCE, assert_identical, losses, some_examples, until
+
+from bert_tutorial.pretraining.optimizers import make_optimizers
+from bert_tutorial.pretraining.training import Step, train_steps
+from bert_tutorial.studio.runs.run import TrainingRun
+from bert_tutorial.studio.runs.saved_runs import SavedRun, SavedRuns
+from bert_tutorial.studio.runs.settings import RunSettings
+
+SETTINGS = RunSettings(num_steps=40, num_hiddens=32, batch_size=16, dropout=0.3)
+
+
+def new(store, settings=SETTINGS):
+    about = dict(settings=asdict(settings), num_steps=settings.num_steps)
+    return store.new(name="a run", text="text", **about)
+
+
+def run_of(saved, settings=SETTINGS, **how):
+    examples = settings.examples(some_examples())
+    return TrainingRun(
+        settings.network(len(examples.vocab)), examples, settings, saved=saved, **how
+    )
+
+
+def ended(run, state="finished"):
+    assert run.start().wait(PATIENCE) and run.state == state, run.error
+    return run
+
+
+def stopped_after(run, count):
+    run.start()
+    until(lambda: len(run.history) >= count)
+    run.stop()
+    assert run.wait(PATIENCE) and run.state == "stopped"
+    return run
+
+
+def assert_is_a_whole_run(run, but=()):
+    """Its losses and weights are those of the plain loop."""
+    examples = SETTINGS.examples(some_examples())
+    net = SETTINGS.network(len(examples.vocab))
+    wanted, found = losses(train_steps(net, examples, SETTINGS)), losses(run.history)
+    assert len(found) == 40
+    these = [step for step in range(40) if step not in but]
+    assert_identical(found[these], wanted[these])
+    for name, value in net.state_dict().items():
+        assert_identical(run.net.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_a_run_goes_on_in_another_process_with_the_same_losses(tmp_path, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer)
+    first = stopped_after(run_of(new(SavedRuns(tmp_path), settings), settings), 5)
+    (saved,) = SavedRuns(tmp_path).all()
+    assert 5 <= saved.record["step"] == len(first.history) < 40 and not saved.is_finished
+    again = ended(run_of(saved, settings, probe=lambda net: {"said": "yes"}))
+    if optimizer == "muon":
+        assert_is_a_whole_run(again)
+    else:
+        whole = ended(run_of(None, settings))
+        assert_identical(losses(again.history), losses(whole.history))
+    steps = [step for step, _ in again.held_out]
+    assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == 40
+    (saved,) = SavedRuns(tmp_path).all()
+    assert saved.is_finished and saved.name == "a run" and saved.record["step"] == 40
+    assert saved.steps() == again.history and saved.held_out == again.held_out
+    assert saved.record["probes"] == [list(found) for found in again.probes]
+    assert saved.record["probes"][-1] == [40, {"said": "yes"}]
+    assert saved.baselines == again.baselines and saved.record["seconds"] > 0
+
+
+CHILD = """
+import sys; sys.path.insert(0, {tests!r})
+from pathlib import Path
+from bert_tutorial.studio.runs import saved_runs
+from test_saved_runs import SavedRuns, new, run_of
+saved_runs.SAVE_EVERY, saved_runs.SAVING = 0.0, 1
+run = run_of(new(SavedRuns(Path({folder!r}))), num_evaluations=20).start()
+while not run.wait(0):
+    print(len(run.history), flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [0.05, pytest.param(0.3, marks=pytest.mark.nightly)])
+def test_a_run_whose_process_is_killed_goes_on_with_the_same_losses(tmp_path, after):
+    script = CHILD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    for line in child.stdout:
+        if int(line) >= 3:
+            break
+    time.sleep(after)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    (saved,) = SavedRuns(tmp_path).all()
+    assert_is_a_whole_run(ended(run_of(saved)))
+
+
+def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
+    run = run_of(new(SavedRuns(tmp_path))).start()
+    until(lambda: len(run.history) >= 3)
+    run.pause()
+    until(lambda: run.is_still)
+    (saved,) = SavedRuns(tmp_path).all()
+    assert saved.record["step"] == len(run.history) and saved.checkpoint.exists()
+    for other in (saved, run.saved):  # of another process, or of this one
+        error = ended(run_of(other), "failed").error
+        assert "another process trains in" in str(error)
+    run.resume()
+    assert run.wait(PATIENCE) and run.state == "finished"
+    assert_is_a_whole_run(run)
+
+
+def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
+    first = stopped_after(run_of(new(SavedRuns(tmp_path))), 6)
+    lines = first.saved.log.read_text().splitlines()
+    lines[1], lines[2], lines[3] = '{"step": 2}', "{", lines[3].replace("step", "stop")
+    odd = [lines[0], "null", "[3]", '{"step": "x"}', lines[5].replace('"step": 6', '"step": 99')]
+    first.saved.log.write_bytes("\n".join([*lines, *odd]).encode() + b'\n{"step": 20\xff\x00\n')
+    again = ended(run_of(SavedRuns(tmp_path).all()[0]))
+    assert [step.step for step in again.history] == list(range(1, 41))
+    assert losses(again.history)[1:4].isnan().all()
+    assert_is_a_whole_run(again, but=(1, 2, 3))
+
+
+@pytest.mark.parametrize("damage", ["garbage", "shape", "cut", "folder", "settings"])
+def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path, damage):
+    saved = stopped_after(run_of(new(SavedRuns(tmp_path))), 3).saved
+    before, content = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
+    if damage == "garbage":
+        content.write_bytes(b"\xff" * 1000)
+    elif damage == "cut":
+        content.write_bytes(content.read_bytes()[:-1000])
+    elif damage == "shape":
+        checkpoint = torch.load(content)
+        checkpoint["states"][0]["mlm.bias"] = torch.zeros(3)
+        torch.save(checkpoint, content)
+    elif damage == "folder":
+        content.unlink()
+        content.mkdir()
+    else:
+        saved.record["settings"]["seed"] = 1
+    error = str(ended(run_of(saved), "failed").error)
+    told = {"folder": "cannot be read", "settings": "was begun with seed 0, now 1: use that, or"}
+    assert told.get(damage, "is damaged") in error
+    assert "delete the run in the table" in error or damage == "folder"
+    after = json.loads((saved.path / "record.json").read_text())
+    before["settings"]["seed"] = saved.record["settings"]["seed"]
+    assert after == before | {"error": error}
+
+
+def test_without_a_checkpoint_a_run_begins_at_the_beginning(tmp_path):
+    net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
+    assert saved.load(net, make_optimizers(net, SETTINGS)) == 0
+
+
+def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_path):
+    saved, plain = SavedRun(tmp_path / "run", {"settings": {}}), tmp_path / "plain"
+    plain.touch()
+    saved.path.mkdir()
+    (saved.path / "checkpoint.pt.123.part").write_bytes(b"half")
+    saved.open()
+    assert not list(saved.path.glob("*.part"))
+    saved.save(SETTINGS.network(20), [], 3)
+    saved.add(Step(1, 1.0, 1.0, 1, 1.0, 1.0))
+    saved.close()
+    modes = {file.stat().st_mode for file in (saved.checkpoint, saved.log, plain)}
+    assert len(modes) == 1
+
+
+def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
+    net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
+    optimizers = make_optimizers(net, SETTINGS)
+    saved.save(net, optimizers, 3)
+    steps = [Step(n, 1.0, 1.0, 1, 1.0, 1.0) for n in range(1, 31)]
+    for step in steps:
+        saved.add(step)
+    for write in (
+        lambda: saved.save(net, optimizers, 6),
+        lambda: saved.add(steps[0]),
+        lambda: saved.shorten_log(20),
+        lambda: saved.update(name="x" * 200),
+    ):
+        with full_disk(100), pytest.raises(OSError, match="cannot be written .File too large"):
+            write()
+    assert saved.load(net, optimizers) == 3 and saved.steps() == steps
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "log.jsonl"}
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(plain_user_folder):
+    (plain_user_folder / "locked").mkdir(0o500)
+    (plain_user_folder / "file").touch()
+    for name, why in (("locked", "Permission"), ("locked/run", "Permission"), ("file", "exists")):
+        path = plain_user_folder / name
+        with pytest.raises(OSError, match=f"in the run's folder {path} .*{why}.*or use another"):
+            SavedRun(path, otherwise="use another one").open()
+
+
+def test_an_answer_that_json_cannot_hold_ends_the_run_with_a_sentence(tmp_path):
+    error = ended(run_of(new(SavedRuns(tmp_path)), probe=lambda net: {1, 2}), "failed").error
+    assert "not JSON serializable" in str(error)
+
+
+def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(tmp_path):
+    settings = RunSettings(num_steps=100_000, num_hiddens=16, batch_size=16)
+    run = run_of(new(SavedRuns(tmp_path), settings), settings).start()
+    until(lambda: len(run.history) >= 2)
+    run.pause()
+    until(lambda: run.is_still)
+    shutil.rmtree(run.saved.path)
+    run.resume()
+    assert run.wait(PATIENCE) and run.state == "failed"
+    assert "log.jsonl cannot be written" in str(run.error) and list(tmp_path.iterdir()) == []
+
+
+def test_a_list_of_runs_is_in_order_renamed_deleted_and_passes_over_what_is_no_run(tmp_path):
+    store = SavedRuns(tmp_path)
+    runs = [store.new(name=f"run {n}", settings={}, num_steps=3) for n in range(8)]
+    assert store.all() == runs
+    other = SavedRuns(tmp_path)  # as of another process
+    run = other.find(runs[0].id)
+    run.rename("  two\n words " + "x" * 100)
+    run.rename("   ")
+    assert store.all()[0].name.startswith("two words x") and len(runs[0].name) == 60
+    other.delete(runs[0].id)
+    assert store.all() == runs[1:] and not runs[0].path.exists()
+    for name, content in (("a", "{"), ("b", "[]"), ("c", '{"name": "x"}'), ("d", "\udcff")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    (tmp_path / "e" / "record.json").mkdir(parents=True)
+    assert store.all() == runs[1:] and SavedRuns(tmp_path / "nowhere").all() == []
+    store.limit = 10
+    with pytest.raises(OSError, match="the saved runs take .* delete some of them in the table"):
+        store.new(name="one more", settings={}, num_steps=3)
+    assert store.all() == runs[1:]
