@@ -18,18 +18,11 @@ from torch.testing import assert_close
 
 from bert_tutorial.pretraining import loss_plot
 from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
-from bert_tutorial.pretraining.loss_plot import (
-    STYLES,
-    LossPlot,
-    describe,
-    describe_overlay,
-    overlay,
-    smooth,
-    style_of,
-    vertical_range,
-)
+from bert_tutorial.pretraining.loss_plot import LossPlot, describe, smooth, vertical_range
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import Progress, Step
+from bert_tutorial.studio.runs import overlay as overlay_file
+from bert_tutorial.studio.runs.overlay import STYLES, describe_overlay, overlay, style_of
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "鶴" * 90]
 NAN = float("nan")
@@ -285,10 +278,9 @@ def test_runs_in_one_picture(number):
 
 
 def test_any_name_is_drawn_as_it_is(monkeypatch):
-    figures, to_png = [], loss_plot.to_png
-    monkeypatch.setattr(
-        loss_plot, "to_png", lambda figure, **how: figures.append(figure) or to_png(figure, **how)
-    )
+    figures, to_png = [], overlay_file.to_png
+    keep = lambda figure, **how: figures.append(figure) or to_png(figure, **how)  # noqa: E731
+    monkeypatch.setattr(overlay_file, "to_png", keep)
 
     def names(runs):
         with warnings.catch_warnings():
