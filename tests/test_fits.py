@@ -98,21 +98,31 @@ def test_short_texts_are_not_taken_for_long_ones():
 
 # How much there is.
 
-LIMIT = {
+VERSION_1 = {
+    "memory/a/memory.limit_in_bytes": "5000000\n",
+    "memory/a/memory.usage_in_bytes": "3000000\n",
+    "memory/a/memory.stat": "cache 7\ntotal_inactive_file 1000000\n",
+    "memory/memory.limit_in_bytes": "9223372036854771712\n",
+    "memory/memory.usage_in_bytes": "3000000\n",
+    "memory/memory.stat": "",
+}
+VERSION_2 = {
     "a/b/memory.max": "max\n",
     "a/b/memory.current": "10\n",
     "a/b/memory.stat": "inactive_file 0\n",
     "a/memory.max": "4000000\n",
     "a/memory.current": "3500000\n",
-    "a/memory.stat": "anon 7\ninactive_file 1000\n",
+    "a/memory.stat": "inactive_file 1000\n",
 }
 
 
-@pytest.mark.parametrize(("cgroups", "room"), [({}, 8_192_000), (LIMIT, 501_000)])
+@pytest.mark.parametrize(
+    ("cgroups", "room"), [({}, 8_192_000), (VERSION_1, 3_000_000), (VERSION_2, 501_000)]
+)
 def test_a_container_may_have_less(cgroups, room, tmp_path):
     files = {
         "proc/meminfo": "MemTotal: 9000 kB\nMemFree: 100 kB\nMemAvailable: 8000 kB\nHugePages: 0\n",
-        "proc/self/cgroup": "5:cpu,cpuacct:/a\n0::/a/b\n",
+        "proc/self/cgroup": "5:cpu,cpuacct:/a\n4:memory:/a/b\n0::/a/b\n",
     }
     for name, text in (files | {f"sys/fs/cgroup/{k}": v for k, v in cgroups.items()}).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

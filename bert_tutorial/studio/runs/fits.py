@@ -41,19 +41,31 @@ def available_memory(device: torch.device | str = "cpu", root: Path = Path("/"))
     with suppress(OSError, ValueError, KeyError):  # Linux
         lines = (root / "proc/meminfo").read_text().splitlines()
         rooms.append(1024 * int(dict(x.split()[:2] for x in lines)["MemAvailable:"]))
-    with suppress(OSError):  # within each limit that a container sets (cgroups, version 2)
-        top, path = root / "sys/fs/cgroup", (root / "proc/self/cgroup").read_text()
-        here = top / path.rpartition("0::")[2].strip().lstrip("/")
-        for folder in (x for x in (here, *here.parents) if x.is_relative_to(top)):
-            with suppress(OSError, ValueError, KeyError):  # no such file, or no limit: "max"
-                most, now = (int((folder / f"memory.{x}").read_text()) for x in ("max", "current"))
-                about = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())
-                # What was read from files can be dropped.
-                rooms.append(max(0, most - now + int(about["inactive_file"])))
+    with suppress(OSError):  # within each limit that a container sets
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+        for _, kinds, path in (line.split(":", 2) for line in groups):
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            if kinds:  # version 1 of cgroups, which names what is limited
+                top, inactive = top / "memory", "total_inactive_file"
+                names = "memory.limit_in_bytes", "memory.usage_in_bytes", inactive
+            here = top / path.lstrip("/")
+            folders = [x for x in (here, *here.parents) if x.is_relative_to(top)]
+            if "memory" in kinds.split(",") or not kinds:
+                rooms += [room_in(folder, *names) for folder in folders]
     if not rooms:
         with suppress(AttributeError, ValueError, OSError):  # Windows does not tell
             rooms.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(rooms, default=None)
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def room_in(folder: Path, limit: str, used: str, files: str) -> int | None:
+    """What a cgroup leaves; what was read from files can be dropped. None if there is no limit."""
+    try:
+        most, now = (int((folder / name).read_text()) for name in (limit, used))
+        about = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(0, most - now + int(about.get(files, 0)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
 
 
 def give_back_freed() -> None:
