@@ -125,6 +125,7 @@ def counted_step(config, length, rows, checkpointing, optimizer):
         (MIDDLE, 512, 8, "adam"),
         (BERTConfig.base(num_layers=2), 128, 256, "muon"),
         (BERTConfig.large(num_layers=3), 512, 32, "adam"),
+        (BERTConfig.large(num_layers=3), 32, 8, "adam"),
         pytest.param(LARGE, 512, 32, "muon", marks=pytest.mark.nightly),
         pytest.param(LARGE, 512, 2, "adam", marks=pytest.mark.nightly),
         pytest.param(LARGE, 32, 8, "muon", marks=pytest.mark.nightly),
@@ -158,6 +159,8 @@ def test_attention_grows_with_the_square_of_the_length():
     assert 1.8 < rest[1] / rest[0] < 2.1
     # Three numbers for each weight of 12 layers, the last with queries of 77 slots and <cls>.
     assert long.quadratic == 3 * 4 * 8 * 12 * 512 * (11 * 512 + 78)
+    one_layer = memory_of(BASE, 8, 512, rows=8, checkpointing=True).quadratic
+    assert one_layer == 3 * 4 * 8 * 12 * 512 * 512
 
 
 def test_what_saves_memory_saves_memory():
