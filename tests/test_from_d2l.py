@@ -40,9 +40,6 @@ def test_sizes_of_d2l(positional, named):
     assert all(name in str(error.value) for name in extra)
     config = eval(line_of(error)).config
     assert config == BERTModel(20, **SIZES).config
-
-
-def test_other_wrong_sizes_are_named_too():
     with pytest.raises(TypeError, match="^BERTModel takes no hidden_size "):
         BERTModel(20, hidden_size=16)
 
@@ -95,11 +92,7 @@ def test_names_of_d2l_say_where_to_look(name):
         exec(f"from bert_tutorial import {name}")
     with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: "):
         getattr(bert_tutorial, name)
-    assert "\n" not in str(error.value)
-
-
-def test_other_names_are_no_attributes():
-    assert not hasattr(bert_tutorial, "no_such_name")
+    assert "\n" not in str(error.value) and not hasattr(bert_tutorial, "no_such_name")
 
 
 @pytest.mark.parametrize(

@@ -18,29 +18,15 @@ from torch.testing import assert_close
 
 from bert_tutorial.pretraining import loss_plot
 from bert_tutorial.pretraining.evaluation import Baselines, Evaluation
-from bert_tutorial.pretraining.loss_plot import (
-    STYLES,
-    LossPlot,
-    describe,
-    describe_overlay,
-    overlay,
-    smooth,
-    style_of,
-    vertical_range,
-)
+from bert_tutorial.pretraining.loss_plot import LossPlot, describe, smooth, vertical_range
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import Progress, Step
+from bert_tutorial.studio.runs import overlay as overlay_file
+from bert_tutorial.studio.runs.overlay import STYLES, describe_overlay, overlay, style_of
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "鶴" * 90]
 NAN = float("nan")
-KNOWN = Baselines(
-    uniform=9.9,
-    unigram=6.8,
-    unigram_accuracy=0.06,
-    nsp=0.693,
-    neighbours=4.9,
-    neighbours_accuracy=0.27,
-)
+KNOWN = Baselines(9.9, 6.8, 0.06, 0.69, 4.9, 0.3)  # uniform, word frequencies, neighbours
 
 
 def curves(losses, held_out=None, nsp=0.7):
@@ -50,17 +36,16 @@ def curves(losses, held_out=None, nsp=0.7):
     return history, [(step, Evaluation(x, 0.1, 0.7, 0.5)) for step, x in held_out.items()]
 
 
-def a_run(losses=(), held_out=None, known=KNOWN, num_steps=50, nsp=0.7, rate=0.5):
+def a_run(losses=(), held_out=None, known=KNOWN, nsp=0.7, rate=0.5):
     history, held_out = curves(losses, held_out, nsp)
-    train_iter = SimpleNamespace(next_sentence_rate=rate)
-    return Progress(train_iter, Settings(num_steps=num_steps), history, held_out, known, "training")
+    examples, settings = SimpleNamespace(next_sentence_rate=rate), Settings(num_steps=50)
+    return Progress(examples, settings, history, held_out, known, "training")
 
 
-def drawn(run, **changes):
-    """A plot that has drawn a run, and what it has shown."""
+def drawn(run):
+    """A plot that has drawn a run, and what it has shown: PNG, title, alternative text."""
     shown = []
     plot = LossPlot(run, lambda *what: shown.append(what))
-    vars(plot).update(changes)
     plot.close()
     return plot, *shown[0]
 
@@ -82,40 +67,26 @@ def falling(number):
 # One run.
 
 
-def test_a_run_is_drawn_from_before_its_first_step_to_its_end():
+def test_a_run_is_drawn_from_before_its_first_step_to_its_end(monkeypatch):
     run = a_run()
     plot, png, title, alt = drawn(run)
     assert title == "0 steps, 0 sentence pairs/s" and alt.startswith("No training step yet")
-    pngs = [png]
+    pngs, still, draw = [png], [], plot.figure.draw
     plot.show = lambda png, *_: pngs.append(png)
-    for number in (1, 20, 50):
-        run.history, run.held_out = curves(falling(number))
+    monkeypatch.setattr(plot.figure, "draw", lambda renderer: still.append(draw(renderer)))
+    for losses, num_still in ((falling(30), 1), ([*falling(30), 4.2], 1), ([*falling(50), 1.0], 2)):
+        run.history, run.held_out = curves(losses, {0: 7.0, 30: 6.0})
         plot.close()
-    plot.close()  # nothing has changed
-    assert len(set(pngs)) == len(pngs) == 4
+        plot.close()  # nothing has changed
+        assert len(still) == num_still  # axes and names are drawn only when they change
+        assert drawn(run)[1] == pngs[-1]  # and nothing is left of the older pictures
+    assert len(set(pngs)) == len(pngs) == 4 and all(pixels(png).any() for png in pngs)
     for panel, field in zip(plot.panels, ("mlm_loss", "nsp_loss"), strict=True):
         raw, strong, held_out = panel.lines
         values = [getattr(step, field) for step in run.history]
-        assert list(strong.get_xdata()) == list(range(1, 51))
+        assert list(strong.get_xdata()) == list(range(1, 52))
         assert_close(list(strong.get_ydata()), smooth(values, 0.9))
-        assert list(raw.get_ydata()) == values and list(held_out.get_xdata()) == [0, 50]
-    _, anew, *_ = drawn(run)  # and nothing is left of the older pictures
-    assert anew == pngs[-1]
-    for png in pngs:
-        pixels(png)
-
-
-def test_what_stands_still_is_drawn_only_when_it_changes(monkeypatch):
-    run = a_run(falling(30))
-    plot, *_ = drawn(run)
-    all_, draw = [], plot.figure.canvas.draw
-    monkeypatch.setattr(plot.figure.canvas, "draw", lambda: all_.append(True) or draw())
-    pngs = []
-    plot.show = lambda png, *_: pngs.append(png)
-    for more, times in (([4.2], 0), ([4.2, 1.0], 1)):
-        run.history, run.held_out = curves([*falling(30), *more], {0: 7.0, 30: 6.0})
-        plot.close()
-        assert len(all_) == times and pngs[-1] == drawn(run)[1]
+        assert list(raw.get_ydata()) == values and list(held_out.get_xdata()) == [0, 30]
 
 
 def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
@@ -132,7 +103,9 @@ def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
     before = len(shown)
     plot.smoothing = 0.5  # a slider is answered at once
     plot.update()
-    assert len(shown) == before + 1
+    plot.run.doing = "evaluating"  # that may take long, so it is said at once
+    plot.update()
+    assert len(shown) == before + 2
 
 
 def test_baselines_come_later_and_the_coin_has_its_own_axis():
@@ -179,17 +152,17 @@ class GrowingList(list):
 def test_a_run_that_goes_on_meanwhile_can_be_drawn_and_described():
     run = a_run(falling(30), dict.fromkeys(range(10), 7.0))
     run.history, run.held_out = GrowingList(run.history), GrowingList(run.held_out)
+    runs = {"one": (run.history, run.held_out)}
     pixels(drawn(run)[1])
-    pixels(overlay({"one": (run.history, run.held_out)}))
-    assert describe(run) and describe_overlay({"one": (run.history, run.held_out)})
+    pixels(overlay(runs))
+    assert describe(run) and describe_overlay(runs)
 
 
 def test_four_threads_can_draw_at_once_without_pyplot(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises ImportError
 
     def draw(i):
-        run = a_run(falling(10 + i))
-        return [drawn(run)[1], overlay({f"run {i}": (run.history, run.held_out)}, KNOWN)]
+        return [drawn(a_run(falling(9 + i)))[1], overlay({f"run {i}": curves(falling(9))}, KNOWN)]
 
     assert_same_from_threads(draw)
 
@@ -208,13 +181,6 @@ def test_smoothing_is_a_running_mean_without_a_pull_to_zero():
     for wrong in (-0.1, 1.0, NAN):
         with pytest.raises(ValueError, match="^smoothing is"):
             smooth(values, wrong)
-
-
-@pytest.mark.parametrize("loss", [0.0, 3.0, 30.0, 1e9])
-def test_the_first_losses_are_inside_the_picture(loss):
-    plot, *_ = drawn(a_run([loss], {0: loss + 1}))
-    low, high = plot.panels[0].axes.get_ylim()
-    assert low < loss and loss + 1 < high
 
 
 def test_a_high_beginning_is_cut_off_and_a_late_rise_is_not():
@@ -243,29 +209,25 @@ def test_the_nearest_baseline_above_is_seen_and_others_are_told_with_arrows():
     ):
         panel = drawn(a_run([loss] * 50, {50: loss}))[0].panels[0]
         assert names_in(panel) == [inside] and panel.axes.get_title("right") == outside
-        (line, name) = panel.levels
+        line, name = panel.levels
         assert line.get_ydata()[0] == name.get_position()[1] == float(inside.split()[-1])
+        box = name.get_window_extent()
+        assert panel.axes.bbox.x0 < box.x0 and box.x1 < panel.axes.bbox.x1
 
 
-def test_names_lie_on_their_lines_inside_the_axes_and_seldom_on_one_another():
-    plot, *_ = drawn(a_run([*[9.0] * 25, *[4.8] * 25]))
-    panel = plot.panels[0]
-    boxes = [x.get_window_extent() for x in panel.levels if hasattr(x, "get_text")]
-    inside = panel.axes.bbox
-    assert len(boxes) > 1
-    assert all(inside.x0 < b.x0 and b.x1 < inside.x1 and inside.y0 <= b.y0 for b in boxes)
-    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
-
-
-@pytest.mark.parametrize("losses", [[NAN], [7.0, NAN, 6.0], [math.inf] * 3, [7.0, -math.inf]])
-def test_losses_that_are_no_numbers_can_be_drawn(losses):
+@pytest.mark.parametrize(
+    "losses", [[0.0], [30.0], [1e9], [NAN], [7.0, NAN, 6.0], [math.inf] * 3, [7.0, -math.inf]]
+)
+def test_any_losses_can_be_drawn(losses):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for known in (None, KNOWN):
             run = a_run(losses, {0: losses[-1]}, known, nsp=losses[0])
             plot, png, *_ = drawn(run)
             pixels(png)
-            assert all(np.isfinite(plot.panels[0].axes.get_ylim()))
+            low, high = plot.panels[0].axes.get_ylim()
+            assert math.isfinite(low) and math.isfinite(high)
+            assert not math.isfinite(losses[0]) or low < losses[0] < high
         pixels(overlay({"one": (run.history, run.held_out)}, KNOWN))
 
 
@@ -316,10 +278,9 @@ def test_runs_in_one_picture(number):
 
 
 def test_any_name_is_drawn_as_it_is(monkeypatch):
-    figures, to_png = [], loss_plot.to_png
-    monkeypatch.setattr(
-        loss_plot, "to_png", lambda figure, **how: figures.append(figure) or to_png(figure, **how)
-    )
+    figures, to_png = [], overlay_file.to_png
+    keep = lambda figure, **how: figures.append(figure) or to_png(figure, **how)  # noqa: E731
+    monkeypatch.setattr(overlay_file, "to_png", keep)
 
     def names(runs):
         with warnings.catch_warnings():

@@ -1,11 +1,16 @@
 """Exercise 2: how much memory do the attention weights take, and how does it grow with the length?
 
-Shapes: B rows, H heads, L positions, N layers.
+Shapes: B rows, H heads, L positions.
 """
 
 import torch
 
 from .check import Specification, make_check
+
+
+def bytes_as_it_was(batch_size: int, num_heads: int, length: int, num_layers: int) -> int:
+    """One number a position and head: that grows with L, not with its square."""
+    return 4 * batch_size * num_heads * length * num_layers
 
 
 def right_bytes(batch_size: int, num_heads: int, length: int, num_layers: int) -> int:
@@ -27,16 +32,24 @@ def some_sizes(size: int, generator: torch.Generator) -> tuple[int, ...]:
 
 BYTES_MISSES = {
     "As it was: it grows with the length. But each position looks at each position.": (
-        lambda B, H, L, N: 4 * B * H * L * N
+        bytes_as_it_was
     ),
     "These are numbers, not bytes: one of 32 bits takes 4 bytes.": (
-        lambda B, H, L, N: B * H * L**2 * N
+        lambda batch_size, num_heads, length, num_layers: (
+            batch_size * num_heads * length**2 * num_layers
+        )
     ),
-    "These are bits: a byte has 8.": lambda B, H, L, N: 32 * B * H * L**2 * N,
-    "One layer is not enough: for the backward pass each layer's weights are kept.": (
-        lambda B, H, L, N: 4 * B * H * L**2
+    "These are bits: a byte has 8.": (
+        lambda batch_size, num_heads, length, num_layers: (
+            32 * batch_size * num_heads * length**2 * num_layers
+        )
     ),
-    "Each head has weights of its own: the heads are missing.": lambda B, H, L, N: 4 * B * L**2 * N,
+    "One layer is not enough: for the way back each layer's weights are kept.": (
+        lambda batch_size, num_heads, length, num_layers: 4 * batch_size * num_heads * length**2
+    ),
+    "Each head has weights of its own: the heads are missing.": (
+        lambda batch_size, num_heads, length, num_layers: 4 * batch_size * length**2 * num_layers
+    ),
 }
 CHECK_BYTES = make_check(
     Specification(reference=bytes_by_definition, inputs=some_sizes), right_bytes, BYTES_MISSES

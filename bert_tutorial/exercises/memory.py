@@ -167,10 +167,10 @@ def of_layer(
     D, F = config.num_hiddens, config.ffn_num_hiddens
     vectors, queries, inner = rows * L * D, rows * Q * D, rows * Q * F  # numbers
     weights = rows * config.num_heads * Q * L
-    are_cast, own_queries = narrow != wide, Q < L  # the products read copies; the last layer
+    are_cast = narrow != wide  # the products read copies
     around = queries * (mask + wide)  # dropout, and the input of a normalisation
-    # Inputs of query and key_value (mostly one tensor); q, k, v; the input of output.
-    attention = narrow * (3 * vectors + (3 if own_queries or are_cast else 2) * queries) + around
+    # Inputs of query and key_value (one tensor); q, k, v; the input of output.
+    attention = narrow * (3 * vectors + (3 if are_cast else 2) * queries) + around
     ffn = narrow * (queries + 2 * inner) + around  # inputs of expand, gelu, contract
     matrices = narrow * (4 * D * D + 2 * D * F) if narrow < FLOAT else 0  # as the products read it
     # softmax, dropout, and what is multiplied with v

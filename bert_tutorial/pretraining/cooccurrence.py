@@ -91,9 +91,7 @@ def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
 def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
     """Counts -> positive pointwise mutual information, both sparse (V, V).
 
-    Args:
-        counts: From `count_near`.
-        smoothing: Power of the neighbours' frequencies; below 1, rare neighbours count less.
+    `smoothing` is a power of the neighbours' frequencies; below 1, rare neighbours count less.
     """
     if not counts.nnz:
         return counts

@@ -54,30 +54,23 @@ def evaluate(
 
     Returns:
         Means over the masked tokens and over the pairs.
-
-    Raises:
-        ValueError: The examples have another vocabulary than the network.
     """
     check_vocab(net, examples.vocab)
     device, dtype = net.mlm.bias.device, net.mlm.bias.dtype
     wide = torch.promote_types(dtype, torch.float32)  # sums of a bf16 network would lose digits
-    totals = torch.zeros(4, dtype=torch.float64)
-    num_tokens = num_pairs = 0
+    totals = torch.zeros(2, 3, dtype=torch.float64)  # of words and of pairs: loss, right, number
     for index in range(min(num_batches or len(examples), len(examples))):
         batch = examples.batch(0, index).trim().to(device)
         for part in batch.split(rows_at_once(net, device)):
             with in_mode(net, training=False):  # between two parts others may use it
                 features, nsp_logits, labels = read_out(net, part)
-                logits = F.linear(features, net.word_vectors, net.mlm.bias).to(wide)
-                nsp_logits = nsp_logits.to(wide)
-            totals[0] += F.cross_entropy(logits, labels, reduction="sum").item()
-            totals[1] += (logits.argmax(1) == labels).sum().item()
-            totals[2] += F.cross_entropy(nsp_logits, part.nsp_labels, reduction="sum").item()
-            totals[3] += (nsp_logits.argmax(1) == part.nsp_labels).sum().item()
-            num_tokens += len(labels)
-            num_pairs += len(part.nsp_labels)
-    mlm, nsp = totals[:2] / num_tokens, totals[2:] / num_pairs
-    return Evaluation(*mlm.tolist(), *nsp.tolist())
+                mlm_logits = F.linear(features, net.word_vectors, net.mlm.bias)
+            answers = (mlm_logits.to(wide), labels), (nsp_logits.to(wide), part.nsp_labels)
+            for total, (logits, right) in zip(totals, answers, strict=True):
+                total[0] += F.cross_entropy(logits, right, reduction="sum").item()
+                total[1] += (logits.argmax(1) == right).sum().item()
+                total[2] += len(right)
+    return Evaluation(*(totals[:, :2] / totals[:, 2:]).flatten().tolist())
 
 
 class Baselines(NamedTuple):

@@ -21,17 +21,11 @@ from .settings import Settings
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices near 1, and keep their singular vectors.
+    """Bring the singular values of matrices (..., n, m) near 1, and keep their singular vectors.
 
     With X = U S V', the polynomial aX + b(XX')X + c(XX')(XX')X is U (aS + bS³ + cS⁵) V'. It changes
     the singular values only, and needs no decomposition. With these coefficients, Jordan's, five
     rounds bring all values from 0.002 to 1 to 0.7 to 1.2.
-
-    Args:
-        matrices: (..., n, m), floating point.
-
-    Returns:
-        (..., n, m).
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     is_tall = matrices.shape[-2] > matrices.shape[-1]

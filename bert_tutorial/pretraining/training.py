@@ -77,7 +77,7 @@ def train_steps(
             net, batch, settings, step, with_nsp, sampler, processes
         )
         length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
-        check_finite(settings, step, mlm_loss, nsp_loss, length)
+        check_finite(step, mlm_loss, nsp_loss, length, settings)
         with in_mode(net, training=True):  # whoever reads the network waits for whole weights
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
@@ -120,14 +120,12 @@ def losses_and_gradients(
     return totals[0].item(), totals[1].item()
 
 
-def check_finite(
-    settings: Settings, step: int, mlm_loss: float, nsp_loss: float, length: float
-) -> None:
+def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Settings) -> None:
     """Stop before numbers that are none reach the weights."""
-    if not math.isfinite(mlm_loss + nsp_loss + length):
+    if not math.isfinite(mlm + nsp + length):
         raise FloatingPointError(
-            f"step {step + 1} gave a loss of {mlm_loss:.3g} + {nsp_loss:.3g} and a gradient of "
-            f"length {length:.3g}: training has diverged; a lower learning_rate than "
+            f"step {step + 1} gave a loss of {mlm:.3g} + {nsp:.3g} and a gradient of length "
+            f"{length:.3g}: training has diverged; a lower learning_rate than "
             f"{settings.learning_rate:g} helps"
         )
 
@@ -260,23 +258,20 @@ def run_training(
 def summary(progress: Progress, devices: list[torch.device]) -> str:
     """d2l's two lines, and a third: the held-out losses beside their baselines."""
     # Of the last tenth of the steps; d2l averages over all, the first ones included.
-    history = progress.history
-    last = history[-max(1, len(history) // 10) :]
-    mlm, nsp = (sum(losses) / len(last) for losses in zip(*(s[1:3] for s in last), strict=True))
-    lines = [
-        f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
-        f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}",
-    ]
-    if progress.held_out and (known := progress.baselines) is not None:
-        step, found = progress.held_out[-1]
-        when = "" if step == len(history) else f" after step {step}"
-        lines.append(
-            f"held-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
+    done = len(progress.history)
+    last = progress.history[-max(1, done // 10) :]
+    mlm, nsp = (sum(losses) / len(last) for losses in list(zip(*last, strict=True))[1:3])
+    text = f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}\n"
+    text += f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}"
+    for step, found in progress.held_out[-1:]:
+        known, when = progress.baselines, "" if step == done else f" after step {step}"
+        text += (
+            f"\nheld-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
             f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
             f"a coin {known.nsp:.2f}"
         )
-    return "\n".join(lines)
+    return text
 
 
 DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
@@ -290,11 +285,9 @@ def status_line(progress: Progress) -> str:
         return f"{where}: {DOING[progress.doing]}"
     if not history:
         return f"{where}: the first step is on its way"
-    speed = f"{len(history) / max(1e-9, progress.seconds):.1f} steps/s"
-    return (
-        f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {duration(progress.seconds_left)} "
-        f"left, {speed}, {progress.pairs_per_second:,.0f} pairs/s"
-    )
+    left, steps = duration(progress.seconds_left), len(history) / max(1e-9, progress.seconds)
+    speed = f"{steps:.1f} steps/s, {progress.pairs_per_second:,.0f} pairs/s"
+    return f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {left} left, {speed}"
 
 
 def duration(seconds: float) -> str:

@@ -30,12 +30,7 @@ SHORTEST = 32  # positions: what is suggested at the least
 
 
 def available_memory(device: torch.device | str = "cpu", root: Path = Path("/")) -> int | None:
-    """Bytes that a program can still take, or None if that is not known.
-
-    Args:
-        device: A GPU has memory of its own.
-        root: Where `proc` and `sys` are.
-    """
+    """Bytes that a program can still take, or None; `root` is where `proc` and `sys` are."""
     device = torch.device(device)
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -46,19 +41,31 @@ def available_memory(device: torch.device | str = "cpu", root: Path = Path("/"))
     with suppress(OSError, ValueError, KeyError):  # Linux
         lines = (root / "proc/meminfo").read_text().splitlines()
         rooms.append(1024 * int(dict(x.split()[:2] for x in lines)["MemAvailable:"]))
-    with suppress(OSError):  # within each limit that a container sets (cgroups, version 2)
-        top, path = root / "sys/fs/cgroup", (root / "proc/self/cgroup").read_text()
-        here = top / path.rpartition("0::")[2].strip().lstrip("/")
-        for folder in (x for x in (here, *here.parents) if x.is_relative_to(top)):
-            with suppress(OSError, ValueError, KeyError):  # no such file, or no limit: "max"
-                most, now = (int((folder / f"memory.{x}").read_text()) for x in ("max", "current"))
-                about = dict(x.split() for x in (folder / "memory.stat").read_text().splitlines())
-                # What was read from files can be dropped.
-                rooms.append(max(0, most - now + int(about["inactive_file"])))
+    with suppress(OSError):  # within each limit that a container sets
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+        for _, kinds, path in (line.split(":", 2) for line in groups):
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            if kinds:  # version 1 of cgroups, which names what is limited
+                top, inactive = top / "memory", "total_inactive_file"
+                names = "memory.limit_in_bytes", "memory.usage_in_bytes", inactive
+            here = top / path.lstrip("/")
+            folders = [x for x in (here, *here.parents) if x.is_relative_to(top)]
+            if "memory" in kinds.split(",") or not kinds:
+                rooms += [room_in(folder, *names) for folder in folders]
     if not rooms:
         with suppress(AttributeError, ValueError, OSError):  # Windows does not tell
             rooms.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(rooms, default=None)
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def room_in(folder: Path, limit: str, used: str, files: str) -> int | None:
+    """What a cgroup leaves; what was read from files can be dropped. None if there is no limit."""
+    try:
+        most, now = (int((folder / name).read_text()) for name in (limit, used))
+        about = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(0, most - now + int(about.get(files, 0)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
 
 
 def give_back_freed() -> None:
@@ -93,13 +100,9 @@ def nearest_that_fits(
     come narrower numbers; and only if all that is not enough, shorter rows and fewer layers.
 
     Args:
-        config: Sizes of the network.
-        batch_size: Sentence pairs in a step.
-        length: L.
+        config, batch_size, length, rows, **how: As in `memory_of`.
         available: Bytes that there are.
-        rows: Sentence pairs that go through the network together.
-        smaller: What can be made smaller: "rows" or "batch_size".
-        **how: The rest of `memory_of`: precision, optimizer, checkpointing, slots, device.
+        smaller: What can be made smaller: "rows" (at a time) or "batch_size".
 
     Returns:
         One for each kind of change that is enough. The first has no settings if it fits as it is.
@@ -110,8 +113,8 @@ def nearest_that_fits(
     now["rows"] = min(batch_size, rows)
 
     def halves(name: str, least: int = 1) -> list[dict[str, int]]:
-        sizes = [now[name] >> i for i in range(1, now[name].bit_length())]
-        return [{name: size} for size in sizes if size >= least]
+        sizes = {max(least, now[name] >> i) for i in range(1, now[name].bit_length())}
+        return [{name: size} for size in sorted(sizes, reverse=True) if size < now[name]]
 
     checkpointing, narrow, sizes = {"checkpointing": True}, {"precision": "bf16"}, halves(smaller)
     tightest = {smaller: 1} | checkpointing | narrow
@@ -178,13 +181,11 @@ def check_fits(
 
     Args:
         net: The network, on its device.
-        train_iter: Training examples.
-        settings: How to train.
+        train_iter, settings: What is trained on, and how.
         available: Bytes that there are besides the network; what `available_memory` says if None.
 
     Raises:
-        MemoryError: A step takes more than there is; the message says how much of what, and what to
-            change.
+        MemoryError: With how much of what a step takes, and what to change.
     """
     device, config, batch_size = net.mlm.bias.device, net.config, train_iter.batch_size
     how = dict(
@@ -263,24 +264,17 @@ def mean_tokens(settings: RunSettings, of: PretrainingExamples) -> float:
 
 
 def flops_of(config: BERTConfig, tokens: float, mask_rate: float) -> float:
-    """Of one pair, forward and backward: a product with a matrix is two operations a number of it.
-
-    Backward takes twice what forward takes. In the last layer only the words to predict are
-    computed (`read_out`).
-    """
+    """Of one pair: a product with a matrix is two operations a number of it, and twice backward."""
     D, F, V = config.num_hiddens, config.ffn_num_hiddens, config.vocab_size
     words = tokens * mask_rate
     per_token = 8 * D * D + 4 * D * F + 4 * tokens * D
-    layers = (config.num_layers - 1) * tokens + words
-    keys = 4 * D * D * tokens  # of the last layer: it looks at all positions
+    layers = (config.num_layers - 1) * tokens + words  # the last computes no others (`read_out`)
+    keys = 4 * D * D * tokens  # but looks at all positions
     return 3 * (layers * per_token + keys + words * (2 * D * D + 2 * D * V))
 
 
 def measure_speed(of: PretrainingExamples) -> float:
-    """Operations per second of this machine, by three small steps of a real training.
-
-    It takes a fraction of a second, and only says about how long a run will take.
-    """
+    """Operations per second of this machine, roughly, by three small steps of a real training."""
     settings = RunSettings(num_steps=3, batch_size=64, mask_rate=0.4, word_neighbours=False)
     *_, last = train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)
     return cost_of(settings, of).flops * last.num_pairs / settings.batch_size / last.seconds

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import ipywidgets as ipw
 
-from ...pretraining.loss_plot import describe_overlay, overlay, style_of
 from ..lab.probe import Probe
 from ..runs.experiments import EXPERIMENTS
+from ..runs.overlay import describe_overlay, overlay, style_of
 from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
 from ..runs.settings import NAMES, as_text
