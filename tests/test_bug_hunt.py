@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
-
-from bert_tutorial import BERTModel, PretrainingExamples, load_data_wiki, mask_tokens
-from bert_tutorial.exercises import bugs_loss, bugs_masking, bugs_network, bugs_text
 from bert_tutorial.exercises.hunt import CHECKS, solution_of
-from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
-from bert_tutorial.exercises.variations import (
-    SentenceOrderExamples,
-    WholeWordExamples,
-    wordpiece_corpus,
-)
 from bert_tutorial.exercises.vocabulary_cut import (
     cut_vocabulary,
     frequency_loss,
     say_prediction,
     train_with_cut,
+)
+from torch.nn import functional as F
+
+from bert_tutorial import BERTModel, PretrainingExamples, load_data_wiki, mask_tokens
+from bert_tutorial.exercises import bugs_loss, bugs_masking, bugs_network, bugs_text
+from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
+from bert_tutorial.exercises.variations import (
+    SentenceOrderExamples,
+    WholeWordExamples,
+    wordpiece_corpus,
 )
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.text.tokenized import TokenizedText, tokenize_corpus

@@ -5,12 +5,7 @@ Shapes: B rows, H heads, L positions.
 
 import torch
 
-from .check import Specification, make_check
-
-
-def bytes_as_it_was(batch_size: int, num_heads: int, length: int, num_layers: int) -> int:
-    """One number a position and head: that grows with L, not with its square."""
-    return 4 * batch_size * num_heads * length * num_layers
+from .check import Check
 
 
 def right_bytes(batch_size: int, num_heads: int, length: int, num_layers: int) -> int:
@@ -30,27 +25,15 @@ def some_sizes(size: int, generator: torch.Generator) -> tuple[int, ...]:
     return draw[0], draw[1], draw[2] + 1, draw[3]
 
 
-BYTES_MISSES = {
-    "As it was: it grows with the length. But each position looks at each position.": (
-        bytes_as_it_was
-    ),
-    "These are numbers, not bytes: one of 32 bits takes 4 bytes.": (
-        lambda batch_size, num_heads, length, num_layers: (
-            batch_size * num_heads * length**2 * num_layers
-        )
-    ),
-    "These are bits: a byte has 8.": (
-        lambda batch_size, num_heads, length, num_layers: (
-            32 * batch_size * num_heads * length**2 * num_layers
-        )
-    ),
-    "One layer is not enough: for the way back each layer's weights are kept.": (
-        lambda batch_size, num_heads, length, num_layers: 4 * batch_size * num_heads * length**2
-    ),
-    "Each head has weights of its own: the heads are missing.": (
-        lambda batch_size, num_heads, length, num_layers: 4 * batch_size * length**2 * num_layers
-    ),
-}
-CHECK_BYTES = make_check(
-    Specification(reference=bytes_by_definition, inputs=some_sizes), right_bytes, BYTES_MISSES
+CHECK_BYTES = Check(bytes_by_definition, some_sizes, right_bytes).tell_apart(
+    "As it was: it grows with the length. But each position looks at each position.",
+    lambda rows, heads, length, layers: 4 * rows * heads * length * layers,
+    "These are numbers, not bytes: one of 32 bits takes 4 bytes.",
+    lambda rows, heads, length, layers: rows * heads * length**2 * layers,
+    "These are bits: a byte has 8.",
+    lambda rows, heads, length, layers: 32 * rows * heads * length**2 * layers,
+    "One layer is not enough: for the way back each layer's weights are kept.",
+    lambda rows, heads, length, layers: 4 * rows * heads * length**2,
+    "Each head has weights of its own: the heads are missing.",
+    lambda rows, heads, length, layers: 4 * rows * length**2 * layers,
 )

@@ -16,7 +16,7 @@ from ..text.vocabulary import Vocab
 def made_up_corpus() -> TokenizedCorpus:
     """A text that is learned in seconds: each paragraph keeps to one of four topics.
 
-    Each topic has six words of its own, some more frequent than others: 24 words in all.
+    Each topic has six words of its own, some more frequent than others.
     """
     draw = random.Random(0)
 
@@ -29,9 +29,8 @@ def made_up_corpus() -> TokenizedCorpus:
 
     train, valid = text(400), text(60)
     vocab = Vocab(word for paragraph in train for words in paragraph for word in words)
-    return TokenizedCorpus(
-        *(TokenizedText.from_paragraphs(vocab, t) for t in (train, valid)), vocab
-    )
+    parts = (TokenizedText.from_paragraphs(vocab, part) for part in (train, valid))
+    return TokenizedCorpus(*parts, vocab)
 
 
 def with_held_out(
@@ -39,27 +38,24 @@ def with_held_out(
     corpus: TokenizedCorpus,
     batch_size: int = 128,
     max_len: int = 64,
-    mask_rate: float = 0.15,
     **settings: float,
 ) -> PretrainingExamples:
-    """Training examples of a kind, with held-out examples of the same kind.
+    """Training examples of a kind, with held-out ones of the same kind, which always hide 15 %.
 
     Args:
         kind: `PretrainingExamples`, or a class that is made from it.
         corpus: Both texts and their vocabulary.
-        batch_size, max_len, mask_rate, **settings: Of the training examples, as in
-            `PretrainingExamples`. The held-out ones hide 15 %, so that trainings can be compared.
+        batch_size, max_len, **settings: Of the training examples, as in `PretrainingExamples`.
     """
     held_out = kind(corpus.vocab, corpus.valid, HELD_OUT_BATCH_SIZE, max_len, fixed=True)
-    settings = {"mask_rate": mask_rate, "valid": held_out, **settings}
-    return kind(corpus.vocab, corpus.train, batch_size, max_len, **settings)
+    return kind(corpus.vocab, corpus.train, batch_size, max_len, valid=held_out, **settings)
 
 
 def short_training(
     train_iter: PretrainingExamples,
     num_steps: int = 60,
     *,
-    recipe: Settings | None = None,
+    settings: Settings | None = None,
     seed: int = 0,
     **sizes: int,
 ) -> Evaluation:
@@ -68,16 +64,13 @@ def short_training(
     Args:
         train_iter: Training examples, and in `valid` the held-out ones.
         num_steps: Batches to learn from.
-        recipe: How to train; None for the plain recipe of as many steps.
+        settings: How to train; None for the plain settings with as many steps.
         seed: What the network's first weights follow from.
         **sizes: Of the network, such as num_heads; see `BERTModel`.
-
-    Returns:
-        What it reaches on the held-out examples.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = BERTModel(len(train_iter.vocab), **{"dropout": 0.0, **sizes})
-    for _ in train_steps(net, train_iter, recipe or Settings(num_steps=num_steps)):
+    for _ in train_steps(net, train_iter, settings or Settings(num_steps=num_steps)):
         pass
     return evaluate(net, train_iter.valid)

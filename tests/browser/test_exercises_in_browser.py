@@ -3,8 +3,8 @@
 import json
 
 import pytest
-
 from bert_tutorial.exercises.hunt import CHECKS
+
 from conftest import NOTEBOOK_JS
 
 pytestmark = pytest.mark.browser

@@ -1,8 +1,6 @@
 """Exercise 1: why is the masked-word loss so far above the next-sentence loss?
 
-The same network is trained on the same text, but with fewer possible answers.
-
-Losses are in nats.
+The same network is trained on the same text, but with fewer possible answers. Losses are in nats.
 """
 
 import math
@@ -14,7 +12,7 @@ from torch import Tensor
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedCorpus
 from ..text.vocabulary import SPECIAL_TOKENS, Vocab
-from .check import Specification, make_check
+from .check import Check
 from .short_runs import short_training, with_held_out
 
 
@@ -23,14 +21,7 @@ def cut_vocabulary(corpus: TokenizedCorpus, num_answers: int) -> TokenizedCorpus
 
     Args:
         corpus: With a vocabulary of whole words, the most frequent first.
-        num_answers: How many different tokens are left, the special ones not counted but for
-            `<unk>`: 2 for "the" and every other word.
-
-    Returns:
-        The corpus with its new vocabulary.
-
-    Raises:
-        ValueError: Fewer than 2, or more than there are.
+        num_answers: How many different tokens can be hidden: 2 for "the" and `<unk>`.
     """
     vocab, special = corpus.vocab, len(SPECIAL_TOKENS)
     most = len(vocab) - special + 1
@@ -74,40 +65,20 @@ def frequency_loss(train_iter: PretrainingExamples) -> float:
     """What knowing only the frequency of each word loses on the held-out questions, in nats."""
     counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float64) + 1
     log_probability = counts.log() - counts.sum().log()
-    batches = [train_iter.valid.batch(0, index) for index in range(len(train_iter.valid))]
-    labels = torch.cat([batch.mlm_labels[batch.mlm_weights == 1] for batch in batches])
-    return -log_probability[labels].mean().item()
+    labels = [batch.mlm_labels[batch.mlm_weights == 1] for batch in train_iter.valid]
+    return -log_probability[torch.cat(labels)].mean().item()
 
 
 def say_prediction(prediction: float | None, truth: float, within: float, unit: str = "") -> str:
-    """Compare a prediction with what came.
-
-    Args:
-        prediction: None if there is none yet.
-        truth: What came.
-        within: How far off still counts as right.
-        unit: Of both.
-    """
+    """Compare a prediction, None if there is none yet, with what came."""
     if prediction is None:
         return "No prediction yet: replace None in the cell above, and run both cells again."
     said = f"predicted {prediction:.3g}{unit}, found {truth:.3g}{unit}"
     return f"{said}: {'close' if abs(prediction - truth) <= within else 'a surprise'}"
 
 
-# The check: what does pure chance lose?
-
-
-def chance_as_it_was(num_answers: int) -> float | None:
-    """Nothing yet."""
-    return 0.0
-
-
-def right_chance(num_answers: int) -> float:
-    """Minus the logarithm of the probability 1 / V."""
-    return math.log(num_answers)
-
-
-def chance_by_definition(num_answers: int) -> float:
+# What does pure chance lose?
+def chance(num_answers: int) -> float:
     """The mean of minus the log probability of the right answer, over all answers."""
     probabilities = [1 / num_answers] * num_answers
     return sum(-math.log(p) for p in probabilities) / num_answers
@@ -115,22 +86,23 @@ def chance_by_definition(num_answers: int) -> float:
 
 def some_number(size: int, generator: torch.Generator) -> tuple[int]:
     """A number of answers from 2 on."""
-    return (int(torch.randint(1, 5, (1,), generator=generator)) * size**2 + 1,)
+    return (int(torch.randint(1, 5, (1,), generator=generator)) * 4 ** (size - 1) + 1,)
 
 
-CHANCE_MISSES = {
-    "As it was: 0 nats would be a network that is certain and right.": chance_as_it_was,
-    "These are bits: the tutorial's unit is the nat, with the natural logarithm.": math.log2,
-    "That is the probability of the right answer: the loss is minus its logarithm.": (
-        lambda num_answers: 1 / num_answers
-    ),
-    "The sign: the logarithm of a probability is negative, and the loss is minus that.": (
-        lambda num_answers: -math.log(num_answers)
-    ),
-    "That is the logarithm to base 10: the tutorial's unit is the nat, with the natural one.": (
-        math.log10
-    ),
-}
-CHECK_CHANCE = make_check(
-    Specification(reference=chance_by_definition, inputs=some_number), right_chance, CHANCE_MISSES
+def right_chance(num_answers: int) -> float:
+    """Minus the logarithm of the probability 1 / V."""
+    return math.log(num_answers)
+
+
+CHECK_CHANCE = Check(chance, some_number, right_chance).tell_apart(
+    "As it was: 0 nats would be a network that is certain and right.",
+    lambda num_answers: 0.0,
+    "These are bits: the tutorial's unit is the nat, with the natural logarithm.",
+    math.log2,
+    "That is the probability of the right answer: the loss is minus its logarithm.",
+    lambda num_answers: 1 / num_answers,
+    "The sign: the logarithm of a probability is negative, and the loss is minus that.",
+    lambda num_answers: -math.log(num_answers),
+    "That is the logarithm to base 10: the tutorial's unit is the nat, with the natural one.",
+    math.log10,
 )
