@@ -25,7 +25,7 @@ notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser format execute bench ablations scaling pretrain clean
+.PHONY: help setup lab test lint unit notebooks browser nightly format execute bench ablations scaling pretrain clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -58,7 +58,7 @@ lab: $(READY) ## open JupyterLab at the first notebook, on this machine only
 		--LabApp.default_url=/lab/tree/notebooks/01_data_loading.ipynb \
 		--LabApp.extension_manager=readonly "$$@" $(ARGS)
 
-test: lint unit notebooks browser ## everything below that checks; with CI=true nothing may be skipped for want of a tool
+test: lint unit notebooks browser ## what a person waits for; with CI=true nothing may be skipped for want of a tool
 
 lint: $(READY) ## layout, style and spelling, and that the notebooks are normalised
 	$(BIN)/ruff check .
@@ -69,14 +69,18 @@ lint: $(READY) ## layout, style and spelling, and that the notebooks are normali
 # One thread a test, so two tests at a time.
 unit: export OMP_NUM_THREADS := 1
 unit: $(READY) ## tests of the package and the project, doctests included
-	$(PYTEST) tests bert_tutorial -m "not browser" --numprocesses 2 --dist worksteal $(ARGS)
+	$(PYTEST) tests bert_tutorial --numprocesses 2 --dist worksteal $(ARGS)
 
 notebooks: $(READY) ## run every notebook and compare its outputs with the stored ones
 	@rm -rf .jupyter/cache
 	$(PYTEST) --nbval notebooks $(ARGS)
 
 browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
-	$(PYTEST) tests/browser $(ARGS)
+	$(PYTEST) tests/browser -m "browser and not nightly" $(ARGS)
+
+nightly: export OMP_NUM_THREADS := 1
+nightly: $(READY) ## the tests that take long, after `make test`: other texts, all experiments, every exercise in the browser
+	$(PYTEST) tests -m nightly --numprocesses 2 --dist worksteal $(ARGS)
 
 format: $(READY) ## lay out the code as `lint` wants it
 	$(BIN)/ruff check --fix .

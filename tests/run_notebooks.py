@@ -7,7 +7,7 @@ import nbformat
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-CELL_TIMEOUT = 600  # seconds
+CELL_TIMEOUT = 1800  # seconds
 
 
 def run_notebook(path: Path, folder: Path, **parameters) -> nbformat.NotebookNode:

@@ -46,39 +46,28 @@ def test_speed_is_that_of_all_steps_but_the_first_ones(benchmark):
             yield 20
 
     found = benchmark("programs").measure(steps(), seconds=0.2)
-    assert (
-        500 < found["pairs_per_second"] < 2000
-        and found["steps"] >= 3
-        and found["peak_memory"] > 10_000_000
-    )
+    assert 500 < found["pairs_per_second"] < 2000 and found["steps"] >= 3
+    assert found["peak_memory"] > 10_000_000
 
 
-def test_the_operations_are_those_of_real_tokens(
-    benchmark, wikitext2_server, monkeypatch, tmp_path
-):
+@pytest.fixture
+def wikitext2(wikitext2_server, monkeypatch, tmp_path):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
     monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
+
+
+def test_the_operations_are_those_of_real_tokens(benchmark, wikitext2):
     programs = benchmark("programs")
     train_iter, _ = programs.our_training(batch_size=64)
     batch = train_iter.batch_at(0)
     operations = programs.operations(batch, 20_256)
-    padded = 64 * (
-        6
-        * (
-            2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128)
-            + 10 * 128 * (128 + 20_256)
-            + 128 * 130
-        )
-    )
+    layers = 2 * 64 * (4 * 128**2 + 2 * 128 * 256 + 2 * 64 * 128)
+    padded = 64 * 6 * (layers + 10 * 128 * (128 + 20_256) + 128 * 130)
     assert 0.5 * padded < operations < 0.9 * padded
     assert 0.7 * operations < programs.operations(batch, 20_256, True) < 0.95 * operations
 
 
-def test_the_roofline_counts_the_steps_it_measured(
-    benchmark, wikitext2_server, monkeypatch, tmp_path
-):
-    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
-    monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
+def test_the_roofline_counts_the_steps_it_measured(benchmark, wikitext2):
     found = benchmark("programs").roofline(seconds=0.1)
     assert found["pairs"] >= 512 and found["pairs"] % 512 == 0
     assert found["that_are_used"] < found["operations"]
@@ -87,36 +76,23 @@ def test_the_roofline_counts_the_steps_it_measured(
 def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
     report = benchmark("report")
     readme = tmp_path / "README.md"
-    readme.write_text(
-        "before\n<!-- a -->\nold\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n"
-    )
+    text = "1\n<!-- a -->\nold\n<!-- end of a -->\n2\n<!-- b -->\n<!-- end of b -->\n"
+    readme.write_text(text)
     monkeypatch.setattr(report, "HERE", tmp_path)
     report.put_into_readme("a", "new")
-    assert readme.read_text() == (
-        "before\n<!-- a -->\nnew\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\n"
-    )
+    assert readme.read_text() == text.replace("old", "new")
 
 
 def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(benchmark):
     search = benchmark("search")
-    figures = {
-        "mlm_loss": 4.0,
-        "mlm_accuracy": 0.3,
-        "senses": 0.9,
-        "untrained": 0.5,
-        "num_pairs": 9,
-        "seconds": 100,
-        "machine": "M",
-    }
+    figures = dict(mlm_loss=4.0, mlm_accuracy=0.3, senses=0.9, untrained=0.5, num_pairs=9)
+    figures |= dict(seconds=100, machine="M")
     best = search.BEST["bundled"]
-    trials = [
-        {"recipe": best | {"sentences_per_segment": [1]}, **figures},
-        {"recipe": best, **figures},
-    ]
+    recipes = best | {"sentences_per_segment": [1]}, best
+    trials = [{"recipe": recipe, **figures} for recipe in recipes]
     *_, first, second = search.table("bundled", trials).splitlines()
-    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ") and second.startswith(
-        "| sentences_per_segment [1] |"
-    )
+    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ")
+    assert second.startswith("| sentences_per_segment [1] |")
 
 
 def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmark):
@@ -163,15 +139,9 @@ def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(
 def test_learning_gives_a_column_to_every_recipe_and_says_what_was_not_measured(benchmark):
     learning = benchmark("learning")
     (steps, recipe, _), (other_steps, other_recipe, _) = learning.TRAININGS[:2]
-    plain = {"text": "plain", "mlm_loss": 4.5, "mlm_accuracy": 0.3, "seconds": 60, "machine": "M"}
-    merged = {
-        "text": "pseudowords",
-        "senses": 0.9,
-        "linear": 0.95,
-        "machine": "M",
-        "by_word": {"a|b": 0.9},
-    }
-    merged |= {"untrained": 0.5, "untrained_linear": 0.51}
+    plain = dict(text="plain", mlm_loss=4.5, mlm_accuracy=0.3, seconds=60, machine="M")
+    merged = dict(text="pseudowords", senses=0.9, linear=0.95, machine="M", by_word={"a|b": 0.9})
+    merged |= dict(untrained=0.5, untrained_linear=0.51)
     first = {"steps": steps, "recipe": recipe}
     trainings = [first | plain, first | plain | {"mlm_loss": 4.7}, first | merged]
     trainings.append(
