@@ -113,6 +113,8 @@ def test_a_near_miss_gets_its_sentence_and_the_smallest_input(both_ways):
     verdict = CHECK(lambda values: (values**2).sum() + (len(values) > 3))
     assert str(verdict).startswith("Not right yet.\nSmallest input that shows it: values = [1.")
     assert verdict.near_miss is None and str(verdict).count("1.") >= 4
+    larger = CHECK(lambda values: (values**2).sum() + 0 * (1 // (3 - len(values))))
+    assert "ZeroDivisionError" in str(larger) and len(str(larger).split("= ")[1].split(",")) == 3
     late = CHECK(lambda values: values.sum() if len(values) < 8 else for_ever(values))
     assert str(late).startswith("Not right yet.")  # for not all of it was seen
 
@@ -162,32 +164,29 @@ def test_a_process_of_its_own_survives_worse(function, said):
     assert (torch.allclose, math.isclose, torch.get_default_dtype()) == (allclose, isclose, dtype)
 
 
-def test_a_type_or_shape_that_is_wrong_is_named():
-    for value, said in [
-        (3, "returns a number, but must return a tensor of shape (2,)"),
-        ([1.0, 2.0], "returns a list of 2, but must return a tensor of shape (2,)"),
-        (torch.ones(1, 2), "returns a tensor of shape (1, 2), but must return a tensor of shape"),
-        (torch.ones(2), "returns numbers of type torch.float32, but they must be whole"),
-    ]:
-        assert wrong_kind(value, torch.tensor([1, 2])).startswith(said)
-    assert wrong_kind([1], [1, 2]) == "returns a list of 1, but must return a list of 2"
-    assert wrong_kind([1, "a"], [1, 2]).startswith("returns a list whose item 1 is wrong: it ret")
-    assert wrong_kind([[1]], [[1, 2]]) == "" == wrong_kind(1, 2)  # not right, but of the right kind
-    assert str(CHECK(None)) == "This is None, but must be a function."
+@pytest.mark.parametrize(
+    ("value", "expected", "said"),
+    [
+        (3, torch.ones(2), "returns a number, but must return a tensor of shape (2,)"),
+        ([1.0, 2.0], torch.ones(2), "returns a list of 2, but must return a tensor of shape (2,)"),
+        (torch.ones(2), torch.tensor([1, 2]), "returns numbers of type torch.float32, but they"),
+        ([1], [1, 2], "returns a list of 1, but must return a list of 2"),
+        ([1, "a"], [1, 2], "returns a list whose item 1 is wrong: it returns a value of type str"),
+        ([[1]], [[1, 2]], ""),  # not right, but of the right kind
+    ],
+)
+def test_a_type_or_shape_that_is_wrong_is_named(value, expected, said):
+    problem = wrong_kind(value, expected)
+    assert problem.startswith(said) and bool(problem) == bool(said)
 
 
 def test_values_are_told_apart_and_named():
+    assert str(CHECK(None)) == "This is None, but must be a function."
     for one, other in [(1, 2), (torch.ones(2), torch.zeros(2)), ([1], [1, 2]), ("a", "b")]:
         assert same(plain(one), plain(one)) and not same(plain(one), plain(other))
     assert same(plain(1), plain(torch.tensor(1.0))) and same(plain(1.0), plain(1 + 1e-6))
     assert same(plain(torch.eye(2).to_sparse()), plain(torch.eye(2)))
     assert brief([0.123456, 2, "x"]) == "[0.1235, 2, 'x']" and len(brief("x" * 1000)) < 125
-
-
-def test_code_that_fails_on_a_larger_input_is_told_which(both_ways):
-    verdict = CHECK(lambda values: (values**2).sum() + 0 * (1 // (3 - len(values))))
-    assert str(verdict).startswith("It raises ZeroDivisionError")
-    assert len(verdict.text.split("values = ")[1].split(", ")) == 3
 
 
 def test_what_is_printed_is_left_out(both_ways, capsys):
@@ -215,14 +214,10 @@ def test_the_program_round_it_is_left_as_it_was():
         )  # fmt: skip
 
     before = state()
-    assert CHECK(meddles).is_right
+    assert CHECK(meddles).is_right and CHECK(lambda values: squares(values)).is_right
     assert state() == before
-
-
-@pytest.mark.parametrize("run", [in_process, in_thread])
-def test_gradients_are_on_whatever_the_mode_of_the_caller(run):
-    with torch.no_grad():
-        assert run(lambda: iter([torch.is_grad_enabled()]), 5.0).values == [True]
+    with torch.no_grad():  # whatever the caller's mode, gradients are on in it
+        assert in_process(lambda: iter([torch.is_grad_enabled()]), 5.0).values == [True]
 
 
 def test_an_answer_waits_for_a_training_step_but_its_time_does_not_pass():

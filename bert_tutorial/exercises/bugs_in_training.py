@@ -105,7 +105,7 @@ def encoding(net: BERTModel, token_ids: Tensor, segments: Tensor) -> Tensor:
 def some_network(size: int, generator: Generator) -> tuple[BERTModel, Tensor, Tensor]:
     """A tiny network, in training mode or not, and rows (size, size + 2)."""
     with torch.random.fork_rng(devices=[]):
-        net = BERTModel(20, 8, 8, 2, 1, dropout=0.5, max_len=64)
+        net = BERTModel(20, 8, 8, 2, 1, dropout=0.5, max_len=16)
     net.reset(generator)
     net.train(int(torch.randint(4, (1,), generator=generator)) > 0)
     token_ids = torch.randint(20, (size, size + 2), generator=generator)
@@ -145,32 +145,28 @@ def see_encoding(function: Function, net: BERTModel, *rows: Tensor) -> dict[str,
 
 
 def encode(
-    net: BERTModel,
-    *rows: Tensor,
-    mode: bool | None = False,
-    then: bool | None = None,
-    grad: bool = False,
+    net: BERTModel, *rows: Tensor, off: bool = True, then: bool | None = None, grad: bool = False
 ) -> Tensor:
-    """Near misses: in a mode or as it is; then in another or as it was; with gradients or not."""
-    before = net.training
-    net.train(before if mode is None else mode)
+    """Near misses: dropout off or not, then in this mode or as it was, with gradients or not."""
+    was_training = net.training
+    net.train(was_training and not off)
     with torch.set_grad_enabled(grad):
         encoded = net(*rows).encoded
-    net.train(before if then is None else then)
+    net.train(was_training if then is None else then)
     return encoded
 
 
 CHECK_ENCODING = Check(encoding, some_network, right_encoding, trial=see_encoding).tell_apart(
     "As it was: no_grad leaves out the gradients, but not the dropout.",
-    partial(encode, mode=None),
+    partial(encode, off=False),
     "Dropout is off, but it stays off: a training that goes on afterwards goes on without it.",
     partial(encode, then=False),
     "A seed makes every call drop the same values. They are still dropped.",
-    lambda *given: torch.default_generator.manual_seed(0) and encode(*given, mode=None),
+    lambda *given: torch.default_generator.manual_seed(0) and encode(*given, off=False),
     "Dropout is off. But afterwards it is on, also in a network where it was off before.",
     partial(encode, then=True),
     "Evaluation mode comes after the vectors are computed: too late for them.",
-    partial(encode, mode=None, then=False),
+    partial(encode, off=False, then=False),
     "Dropout is off, and the mode is put back. But gradients are computed: memory for nothing.",
     partial(encode, grad=True),
 )

@@ -56,7 +56,11 @@ def test_all_exercises_are_solved_by_somebody_who_errs_first(lab, pictures):
     lab.open("04_exercises.ipynb")
     names = names_of(lab.server.root / "04_exercises.ipynb")
     assert list(names) == list(CHECKS)
-    imports = "import torch", "from bert_tutorial.exercises.answers", "from bert_tutorial import BERT"
+    imports = (
+        "import torch",
+        "from bert_tutorial.exercises.answers",
+        "from bert_tutorial import BERT",
+    )
     for start in ('corpus = "bundled"', *imports):
         run_cell(lab, start)
     for number, (name, function) in enumerate(names.items(), start=1):
