@@ -257,12 +257,6 @@ def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
     assert not (tmp_path / "alive").exists()
 
 
-def test_code_that_cannot_be_stopped_is_said_to_be_so(monkeypatch):
-    monkeypatch.setattr("bert_tutorial.exercises.guard.STOPPING", 0.1)
-    outcome = in_thread(lambda: iter([time.sleep(1.5)]), 0.1)
-    assert "restart the kernel" in outcome.problem
-
-
 def test_progress_survives_and_can_be_reset(capsys):
     assert progress_line() == 'Solved 0 of 12. Next: exercise 1 ("chance").'
     for name in ("rate", "chance", "rate"):

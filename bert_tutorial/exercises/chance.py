@@ -17,12 +17,7 @@ from .short_runs import short_training, with_held_out
 
 
 def cut_vocabulary(corpus: TokenizedCorpus, num_answers: int) -> TokenizedCorpus:
-    """The same corpus with fewer words: rarer ones become `<unk>`.
-
-    Args:
-        corpus: With a vocabulary of whole words, the most frequent first.
-        num_answers: How many different tokens can be hidden: 2 for "the" and `<unk>`.
-    """
+    """The same corpus with fewer words that can be hidden; all rarer ones become `<unk>`."""
     vocab, special = corpus.vocab, len(SPECIAL_TOKENS)
     most = len(vocab) - special + 1
     if not 2 <= num_answers <= most:
@@ -41,11 +36,7 @@ def cut_vocabulary(corpus: TokenizedCorpus, num_answers: int) -> TokenizedCorpus
 def train_with_cut(
     corpus: TokenizedCorpus, num_answers: int, num_steps: int = 60
 ) -> tuple[Evaluation, float]:
-    """Cut the vocabulary, and train the same network for as many steps.
-
-    Returns:
-        What it reaches on held-out text, and what knowing only word frequencies does, in nats.
-    """
+    """What the network reaches with a cut vocabulary, and what word frequencies do, in nats."""
     train_iter = with_held_out(PretrainingExamples, cut_vocabulary(corpus, num_answers))
     return short_training(train_iter, num_steps), frequency_loss(train_iter)
 

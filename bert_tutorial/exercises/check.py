@@ -59,9 +59,9 @@ class Check:
     seconds: float = SECONDS
 
     def tell_apart(self, *near_misses: str | Function) -> Self:
-        """Take near misses: in turn a sentence, and a function of which it is said.
+        """Take near misses: in turn a sentence, and the function of which it is said.
 
-        Each is wrong in a way that people take. The first is the code before it is repaired.
+        The first function is the code before it is repaired.
         """
         self.near_misses = dict(zip(near_misses[::2], near_misses[1::2], strict=True))
         return self
@@ -87,7 +87,7 @@ class Check:
         return Verdict(is_right, "\n".join(map(wrap, lines)), near_miss)
 
     def find_near_miss(self, seen: list[Any]) -> str | None:
-        """What is said of the near miss of which the same is seen."""
+        """The sentence of the near miss of which the same is seen."""
         agree = (all(map(same, seen, self.see(miss))) for miss in self.near_misses.values())
         found = zip(self.near_misses, run_apart(lambda: agree, OURS).values, strict=True)
         return next((sentence for sentence, is_it in found if is_it), None)

@@ -24,10 +24,9 @@ import torch
 from ..network.model import in_mode
 
 MEMORY = 4 * 2**30  # bytes that it may take besides what is in use already
-STOPPING = 2.0  # seconds that a thread has to end once it was told to
 LATE = "It did not end in time: does it loop for ever?"
 
-Work = Callable[[], Iterator[Any]]
+Work = Callable[[], Iterator[Any]]  # yields what is wanted of it
 
 
 class Problem(Exception):
@@ -35,11 +34,11 @@ class Problem(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of running some code."""
+    """What some code yielded, why it came no further, and how many characters it printed."""
 
-    values: list[Any]  # what it yielded, as far as it came
-    problem: str = ""  # a sentence on why it came no further
-    printed: int = 0  # characters
+    values: list[Any]
+    problem: str = ""
+    printed: int = 0
 
 
 @contextlib.contextmanager
@@ -52,12 +51,7 @@ def quiet() -> Iterator[io.StringIO]:
 
 
 def run_apart(work: Work, seconds: float) -> Outcome:
-    """Run code to its end, or until its time is up; a KeyboardInterrupt of the caller ends it too.
-
-    Args:
-        work: Yields what is wanted of it. What it prints is thrown away.
-        seconds: How long it may take.
-    """
+    """Run code until it ends, its time is up, or the caller is interrupted."""
     return (in_process if sys.platform == "linux" else in_thread)(work, seconds)
 
 
@@ -114,23 +108,16 @@ def in_process(work: Work, seconds: float) -> Outcome:
 
 
 def in_thread(work: Work, seconds: float) -> Outcome:
-    """`run_apart` in a thread; what is written in C, such as a long sleep, cannot be ended."""
-    values, problems, ended = [], [], threading.Event()
-
-    def code() -> None:
-        problems.append(send_all(work, values.append))
-        ended.set()
-
-    thread = threading.Thread(target=code, daemon=True)
+    """`run_apart` in a thread; what is written in C, such as a long sleep, ends by itself only."""
+    values, problems = [], []
+    thread = threading.Thread(
+        target=lambda: problems.append(send_all(work, values.append)), daemon=True
+    )
     with quiet() as printed, torch.random.fork_rng(devices=[]):
         try:
             thread.start()
-            ended.wait(seconds)
-        finally:
-            if is_late := not ended.is_set():
-                number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
-                ended.wait(STOPPING)
-    if not ended.is_set():
-        return Outcome([*values], "It does not end, and could not be stopped: restart the kernel.")
-    return Outcome(values, LATE if is_late else problems[0], printed.tell())
+            thread.join(seconds)
+        finally:  # where it has not ended, it ends now
+            number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
+    return Outcome([*values], problems[0] if problems else LATE, printed.tell())

@@ -14,10 +14,7 @@ from ..text.vocabulary import Vocab
 
 
 def made_up_corpus() -> TokenizedCorpus:
-    """A text that is learned in seconds: each paragraph keeps to one of four topics.
-
-    Each topic has six words of its own, some more frequent than others.
-    """
+    """A text that is learned in seconds: each paragraph has one of four topics, six words each."""
     draw = random.Random(0)
 
     def sentence(topic: int) -> list[str]:
@@ -40,13 +37,7 @@ def with_held_out(
     max_len: int = 64,
     **settings: float,
 ) -> PretrainingExamples:
-    """Training examples of a kind, with held-out ones of the same kind, which always hide 15 %.
-
-    Args:
-        kind: `PretrainingExamples`, or a class that is made from it.
-        corpus: Both texts and their vocabulary.
-        batch_size, max_len, **settings: Of the training examples, as in `PretrainingExamples`.
-    """
+    """Training examples of a kind, with held-out ones of the same kind, which always hide 15 %."""
     held_out = kind(corpus.vocab, corpus.valid, HELD_OUT_BATCH_SIZE, max_len, fixed=True)
     return kind(corpus.vocab, corpus.train, batch_size, max_len, valid=held_out, **settings)
 
@@ -59,14 +50,10 @@ def short_training(
     seed: int = 0,
     **sizes: int,
 ) -> Evaluation:
-    """Train a new small network, and ask it about the held-out text.
+    """Train a new small network, and ask it about the held-out text, `train_iter.valid`.
 
-    Args:
-        train_iter: Training examples, and in `valid` the held-out ones.
-        num_steps: Batches to learn from.
-        settings: How to train; None for the plain settings with as many steps.
-        seed: What the network's first weights follow from.
-        **sizes: Of the network, such as num_heads; see `BERTModel`.
+    `settings` say how, or else how many steps with the plain ones; `sizes` are of the network, such
+    as num_heads.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -20,12 +20,7 @@ from ..text.wikitext_format import paragraphs
 
 
 def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:
-    """A corpus cut into word pieces that are learned from its training text; takes seconds.
-
-    Args:
-        num_entries: The most entries of the vocabulary.
-        corpus: As in `read_text`.
-    """
+    """A corpus cut into word pieces, which are learned from its training text; takes seconds."""
     texts = [paragraphs(part) for part in read_text(corpus)[1:]]
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
