@@ -96,12 +96,10 @@ def same_buffer(values):
 
 
 def test_a_right_answer_is_right_however_it_is_written(both_ways):
-    for right in (CHECK.solution, squares, lambda v: float(v @ v), lambda v: np.square(v).sum()):
-        assert str(CHECK(right)) == "Right, on all 16 inputs that were tried."
-        assert CHECK(right).is_right
+    for right in (CHECK.solution, squares, lambda v: float(v @ v), lambda v: np.float32(v @ v)):
+        verdict = CHECK(right)
+        assert str(verdict) == "Right, on all 16 inputs that were tried." and verdict.is_right
     assert VECTOR(same_buffer).is_right and VECTOR(lambda values: values.double() * 2).is_right
-    numpys = (lambda v: np.float32(squares(v)), lambda v: np.prod([squares(v), 1]))
-    assert all(CHECK(right).is_right for right in numpys)
 
 
 def test_a_near_miss_gets_its_sentence_and_the_smallest_input(both_ways):
@@ -220,20 +218,19 @@ def test_the_program_round_it_is_left_as_it_was():
         assert in_process(lambda: iter([torch.is_grad_enabled()]), 5.0).values == [True]
 
 
-def test_an_answer_waits_for_a_training_step_but_its_time_does_not_pass():
-    step = threading.Event()
+def test_an_answer_that_uses_a_network_is_checked_beside_a_training():
+    ended = threading.Event()
 
     def train():
-        with in_mode(torch.nn.Module(), True):
-            step.set()
-            time.sleep(1.5)
+        while not ended.is_set():
+            with in_mode(torch.nn.Module(), True):
+                time.sleep(0.05)
 
-    training = threading.Thread(target=train)
-    training.start()
-    step.wait()
-    with_network = CHECKS["dropout"]
-    assert CHECK(CHECK.solution).is_right and with_network(with_network.solution).is_right
-    training.join()
+    threading.Thread(target=train, daemon=True).start()
+    try:
+        assert CHECKS["dropout"](CHECKS["dropout"].solution).is_right
+    finally:
+        ended.set()
 
 
 @pytest.mark.parametrize("run", [in_process, in_thread])
@@ -252,8 +249,9 @@ def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run(code, 60.0)
+    time.sleep(0.2)
     (tmp_path / "alive").unlink()
-    time.sleep(0.1)
+    time.sleep(0.2)
     assert not (tmp_path / "alive").exists()
 
 
