@@ -143,7 +143,7 @@ def test_what_is_no_answer_gets_one_sentence_and_the_smallest_input(both_ways, f
     verdict = CHECK(function)
     assert not verdict.is_right and str(verdict).startswith(said)
     assert str(verdict).splitlines()[1] == SMALLEST
-    assert all(len(line) <= 100 for line in str(verdict).splitlines())
+    assert all(len(line) <= 100 and "?." not in line for line in str(verdict).splitlines())
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,8 @@ def test_the_program_round_it_is_left_as_it_was():
         )  # fmt: skip
 
     before = state()
-    assert CHECK(meddles).is_right and CHECK(lambda values: squares(values)).is_right
+    assert CHECK(meddles).is_right
+    in_thread(lambda: iter([torch.manual_seed(0) and 1]), 5.0)
     assert state() == before
     with torch.no_grad():  # whatever the caller's mode, gradients are on in it
         assert in_process(lambda: iter([torch.is_grad_enabled()]), 5.0).values == [True]

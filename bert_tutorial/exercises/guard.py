@@ -87,11 +87,11 @@ def in_process(work: Work, seconds: float) -> Outcome:
         os._exit(0)  # without what a notebook's kernel does at its end
 
     process = context.Process(target=child, daemon=True)
-    # In a mode of any network: so no training stands in the middle of a step.
-    with in_mode(torch.nn.Module(), False), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's, that locks of other threads are copied
-        process.start()
     try:
+        # In a mode of any network: so no training stands in the middle of a step.
+        with in_mode(torch.nn.Module(), False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, that locks of other threads are copied
+            process.start()
         writer.close()
         latest = time.monotonic() + seconds
         while reader.poll(max(0, latest - time.monotonic())):
@@ -103,8 +103,9 @@ def in_process(work: Work, seconds: float) -> Outcome:
     except EOFError:
         return Outcome(values, "It ends the program that tries it.")
     finally:
-        process.kill()
-        process.join()
+        if process.pid:
+            process.kill()
+            process.join()
 
 
 def in_thread(work: Work, seconds: float) -> Outcome:
