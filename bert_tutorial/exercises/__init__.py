@@ -1,8 +1,6 @@
 """Lesson 4: exercises that answer back.
 
-A check is a specification: `check` compares a function with a slow, plain reference, `guard` runs
-it where it can do no harm, `wording` says what differs. `bugs_loss`, `bugs_masking`, `bugs_network`
-and `bugs_text` hold the ten bugs, `hunt` all of them by name, `progress` which ones are solved.
-`vocabulary_cut` is the first exercise, `memory` the second; `variations` and `short_runs` are for
-trying things out.
+`answers` has them all by name. A `check` compares a function with a definition, `guard` runs it
+where it can do no harm. `chance` is the first exercise, `memory` the second, `bugs_in_data` and
+`bugs_in_training` have the ten bugs; `variations` and `short_runs` are for trying things out.
 """

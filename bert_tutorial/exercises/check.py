@@ -1,157 +1,127 @@
-"""A check is a specification: a slow, plain reference, random inputs, and named near misses.
+"""A check is a specification: a slow, plain definition, random inputs, and named near misses.
 
 Source: the form is that of Tensor Puzzles (Rush 2022).
 """
 
-import inspect
+import math
+import numbers
+import operator
 import textwrap
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any, NamedTuple, Self
 
 import torch
+from torch import Tensor, nn
 
-from .guard import Outcome, TimeIsUp, as_before, run_guarded, with_settings_kept
-from .wording import difference, same, what, with_names, wrong_kind
+from ..text.vocabulary import Vocab
+from .guard import Problem, run_apart
 
 NUM_INPUTS = 16
-SECONDS = 8.0  # that a function has for all inputs together
+SECONDS = 8.0  # that a function has for all inputs together; a right one takes less than one
+OURS = 600.0  # that ours have, on any machine
+LONGEST = 120  # characters of a value that is written out
 PRINTED = 500  # characters; whoever prints more is told so
+ABSOLUTE, RELATIVE = 1e-6, 1e-4  # smaller differences are rounding
 Function = Callable[..., Any]
 
 
-def just_call(function: Function, *arguments: Any) -> Any:
-    """The plainest trial: call the function once, and look at what it returns."""
-    return function(*arguments)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Specification:
-    """What a right function does.
-
-    Attributes:
-        reference: The definition, slow and plain. Its parameters name the inputs in messages.
-        inputs: From a size (1, 1, 2, 2, ...) and a generator to arguments. The same generator state
-            gives the same arguments.
-        trial: What is done with a function and its arguments, and what is seen by it: an answer, or
-            a table of several things. Two functions are alike if the same is seen. It may call the
-            function several times; where the function draws at random, it says what must hold of
-            every draw.
-        seconds: How long a function may take for all inputs together.
-    """
-
-    reference: Function
-    inputs: Callable[[int, torch.Generator], tuple]
-    trial: Callable[..., Any] = just_call
-    seconds: float = SECONDS
-
-    def arguments(self, number: int) -> tuple:
-        """Input `number`, built anew each time; they grow."""
-        return self.inputs(1 + number // 2, torch.Generator().manual_seed(number))
-
-    def see(self, function: Function, number: int) -> Any:
-        """What is seen of a function on input `number`."""
-        return self.trial(function, *self.arguments(number))
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a check says; shown as its text."""
 
     is_right: bool
     text: str
-    near_miss: str | None = None  # the message of the near miss that it is
+    near_miss: str | None = None  # the sentence of the near miss that it is
 
     def __repr__(self):
         return self.text
 
 
-class Problem(Exception):
-    """Something that is said of a function, whatever it computes."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Check:
-    """Compares a function with its specification; call it with the function.
+    """Compares a function with a definition; call it with the function.
 
     Attributes:
-        specification, solution, near_misses: As in `make_check`.
+        definition: What is right, slow and plain. Its parameters name the inputs in messages.
+        inputs: From a size (1, 1, 2, 2, ...) and a generator to arguments.
+        solution: The worked answer. A check never shows it.
+        trial: What is done with a function and its arguments, and what is seen by it: what the
+            function returns, or a table of several things in words.
     """
 
-    specification: Specification
+    definition: Function
+    inputs: Callable[[int, torch.Generator], tuple]
     solution: Function
-    near_misses: dict[str, Function]
+    trial: Function = operator.call
+    near_misses: dict[str, Function] = field(default_factory=dict)
+    seconds: float = SECONDS
+
+    def tell_apart(self, *near_misses: str | Function) -> Self:
+        """Take near misses: in turn a sentence, and the function of which it is said.
+
+        The first function is the code before it is repaired.
+        """
+        self.near_misses = dict(zip(near_misses[::2], near_misses[1::2], strict=True))
+        return self
 
     def __call__(self, function: Function) -> Verdict:
         """Try a function, and say whether it is right, or what is off. Shows no solution."""
         if not callable(function):
             return Verdict(False, wrap(f"This is {what(function)}, but must be a function."))
-        seen: list[Any] = []
-        outcome = run_guarded(lambda: self._try(function, seen), self.specification.seconds)
-        with as_before(), torch.enable_grad():
-            verdict = self._judge(function, list(seen), outcome)
-        if outcome.printed > PRINTED:
-            note = wrap(f"It also printed {outcome.printed:,} characters; they are left out here.")
-            return Verdict(verdict.is_right, f"{verdict.text}\n{note}", verdict.near_miss)
-        return verdict
+        expected = list(self.see(self.definition))
+        seen, problem, printed = run_apart(lambda: self.see(function), self.seconds)
+        wrong = [number for number, value in enumerate(seen) if not same(value, expected[number])]
+        near_miss = self.find_near_miss(seen) if wrong and len(seen) == NUM_INPUTS else None
+        if wrong:
+            shown = f"Seen there: {difference(seen[wrong[0]], expected[wrong[0]])}."
+            lines = [near_miss or "Not right yet.", self.say_input(wrong[0]), shown]
+        elif problem:
+            lines = [problem, self.say_input(len(seen))]
+        else:
+            lines = [f"Right, on all {len(seen)} inputs that were tried."]
+        if printed > PRINTED:
+            lines.append(f"It also printed {printed:,} characters; they are left out here.")
+        is_right = not wrong and not problem
+        return Verdict(is_right, "\n".join(map(wrap, lines)), near_miss)
 
-    def _try(self, function: Function, seen: list[Any]) -> None:
-        """Try all inputs, in the thread of the function; what is seen is added to `seen`."""
-        specification, function = self.specification, with_settings_kept(function)
+    def find_near_miss(self, seen: list[Any]) -> str | None:
+        """The sentence of the near miss of which the same is seen."""
+        agree = (all(map(same, seen, self.see(miss))) for miss in self.near_misses.values())
+        found = zip(self.near_misses, run_apart(lambda: agree, OURS).values, strict=True)
+        return next((sentence for sentence, is_it in found if is_it), None)
+
+    def arguments(self, number: int) -> tuple:
+        """Input `number`, built anew each time; they grow."""
+        return self.inputs(1 + number // 2, torch.Generator().manual_seed(number))
+
+    def see(self, function: Function) -> Iterator[Any]:
+        """Try a function, and yield what is seen of it on each input; may raise a `Problem`."""
+        dtype = torch.get_default_dtype()
+
+        def tried(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except BaseException as error:
+                raise Problem(f"raises {say_error(function, error)}") from error
+            finally:
+                torch.set_default_dtype(dtype)
+
         for number in range(NUM_INPUTS):
-            arguments = specification.arguments(number)
-            answer = function(*arguments)
-            if not same(arguments, specification.arguments(number)):
+            arguments = self.arguments(number)
+            answer = tried(*arguments)
+            if not same(plain(arguments), plain(self.arguments(number))):
                 raise Problem("changes what it is given: work on a copy, as .clone() makes one")
-            expected = specification.reference(*specification.arguments(number))
-            if problem := wrong_kind(answer, expected):
+            if problem := wrong_kind(answer, self.definition(*self.arguments(number))):
                 raise Problem(problem)
-            seen.append(specification.see(function, number))
+            yield plain(self.trial(tried, *self.arguments(number)))
 
-    def _judge(self, function: Function, seen: list[Any], outcome: Outcome) -> Verdict:
-        expected = [
-            self.specification.see(self.specification.reference, n) for n in range(len(seen))
-        ]
-        wrong = [n for n in range(len(seen)) if not same(seen[n], expected[n])]
-        if not wrong or outcome.is_stuck:
-            if outcome.error is None and not outcome.is_late:
-                return Verdict(True, f"Right, on all {len(seen)} inputs that were tried.")
-            return Verdict(False, self._say(say_problem(function, outcome), len(seen)))
-        smallest = wrong[0]
-        shown = difference(seen[smallest], expected[smallest])
-        for message, near_miss in self.near_misses.items():
-            if len(seen) == NUM_INPUTS and all(
-                same(seen[n], self.specification.see(near_miss, n)) for n in range(NUM_INPUTS)
-            ):
-                return Verdict(False, self._say(message, smallest, shown), message)
-        return Verdict(False, self._say("Not right yet.", smallest, shown))
-
-    def _say(self, sentence: str, number: int, shown: str = "") -> str:
-        """A sentence, and the smallest input that shows it."""
-        names = list(inspect.signature(self.specification.reference).parameters)
-        given = with_names(names, self.specification.arguments(number))
-        lines = [sentence, f"Smallest input that shows it: {given}."]
-        if shown:
-            lines.append(f"Seen there: {shown}.")
-        return "\n".join(map(wrap, lines))
-
-
-def make_check(
-    specification: Specification, solution: Function, near_misses: dict[str, Function]
-) -> Check:
-    """Make a check from what is right, and from what is nearly right.
-
-    Args:
-        specification: What a right function does.
-        solution: The worked answer. A check never shows it.
-        near_misses: By what is said of it, a function that is wrong in a way that people take. The
-            unfixed code is one of them.
-
-    Returns:
-        What is called with a learner's function, and gives a `Verdict`.
-    """
-    return Check(specification, solution, near_misses)
+    def say_input(self, number: int) -> str:
+        """An input with the names of its parts; generators are left out."""
+        given = zip(signature(self.definition).parameters, self.arguments(number), strict=True)
+        pairs = [f"{n} = {brief(v)}" for n, v in given if not isinstance(v, torch.Generator)]
+        return f"Smallest input that shows it: {', '.join(pairs)}."
 
 
 def wrap(text: str) -> str:
@@ -159,26 +129,100 @@ def wrap(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def say_problem(function: Function, outcome: Outcome) -> str:
-    """One sentence on code that gave no answer.
-
-    Args:
-        function: The learner's function.
-        outcome: Of running it; it raised something, or was too late.
-    """
-    if outcome.is_stuck:
-        return "It does not end, and could not be stopped: restart the kernel."
-    error = outcome.error
-    if outcome.is_late or isinstance(error, TimeIsUp):
-        return "It did not end in time: does it loop for ever?"
-    if isinstance(error, Problem):
-        return f"It {error}" + ("" if str(error).endswith("?") else ".")
-    said = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
-    return f"It raises {said[:200]}{at_line(function, error)}."
-
-
-def at_line(function: Function, error: BaseException) -> str:
-    """Where in a function an error arose, as in " in its line 3"; nothing if it is not there."""
+def say_error(function: Function, error: BaseException) -> str:
+    """An error in a line, with the line of the function in which it arose, if it is there."""
+    message = [line[:200] for line in str(error).splitlines() if line]
     code = getattr(function, "__code__", None)
     frames = [f for f in traceback.walk_tb(error.__traceback__) if f[0].f_code is code]
-    return f" in its line {frames[-1][1] - code.co_firstlineno + 1}" if frames else ""
+    place = f" in its line {frames[-1][1] - code.co_firstlineno + 1}" if frames else ""
+    return ": ".join([type(error).__name__, *message[:1]]) + place
+
+
+def is_number(value: Any) -> bool:
+    """A number, plain, of numpy, or as a tensor without dimensions."""
+    if isinstance(value, Tensor):
+        return value.dim() == 0
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def what(value: Any) -> str:
+    """The kind of a value, with its article."""
+    if is_number(value):
+        return "a number"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def wrong_kind(got: Any, expected: Any) -> str:
+    """Half a sentence on why an answer cannot be right, whatever it says; empty if it can."""
+    if got is None:
+        return "returns None: is there a return?"
+    if what(got) != what(expected):
+        return f"returns {what(got)}, but must return {what(expected)}"
+    if isinstance(expected, list | tuple):
+        for number, (g, e) in enumerate(zip(got, expected, strict=True)):
+            both = isinstance(g, list) and isinstance(e, list)  # those may differ in length
+            if not both and (problem := wrong_kind(g, e)):
+                return f"returns a list whose item {number} is wrong: it {problem}"
+        return ""
+    is_whole = isinstance(expected, Tensor) and not expected.is_floating_point()
+    if is_whole and got.is_floating_point():
+        return f"returns numbers of type {got.dtype}, but they must be whole"
+    return "returns NaN, which is not a number" if torch.tensor(plain(got)).isnan().any() else ""
+
+
+def plain(value: Any) -> Any:
+    """What a value holds, as lists and floats, which agree if it agrees.
+
+    Of networks the weights count, and of vocabularies the entries. Generators are there to be used.
+    """
+    if isinstance(value, nn.Module):
+        return plain(list(value.parameters()))
+    if isinstance(value, Vocab):
+        return value.itos
+    if isinstance(value, torch.Generator):
+        return None
+    if is_number(value):
+        return float(value)
+    if isinstance(value, Tensor):
+        return plain(value.detach().to_dense().tolist())
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two plain values agree, but for rounding."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return type(one) is type(other) and one == other
+
+
+def difference(got: Any, expected: Any) -> str:
+    """What came and what should have; of a table, the first line that differs."""
+    if isinstance(expected, dict):
+        key = next(key for key in expected if got[key] != expected[key])
+        words = {True: "yes", False: "no"}
+        got, expected = (words.get(seen[key], seen[key]) for seen in (got, expected))
+        return f"{key}: {got} (should be: {expected})"
+    return f"{brief(got)} (should be: {brief(expected)})"
+
+
+def brief(value: Any) -> str:
+    """A value in a few words.
+
+    >>> brief(torch.tensor([1.0, 0.25]))
+    '[1, 0.25]'
+    """
+    if isinstance(value, nn.Module):
+        return f"a {type(value).__name__} in {'training' if value.training else 'evaluation'} mode"
+    if isinstance(value, Vocab):
+        return f"a Vocab of {len(value)} entries: {brief(value.itos)}"
+    value = plain(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
+    text = f"[{', '.join(map(brief, value))}]" if isinstance(value, list) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -1,151 +1,124 @@
-"""Run somebody's code where it can do no harm: it may raise, print, or never end."""
+"""Run somebody's code where it can do no harm: it may raise, print, leave, or never end.
 
-import builtins
+On Linux it runs in a process of its own, a copy of this one: whatever it does ends with it. Other
+systems cannot safely copy a process with threads; there it runs in a thread, and is told to end.
+"""
+
 import contextlib
 import ctypes
 import io
-import random
+import multiprocessing
+import os
+import pickle
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
 
-import numpy as np
 import torch
 
-STOPPING = 2.0  # seconds that code has to end once it was told to
+from ..network.model import in_mode
+
+MEMORY = 4 * 2**30  # bytes that it may take besides what is in use already
+LATE = "It did not end in time: does it loop for ever?"
+
+Work = Callable[[], Iterator[Any]]  # yields what is wanted of it
 
 
-class TimeIsUp(BaseException):
-    """Raised inside code that runs too long; no `except Exception` catches it."""
+class Problem(Exception):
+    """Half a sentence on what the code did, as in "returns None"."""
 
 
-class Counter(io.TextIOBase):
-    """Takes what is printed, keeps its length, and throws it away."""
+class Outcome(NamedTuple):
+    """What some code yielded, why it came no further, and how many characters it printed."""
 
-    def __init__(self):
-        self.length = 0
-
-    def writable(self) -> bool:
-        """True: it can be printed to."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Count some text."""
-        self.length += len(text)
-        return len(text)
-
-
-@dataclass
-class Outcome:
-    """What came of running some code."""
-
-    value: Any = None  # what it returned
-    error: BaseException | None = None  # what it raised
-    printed: int = 0  # characters
-    is_late: bool = False  # it did not end in time
-    is_stuck: bool = False  # and could not be stopped
-
-
-def no_input(*prompt: Any) -> str:
-    """In the place of `input`: nobody can answer while a check runs.
-
-    Raises:
-        EOFError: Always.
-    """
-    raise EOFError("input() has nobody to ask here")
+    values: list[Any]
+    problem: str = ""
+    printed: int = 0
 
 
 @contextlib.contextmanager
-def nobody_to_ask() -> Iterator[None]:
-    """For a while `input` raises at once."""
-    before, builtins.input = builtins.input, no_input
+def quiet() -> Iterator[io.StringIO]:
+    """For a while what is printed is collected, and `input` raises."""
+    nobody = mock.patch("builtins.input", side_effect=EOFError("input() has nobody to ask here"))
+    with nobody, contextlib.redirect_stdout(io.StringIO()) as printed:
+        with contextlib.redirect_stderr(printed):
+            yield printed
+
+
+def run_apart(work: Work, seconds: float) -> Outcome:
+    """Run code until it ends, its time is up, or the caller is interrupted."""
+    return (in_process if sys.platform == "linux" else in_thread)(work, seconds)
+
+
+def send_all(work: Work, send: Callable[[Any], Any]) -> str:
+    """Send what some work yields; a sentence on why it stopped, empty at its end."""
     try:
-        yield
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for value in work():
+                send(value)
+    except Problem as problem:
+        return f"It {problem}" + ("" if str(problem).endswith("?") else ".")
+    except BaseException as error:
+        return f"It raises {type(error).__name__}."
+    return ""
+
+
+def in_process(work: Work, seconds: float) -> Outcome:
+    """`run_apart` in a copy of this process, which is killed in the end."""
+    context, values = multiprocessing.get_context("fork"), []
+    reader, writer = context.Pipe(duplex=False)
+
+    def child() -> None:
+        import resource
+
+        torch.set_num_threads(1)  # this process's threads were not copied
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        with quiet() as printed:
+            problem = send_all(work, lambda value: writer.send_bytes(pickle.dumps(value)))
+        writer.send_bytes(pickle.dumps(Outcome([], problem, printed.tell())))
+        os._exit(0)  # without what a notebook's kernel does at its end
+
+    process = context.Process(target=child, daemon=True)
+    try:
+        # In a mode of any network: so no training stands in the middle of a step.
+        with in_mode(torch.nn.Module(), False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, that locks of other threads are copied
+            process.start()
+        writer.close()
+        latest = time.monotonic() + seconds
+        while reader.poll(max(0, latest - time.monotonic())):
+            value = pickle.loads(reader.recv_bytes())
+            if isinstance(value, Outcome):
+                return value._replace(values=values)
+            values.append(value)
+        return Outcome(values, LATE)
+    except EOFError:
+        return Outcome(values, "It ends the program that tries it.")
     finally:
-        builtins.input = before
+        if process.pid:
+            process.kill()
+            process.join()
 
 
-@contextlib.contextmanager
-def as_before() -> Iterator[None]:
-    """Afterwards random numbers go on where they were, with PyTorch's settings of before."""
-    plain, numpys = random.getstate(), np.random.get_state()
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            yield
-        finally:
-            random.setstate(plain)
-            np.random.set_state(numpys)
-            torch.set_default_dtype(dtype)
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
-
-
-def with_settings_kept(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, after each call of which PyTorch's settings are what they were."""
-
-    def call(*arguments: Any) -> Any:
-        dtype = torch.get_default_dtype()
-        with torch.enable_grad():
-            try:
-                return function(*arguments)
-            finally:
-                torch.set_default_dtype(dtype)
-
-    return call
-
-
-def run_guarded(code: Callable[[], Any], seconds: float) -> Outcome:
-    """Run code in a thread of its own, and end it when its time is up.
-
-    Gradients are on in it, whatever the caller's mode. What it prints is thrown away.
-
-    Args:
-        code: Called without arguments.
-        seconds: How long it may take.
-
-    Returns:
-        What it returned or raised. A KeyboardInterrupt of the caller ends the code too, and is
-        raised.
-    """
-    outcome, printed = Outcome(), Counter()
-
-    def work() -> None:
-        try:
-            outcome.value = code()
-        except BaseException as error:
-            outcome.error = error
-
-    thread = threading.Thread(target=work, name="exercise", daemon=True)
-    with (
-        as_before(),
-        nobody_to_ask(),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-    ):
-        warnings.simplefilter("ignore")
+def in_thread(work: Work, seconds: float) -> Outcome:
+    """`run_apart` in a thread; what is written in C, such as a long sleep, ends by itself only."""
+    values, problems = [], []
+    thread = threading.Thread(
+        target=lambda: problems.append(send_all(work, values.append)), daemon=True
+    )
+    with quiet() as printed, torch.random.fork_rng(devices=[]):
         try:
             thread.start()
             thread.join(seconds)
-        finally:
-            outcome.is_late = thread.is_alive()
-            outcome.is_stuck = not end(thread)
-    outcome.printed = printed.length
-    return outcome
-
-
-def end(thread: threading.Thread) -> bool:
-    """Raise TimeIsUp in a thread until it ends; False if it does not.
-
-    Code in C, such as a long sleep, is not reached before it returns.
-    """
-    latest = time.monotonic() + STOPPING
-    while thread.is_alive() and time.monotonic() < latest:
-        number = ctypes.c_ulong(thread.ident)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(TimeIsUp))
-        thread.join(0.05)
-    return not thread.is_alive()
+        finally:  # where it has not ended, it ends now
+            number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
+    return Outcome([*values], problems[0] if problems else LATE, printed.tell())

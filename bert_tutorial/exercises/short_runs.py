@@ -14,10 +14,7 @@ from ..text.vocabulary import Vocab
 
 
 def made_up_corpus() -> TokenizedCorpus:
-    """A text that is learned in seconds: each paragraph keeps to one of four topics.
-
-    Each topic has six words of its own, some more frequent than others: 24 words in all.
-    """
+    """A text that is learned in seconds: each paragraph has one of four topics, six words each."""
     draw = random.Random(0)
 
     def sentence(topic: int) -> list[str]:
@@ -29,9 +26,8 @@ def made_up_corpus() -> TokenizedCorpus:
 
     train, valid = text(400), text(60)
     vocab = Vocab(word for paragraph in train for words in paragraph for word in words)
-    return TokenizedCorpus(
-        *(TokenizedText.from_paragraphs(vocab, t) for t in (train, valid)), vocab
-    )
+    parts = (TokenizedText.from_paragraphs(vocab, part) for part in (train, valid))
+    return TokenizedCorpus(*parts, vocab)
 
 
 def with_held_out(
@@ -39,45 +35,29 @@ def with_held_out(
     corpus: TokenizedCorpus,
     batch_size: int = 128,
     max_len: int = 64,
-    mask_rate: float = 0.15,
     **settings: float,
 ) -> PretrainingExamples:
-    """Training examples of a kind, with held-out examples of the same kind.
-
-    Args:
-        kind: `PretrainingExamples`, or a class that is made from it.
-        corpus: Both texts and their vocabulary.
-        batch_size, max_len, mask_rate, **settings: Of the training examples, as in
-            `PretrainingExamples`. The held-out ones hide 15 %, so that trainings can be compared.
-    """
+    """Training examples of a kind, with held-out ones of the same kind, which always hide 15 %."""
     held_out = kind(corpus.vocab, corpus.valid, HELD_OUT_BATCH_SIZE, max_len, fixed=True)
-    settings = {"mask_rate": mask_rate, "valid": held_out, **settings}
-    return kind(corpus.vocab, corpus.train, batch_size, max_len, **settings)
+    return kind(corpus.vocab, corpus.train, batch_size, max_len, valid=held_out, **settings)
 
 
 def short_training(
     train_iter: PretrainingExamples,
     num_steps: int = 60,
     *,
-    recipe: Settings | None = None,
+    settings: Settings | None = None,
     seed: int = 0,
     **sizes: int,
 ) -> Evaluation:
-    """Train a new small network, and ask it about the held-out text.
+    """Train a new small network, and ask it about the held-out text, `train_iter.valid`.
 
-    Args:
-        train_iter: Training examples, and in `valid` the held-out ones.
-        num_steps: Batches to learn from.
-        recipe: How to train; None for the plain recipe of as many steps.
-        seed: What the network's first weights follow from.
-        **sizes: Of the network, such as num_heads; see `BERTModel`.
-
-    Returns:
-        What it reaches on the held-out examples.
+    `settings` say how, or else how many steps with the plain ones; `sizes` are of the network, such
+    as num_heads.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = BERTModel(len(train_iter.vocab), **{"dropout": 0.0, **sizes})
-    for _ in train_steps(net, train_iter, recipe or Settings(num_steps=num_steps)):
+    for _ in train_steps(net, train_iter, settings or Settings(num_steps=num_steps)):
         pass
     return evaluate(net, train_iter.valid)

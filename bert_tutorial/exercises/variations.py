@@ -3,56 +3,44 @@
 Shapes: B rows, L positions, P slots.
 """
 
+from collections import Counter
 from itertools import chain
 
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from ..studio.published.wordpiece import BERT_SPECIAL_TOKENS, WordPieceVocab
 from ..text.corpora import read_text
 from ..text.examples import Batch, PretrainingExamples
-from ..text.masking import MaskedRows, hide_tokens
+from ..text.masking import hide_at
 from ..text.pairs import Pairs
 from ..text.tokenized import TokenizedCorpus, TokenizedText
-from ..text.vocabulary import Vocab
+from ..text.vocabulary import SPECIAL_TOKENS, UNK, Vocab
 from ..text.wikitext_format import paragraphs
 
 
 def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:
-    """A corpus cut into word pieces that are learned from its training text; takes seconds.
-
-    Args:
-        num_entries: The most entries of the vocabulary.
-        corpus: As in `read_text`.
-
-    Returns:
-        Both parts in pieces. Unlike a downloaded vocabulary, this one knows how often each occurs.
-    """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
+    """A corpus cut into word pieces, which are learned from its training text; takes seconds."""
     texts = [paragraphs(part) for part in read_text(corpus)[1:]]
-    tokenizer = Tokenizer(models.WordPiece(unk_token=BERT_SPECIAL_TOKENS[0]))
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = list(BERT_SPECIAL_TOKENS)
     trainer = trainers.WordPieceTrainer(
-        vocab_size=num_entries, special_tokens=special, show_progress=False
+        vocab_size=num_entries, special_tokens=list(SPECIAL_TOKENS), show_progress=False
     )
     tokenizer.train_from_iterator(map(" ".join, chain.from_iterable(texts[0])), trainer)
-    vocab = WordPieceVocab(tokenizer)
-    train, valid = (
-        TokenizedText.from_paragraphs(
-            vocab, [[vocab.tokenize(" ".join(words)) for words in part] for part in text]
-        )
-        for text in texts
-    )
-    vocab.counts = train.token_ids.bincount(minlength=len(vocab)).tolist()
-    return TokenizedCorpus(train, valid, vocab)
 
+    def cut(sentence: str) -> list[str]:
+        return tokenizer.encode(sentence).tokens
 
-def goes_on(vocab: Vocab) -> Tensor:
-    """For each entry whether it goes on a word, as `##ing` does: (V,), bool."""
-    return torch.tensor([token.startswith("##") for token in vocab.itos])
+    cut_texts = [[[cut(" ".join(words)) for words in part] for part in text] for text in texts]
+    counts = Counter(chain.from_iterable(chain.from_iterable(cut_texts[0])))
+    entries = tokenizer.get_vocab()
+    itos = sorted(entries, key=entries.__getitem__)
+    vocab = Vocab.from_counts(itos, [counts[token] for token in itos])
+    vocab.tokenize = cut
+    parts = (TokenizedText.from_paragraphs(vocab, text) for text in cut_texts)
+    return TokenizedCorpus(*parts, vocab)
 
 
 def choose_whole_words(
@@ -67,7 +55,8 @@ def choose_whole_words(
     can_be_chosen = ~is_padding & (token_ids != vocab.cls_id) & (token_ids != vocab.sep_id)
     wanted = ((~is_padding).sum(1, keepdim=True) * mask_rate).round().clamp(1, num_slots)
     # A random number for each word, which all its pieces share; the highest come first.
-    word = (~goes_on(vocab)[token_ids]).cumsum(1)  # (B, L), number of its word in the row
+    begins = torch.tensor([not token.startswith("##") for token in vocab.itos])
+    word = begins[token_ids].cumsum(1)  # (B, L), number of its word in the row
     score = torch.rand(len(word), length + 1, generator=generator).gather(1, word)
     score = score.masked_fill(~can_be_chosen, -1.0)
     order = score.argsort(dim=1, descending=True, stable=True)
@@ -80,40 +69,20 @@ def choose_whole_words(
     return positions.masked_fill(~used, 0), used
 
 
-def mask_whole_words(
-    vocab: Vocab,
-    token_ids: Tensor,
-    generator: torch.Generator,
-    mask_rate: float = 0.15,
-    num_slots: int | None = None,
-) -> MaskedRows:
-    """As `mask_tokens`, but of a word all pieces are hidden, or none.
-
-    Args:
-        vocab: Of word pieces; with whole words it is the same as `mask_tokens`.
-        token_ids, generator, mask_rate, num_slots: As in `mask_tokens`.
+class WholeWordExamples(PretrainingExamples):
+    """Examples in which whole words are hidden; arguments as in `PretrainingExamples`.
 
     Source: Devlin et al., note of May 2019 at github.com/google-research/bert.
     """
-    num_slots = num_slots or max(1, round(token_ids.shape[1] * mask_rate))
-    positions, used = choose_whole_words(vocab, token_ids, generator, mask_rate, num_slots)
-    labels = token_ids.gather(1, positions).masked_fill(~used, 0)
-    hidden = torch.where(used, hide_tokens(vocab, labels, generator), token_ids[:, :1])
-    return MaskedRows(token_ids.scatter(1, positions, hidden), positions, used.float(), labels)
-
-
-class WholeWordExamples(PretrainingExamples):
-    """Examples in which whole words are hidden; arguments as in `PretrainingExamples`."""
 
     def batch(self, epoch: int, index: int) -> Batch:
         """The pairs of `PretrainingExamples`, masked anew."""
         plain = super().batch(epoch, index)
         answers = plain.mlm_labels.where(plain.mlm_weights == 1, self.vocab.cls_id)
-        token_ids = plain.token_ids.scatter(
-            1, plain.pred_positions, answers
-        )  # before it was masked
-        generator = self.generator(0 if self.fixed else epoch, index, "whole words")
-        masked = mask_whole_words(self.vocab, token_ids, generator, self.mask_rate, self.num_slots)
+        text = plain.token_ids.scatter(1, plain.pred_positions, answers)  # before it was masked
+        draw = self.generator(0 if self.fixed else epoch, index, "whole words")
+        chosen = choose_whole_words(self.vocab, text, draw, self.mask_rate, self.num_slots)
+        masked = hide_at(self.vocab, text, *chosen, draw)
         return Batch(masked.token_ids, *plain[1:3], *masked[1:], plain.nsp_labels)
 
 
@@ -128,10 +97,7 @@ class SentenceOrderExamples(PretrainingExamples):
     def pairs(self, epoch: int) -> list[Pairs]:
         """The pairs of an epoch, as in `PretrainingExamples`, but none from elsewhere."""
         found = []
-        for count, (first, _, in_order) in zip(
-            self.sentence_counts, super().pairs(epoch), strict=True
-        ):
-            follows, swapped = first + count, in_order == 0
-            one, other = torch.where(swapped, follows, first), torch.where(swapped, first, follows)
-            found.append(Pairs(one, other, in_order))
+        for count, pairs in zip(self.sentence_counts, super().pairs(epoch), strict=True):
+            both = torch.stack([pairs.first, pairs.first + count])
+            found.append(Pairs(*both.where(pairs.is_next == 1, both.flip(0)), pairs.is_next))
         return found

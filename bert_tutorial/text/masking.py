@@ -44,6 +44,13 @@ def mask_tokens(
     """
     num_slots = num_slots or max(1, round(token_ids.shape[1] * mask_rate))
     positions, used = choose_positions(vocab, token_ids, generator, mask_rate, num_slots)
+    return hide_at(vocab, token_ids, positions, used, generator)
+
+
+def hide_at(
+    vocab: Vocab, token_ids: Tensor, positions: Tensor, used: Tensor, generator: torch.Generator
+) -> MaskedRows:
+    """Hide what stands at the chosen positions (B, P), of which those that are `used` count."""
     labels = token_ids.gather(1, positions).masked_fill(~used, 0)
     hidden = hide_tokens(vocab, labels, generator)
     # Unused slots point at position 0 and put back what stands there: <cls>.

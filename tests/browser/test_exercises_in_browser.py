@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bert_tutorial.exercises.hunt import CHECKS
+from bert_tutorial.exercises.answers import CHECKS
 from conftest import NOTEBOOK_JS
 
 pytestmark = pytest.mark.browser
@@ -56,7 +56,11 @@ def test_all_exercises_are_solved_by_somebody_who_errs_first(lab, pictures):
     lab.open("04_exercises.ipynb")
     names = names_of(lab.server.root / "04_exercises.ipynb")
     assert list(names) == list(CHECKS)
-    imports = "import torch", "from bert_tutorial.exercises.check", "from bert_tutorial import BERT"
+    imports = (
+        "import torch",
+        "from bert_tutorial.exercises.answers",
+        "from bert_tutorial import BERT",
+    )
     for start in ('corpus = "bundled"', *imports):
         run_cell(lab, start)
     for number, (name, function) in enumerate(names.items(), start=1):
@@ -76,7 +80,7 @@ def test_all_exercises_are_solved_by_somebody_who_errs_first(lab, pictures):
         # A near miss, which has its own message.
         head = yours.splitlines()[0]
         for which, message in list(enumerate(CHECKS[name].near_misses))[1:2]:
-            code = f"from bert_tutorial.exercises.hunt import CHECKS\n{function} = "
+            code = f"from bert_tutorial.exercises.answers import CHECKS\n{function} = "
             code += f'list(CHECKS["{name}"].near_misses.values())[{which}]'
             run_cell(lab, head, f"{head}\n{code}")
             run_cell(lab, check)
@@ -91,7 +95,7 @@ def test_all_exercises_are_solved_by_somebody_who_errs_first(lab, pictures):
     lab.screenshot(pictures / "exercises_solved.png")
     lab.page.reload()  # another page and, below, another kernel
     lab.open("04_exercises.ipynb")
-    run_cell(lab, "from bert_tutorial.exercises.check")
+    run_cell(lab, "from bert_tutorial.exercises.answers")
     run_cell(lab, "print(progress_line())")
     assert f"Solved {len(CHECKS)} of {len(CHECKS)}" in output(lab, "print(progress_line())")
     assert lab.errors() == []

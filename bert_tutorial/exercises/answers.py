@@ -1,0 +1,82 @@
+"""All exercises by name: check an answer, read a solution, see what is solved."""
+
+import html
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..cache import cache_dir, write_file
+from . import bugs_in_data as data
+from . import bugs_in_training as training
+from .attention_bytes import CHECK_BYTES
+from .chance import CHECK_CHANCE
+from .check import Check, Function, wrap
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+# In the order of the notebook: d2l's two exercises, and ten bugs.
+CHECKS = {
+    "chance": CHECK_CHANCE,
+    "memory": CHECK_BYTES,
+    "mean": training.CHECK_SLOT_LOSS,
+    "table": training.CHECK_ACCURACY,
+    "dropout": training.CHECK_ENCODING,
+    "special": data.CHECK_WORDS,
+    "frozen": data.CHECK_EPOCHS,
+    "rate": training.CHECK_RATE,
+    "padding": training.CHECK_ATTENTION,
+    "ignored": training.CHECK_LABEL_LOSS,
+    "leak": data.CHECK_LABELS,
+    "vocabulary": data.CHECK_IDS,
+}
+_titles = ["exercise 1", "exercise 2", *(f"bug {number}" for number in range(1, 11))]
+TITLES = dict(zip(CHECKS, _titles, strict=True))
+
+
+def find_check(name: str) -> Check:
+    """The check of an exercise."""
+    if name not in CHECKS:
+        raise KeyError(f"{name!r} has no check; these have one: {', '.join(CHECKS)}")
+    return CHECKS[name]
+
+
+def check_fix(name: str, function: Function) -> None:
+    """Try a function, and print whether it is right or what is off; remember what is solved."""
+    verdict = find_check(name)(function)
+    print(verdict)
+    if verdict.is_right:
+        try:
+            write_file(progress_dir() / name, b"")
+            print(progress_line())
+        except OSError as error:
+            print(wrap(f"This cannot be remembered: {error}."))
+
+
+def progress_dir() -> Path:
+    """A folder with an empty file for each exercise that is solved."""
+    return cache_dir() / "exercises"
+
+
+def reset_progress() -> None:
+    """Forget all that was solved; the exercises begin anew."""
+    for name in CHECKS:
+        (progress_dir() / name).unlink(missing_ok=True)
+
+
+def progress_line() -> str:
+    """How many exercises are solved, which, and the next one."""
+    done = [name for name in CHECKS if (progress_dir() / name).is_file()]
+    left = [name for name in CHECKS if name not in done]
+    names = ": " + ", ".join(TITLES[name] for name in done) if done else ""
+    rest = f'Next: {TITLES[left[0]]} ("{left[0]}").' if left else "That is all of them."
+    return f"Solved {len(done)} of {len(CHECKS)}{names}. {rest}"
+
+
+def solution_of(name: str) -> "HTML":
+    """The worked solution of an exercise, folded away: the very function that the tests run."""
+    from IPython.display import HTML
+
+    code = html.escape(inspect.getsource(find_check(name).solution).rstrip())
+    title = "<summary>Show the solution</summary>"
+    return HTML(f"<details>{title}<pre><code>{code}</code></pre></details>")
