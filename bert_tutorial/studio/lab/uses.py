@@ -1,17 +1,28 @@
-"""What the vectors of a word's uses tell: between two senses, which are nearest, a map.
+"""The uses of one word in a corpus: which of two senses, which are nearest, a map.
 
 Shapes: N occurrences, D hidden units.
 """
 
 import random
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
 
 from ...network.model import BERTModel
-from ...representation.few_labels import EVERY, MainDirections, let_join
-from ...representation.occurrences import Labels, Window, read_paragraphs
-from ...representation.readings import both_readings, find_uses
+from ...representation.encoding import Window
+from ...representation.occurrences import Labels, both_readings, find_uses, read_paragraphs
+from ...representation.senses import (
+    EVERY,
+    MainDirections,
+    draw_labels,
+    let_join,
+    sense_means,
+    senses_of,
+    word_log_probabilities,
+    words_around,
+)
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus
 
@@ -22,10 +33,17 @@ NEAR = 10  # held-out occurrences with which a place between two senses is compa
 class Place(NamedTuple):
     """Where a use stands between the two senses of its word."""
 
-    position: float  # from -1, the first sense, to 1, the second
+    position: float  # from -1, the first sense, to 1, the second; not cut off
     sense: str  # the nearer one
     near: int  # of the held-out occurrences nearest to this place, how many there are,
-    right: int  # and how many are of that sense
+    same: int  # and how many are of that sense
+
+
+def compare(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> Place:
+    """A position beside those of held-out occurrences (N,), whose senses are `of`."""
+    sense = senses[int(position > 0)]
+    nearest = np.argsort(np.abs(others - position))[:NEAR]
+    return Place(position, sense, len(nearest), int((of[nearest] == sense).sum()))
 
 
 class WordUses:
@@ -42,31 +60,48 @@ class WordUses:
         occurrences: In the training text.
         known: For each layer, (N, 2 D), see `both_readings`.
         known_senses: (N,), strings.
+        asked: The same as `known` of held-out occurrences; None without senses.
 
     Raises:
         ValueError: The word stands less than five times in the training text.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, word: str, labels: Labels):
-        self.net, self.vocab, self.corpus, self.word = net, vocab, corpus, word
+        self.corpus, self.word = corpus, word
         self.occurrences = labels(corpus.train).get(word) or find_uses(corpus.train, word)
-        asked = labels(corpus.valid).get(word, [])
         if len(self.occurrences) < FEWEST:
             raise ValueError(
                 f"{word!r} stands {len(self.occurrences)} times in the training text: too seldom "
                 f"to compare its uses, which takes {FEWEST}"
             )
         self.is_hidden = self.occurrences[0].is_hidden
-        self.known_senses = np.array([occurrence.sense for occurrence in self.occurrences])
-        self.asked_senses = np.array([occurrence.sense for occurrence in asked])
+        self.known_senses = senses_of(self.occurrences)
         names = np.unique(self.known_senses).tolist()
         self.senses = names if len(names) == 2 else []
         self.known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
-        self._turns = [MainDirections(layer) for layer in self.known]
-        self._means: dict[tuple[int, int], np.ndarray] = {}
-        self.asked = None
-        if len(asked) and self.senses:
+        self.asked, asked = None, labels(corpus.valid).get(word, [])
+        self.asked_senses = senses_of(asked)
+        if asked and self.senses:
             self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
+        self.turn = lru_cache(lambda layer: MainDirections(self.known[layer]))
+
+    def labelled(self, number: int = EVERY) -> list[int]:
+        """The occurrences whose sense is told: so many of each sense, always the same ones."""
+        return draw_labels(self.known_senses, number, lambda sense: random.Random(f"0 {sense}"))
+
+    def means(self, layer: int, number: int = EVERY) -> np.ndarray:
+        """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
+
+        The other occurrences join them without their labels: see `let_join`.
+        """
+        rows, chosen = self.known[layer], self.labelled(number)
+        rest = np.delete(rows, chosen, axis=0)
+        return sense_means(*let_join(rows[chosen], self.known_senses[chosen], rest))[1]
+
+    def positions(self, uses: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Where uses (n, 2 D) stand between two means: -1 the first, 1 the second, not cut off."""
+        axis = means[1] - means[0]
+        return 2 * (uses - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
 
     def cosines(self, uses: np.ndarray, others: np.ndarray, layer: int) -> np.ndarray:
         """How alike uses are, along the main directions of a layer: (n, 2 D), (m, 2 D) -> (n, m).
@@ -74,47 +109,13 @@ class WordUses:
         In a mean over many uses, what only one of them has cancels out. Between two uses nothing
         does: so here the directions that matter are stretched.
         """
-        turn = self._turns[layer]
-        return turn(uses) @ turn(others).T
-
-    def labelled(self, number: int = EVERY, seed: int = 0) -> list[int]:
-        """The occurrences whose sense is told: so many of each sense, drawn by the seed."""
-        chosen = []
-        for sense in self.senses:
-            places = np.flatnonzero(self.known_senses == sense).tolist()
-            few = random.Random(f"{seed} {sense}").sample(places, min(number, len(places)))
-            chosen += places if number == EVERY else few
-        return chosen
-
-    def means(self, layer: int, number: int = EVERY) -> np.ndarray:
-        """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
-
-        The other occurrences join them without their labels: see `let_join`.
-        """
-        if (layer, number) in self._means:
-            return self._means[layer, number]
-        rows, chosen = self.known[layer], self.labelled(number)
-        rest = np.delete(rows, chosen, axis=0)
-        rows, senses = let_join(rows[chosen], self.known_senses[chosen], rest)
-        means = np.stack([rows[senses == sense].mean(0) for sense in self.senses])
-        self._means[layer, number] = means
-        return means
-
-    def positions(self, uses: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """Where uses (n, 2 D) stand between two means: -1 the first, 1 the second, not cut off."""
-        axis = means[1] - means[0]
-        return 2 * (uses - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
+        return self.turn(layer)(uses) @ self.turn(layer)(others).T
 
     def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> Place:
         """Where one use (2 D,) stands, and what held-out occurrences near this place are."""
         position = float(self.positions(use[None], means)[0])
-        sense = self.senses[int(position > 0)]
-        if self.asked is None:
-            return Place(position, sense, 0, 0)
-        of_asked = self.positions(self.asked[layer], means)
-        nearest = np.argsort(np.abs(of_asked - position))[:NEAR]
-        right = int((self.asked_senses[nearest] == sense).sum())
-        return Place(position, sense, len(nearest), right)
+        asked = np.empty(0) if self.asked is None else self.positions(self.asked[layer], means)
+        return compare(position, self.senses, asked, self.asked_senses)
 
     def accuracy(self, layer: int, means: np.ndarray) -> float | None:
         """How many held-out occurrences stand on the side of their own sense; None without any."""
@@ -144,31 +145,43 @@ class WordUses:
         parts = [cosines[part & above] for part in (same, ~same)]
         return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
 
-    def map(self, layer: int, means: np.ndarray | None) -> "Map":
-        """A map of all occurrences, and the way onto it."""
+    def map(
+        self, layer: int, means: np.ndarray | None, typed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+        """All occurrences and typed uses (n, 2 D) in a plane: (N, 2), (n, 2), names of its axes.
+
+        Without means the axes are the two main directions.
+        """
         rows = self.known[layer]
-        rest = rows - rows.mean(0)
-        if means is None:
-            names = "first main direction", "second main direction"
-            return Map(np.linalg.svd(rest, full_matrices=False)[2][:2].T, rows.mean(0), names)
-        axis = means[1] - means[0]
-        axis /= max(np.linalg.norm(axis), 1e-12)
-        rest = rest - np.outer(rest @ axis, axis)
-        first = np.linalg.svd(rest, full_matrices=False)[2][0]
-        return Map(
-            np.stack([axis, first], axis=1),
-            means.mean(0),
-            ("from one sense to the other", "main direction of the rest"),
-        )
+        middle, rest = rows.mean(0), rows - rows.mean(0)
+        names = "first main direction", "second main direction"
+        axes = []
+        if means is not None:
+            axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
+            middle, rest = means.mean(0), rest - np.outer(rest @ axes[0], axes[0])
+            names = "from one sense to the other", "main direction of the rest"
+        axes = np.stack([*axes, *np.linalg.svd(rest, full_matrices=False)[2]][:2], axis=1)
+        return (rows - middle) @ axes, (typed - middle) @ axes, names
 
 
-class Map(NamedTuple):
-    """Two directions onto which uses are drawn."""
+class Bag:
+    """The control that counts the words around: naive Bayes, told the same labels.
 
-    directions: np.ndarray  # (2 D, 2)
-    middle: np.ndarray  # (2 D,), drawn at (0, 0)
-    names: tuple[str, str]
+    Args:
+        corpus, word, labels: As in `WordUses`.
+    """
 
-    def __call__(self, uses: np.ndarray) -> np.ndarray:
-        """Uses (n, 2 D) -> (n, 2)."""
-        return (uses - self.middle) @ self.directions
+    def __init__(self, corpus: Corpus, word: str, labels: Labels):
+        known, asked = (labels(part)[word] for part in (corpus.train, corpus.valid))
+        self.counter = CountVectorizer(analyzer=list)
+        self.known = self.counter.fit_transform(words_around(corpus.train, known))
+        self.asked = self.counter.transform(words_around(corpus.valid, asked))
+        self.known_senses, self.asked_senses = senses_of(known), senses_of(asked)
+
+    def place(self, words: tuple[str, ...], place: int, chosen: list[int]) -> Place:
+        """Where a use stands, in nats, when the sense of the chosen occurrences is told."""
+        names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
+        ahead = log_p[1] - log_p[0]
+        counts = self.counter.transform([words[:place] + words[place + 1 :]])
+        position = float((counts @ ahead)[0])
+        return compare(position, names.tolist(), self.asked @ ahead, self.asked_senses)

@@ -127,6 +127,10 @@ class WordPieceVocab(Vocab):
                 words.append(Word(place, place + 1, token))
         return words
 
+    def pieces(self, word: str) -> list[str]:
+        """The pieces of one word."""
+        return self.tokenize(word) or [word]
+
 
 def tokenizer_from_vocab_txt(path: Path, settings: dict[str, Any]) -> "Tokenizer":
     """The tokenizer of a BERT that has no tokenizer.json.
