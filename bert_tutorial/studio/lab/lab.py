@@ -45,8 +45,8 @@ NETWORKS = ("network", "untrained")
 BAG = "bag of words"
 MAX_WORDS = 40  # of a sentence; more nobody can compare
 MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
-MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses,
-MEMORY = 512 * 2**20  # but of wide networks fewer uses: in so many bytes, about
+MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
+MEMORY = 512 * 2**20  # bytes for those uses, about
 DROPOUT = 0.1  # BERT's, for the spread that it makes
 
 Words = tuple[str, ...]  # of a sentence
@@ -106,12 +106,11 @@ class Lab:
         untrained.reset(torch.Generator().manual_seed(0))
         self.nets = {"network": net, "untrained": untrained.eval()}
         self.was_read: set[str] = set()  # words whose uses have been read
-        bytes_of_uses = 4 * (1 + net.config.num_layers) * MOST * (2 * net.config.num_hiddens + MOST)
         self.key = lru_cache(maxsize=4096)(self._key)
         self.read = lru_cache(maxsize=MOST_SENTENCES)(self._read)
         self.use = lru_cache(maxsize=MOST_SENTENCES)(self._use)
         self.noisy_uses = lru_cache(maxsize=MOST_SENTENCES)(self._noisy_uses)
-        self.uses = lru_cache(maxsize=min(MOST_USES, max(8, MEMORY // bytes_of_uses)))(self._uses)
+        self.uses = lru_cache(maxsize=most_uses(net.config))(self._uses)
         self.means = lru_cache(lambda key, which, *of: self.uses(key, which).means(*of))
         self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
         self.background = lru_cache(lambda of: Background(self.nets[of], vocab, corpus.train))
@@ -360,6 +359,12 @@ def _of_these_sizes(net: BERTModel, config: BERTConfig) -> BERTModel:
     with in_mode(net, net.training):  # such a thread waits meanwhile
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             return BERTModel.from_config(config)
+
+
+def most_uses(config: BERTConfig) -> int:
+    """Of how many words the uses are remembered: of wide networks fewer."""
+    numbers = (1 + config.num_layers) * MOST * (2 * config.num_hiddens + MOST)
+    return min(MOST_USES, max(8, MEMORY // (4 * numbers)))
 
 
 def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab]]:
