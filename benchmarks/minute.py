@@ -12,7 +12,13 @@ from typed import masked_right, read_masked
 
 from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, read_text, train_steps
 from bert_tutorial.representation.contexts import two_contexts
-from bert_tutorial.representation.encoding import dropout_vectors, read_twice, word_vector
+from bert_tutorial.representation.encoding import (
+    Window,
+    encode_with_dropout,
+    hide,
+    read_use,
+    use_vectors,
+)
 from bert_tutorial.representation.senses import (
     EVERY,
     SenseTask,
@@ -71,11 +77,12 @@ def leads(net: BERTModel, vocab, text, crane: SenseTask) -> list[float]:
     with_dropout.load_state_dict(net.state_dict())
     found = []
     for sense, (tokens_a, tokens_b) in zip(senses, two_contexts(vocab, text)[1:], strict=True):
-        vector = read_twice(word_vector, net, vocab, tokens_a, "crane", tokens_b)
+        use = Window(tokens_a, tokens_a.index("crane"), tokens_b)
         own = senses.index(sense)
-        distances = torch.cdist(vector[None], means)[0]
-        noisy = read_twice(dropout_vectors, with_dropout, vocab, tokens_a, "crane", tokens_b)
-        spread = torch.cdist(noisy, means).diff().std()
+        distances = torch.cdist(read_use(net, vocab, use)[-1:], means)[0]
+        readings = ([one] * 40 for one in (use, hide(vocab, use)))
+        noisy = [use_vectors(with_dropout, vocab, of, encode_with_dropout)[-1] for of in readings]
+        spread = torch.cdist(torch.cat(noisy, dim=1), means).diff().std()
         found.append(((distances[1 - own] - distances[own]) / spread).item())
     return found
 

@@ -1,6 +1,7 @@
 """Vectors of tokens: dropout, layers, similarities, guesses."""
 
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -10,15 +11,16 @@ from torch.testing import assert_close
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.training import Settings, train_steps
 from bert_tutorial.representation.encoding import (
+    Window,
     compare_tokens,
     cosine_similarity,
-    dropout_vectors,
     encode,
     encode_with_dropout,
     get_bert_encoding,
     get_layers,
+    place_of,
     to_row,
-    word_vector,
+    use_vectors,
 )
 from bert_tutorial.representation.fill_mask import fill_mask
 from bert_tutorial.text.examples import PretrainingExamples
@@ -47,9 +49,8 @@ def test_the_same_text_gives_the_same_vectors_and_the_mode_is_restored(training)
         lambda: get_bert_encoding(net, VOCAB, CRANE),
         lambda: get_layers(net, VOCAB, CRANE).vectors,
         lambda: compare_tokens(net, VOCAB, "a crane", "he left")[2],
-        lambda: word_vector(net, VOCAB, CRANE, "crane"),
         lambda: next(encode(net, VOCAB, [to_row(VOCAB, CRANE)])),
-        lambda: dropout_vectors(net, VOCAB, CRANE, "crane", repeats=3),
+        lambda: use_vectors(net, VOCAB, [Window(CRANE, 1)] * 3, encode_with_dropout),
         lambda: torch.tensor([guess[1] for guess in fill_mask(net, VOCAB, "a <mask>")[0]]),
     ):
         one, two = read(), read()
@@ -135,23 +136,17 @@ def test_any_text_can_be_compared(text):
     assert cosines.shape == (len(tokens), 2) and cosines.isfinite().all()
 
 
-def test_the_vector_of_a_word_is_that_of_its_place():
-    net = small_net()
-    encoded = get_bert_encoding(net, VOCAB, [*CRANE, "crane"], LEFT)[0]
-    assert_close(word_vector(net, VOCAB, [*CRANE, "crane"], "crane", LEFT), encoded[2])
-    with pytest.raises(ValueError, match="'boat' is not among the tokens"):
-        word_vector(small_net(), VOCAB, CRANE, "boat")
-
-
 def test_dropout_alone_moves_a_vector_the_more_the_more_is_dropped():
+    uses = [Window(CRANE, 1, LEFT)] * 7
     net = small_net(dropout=0.3)
-    vectors = dropout_vectors(net, VOCAB, CRANE, "crane", repeats=7)
+    vectors = use_vectors(net, VOCAB, uses, encode_with_dropout)[-1]
     assert vectors.shape == (7, D) and len(vectors.unique(dim=0)) == 7
-    assert (dropout_vectors(net, VOCAB, CRANE, "crane", repeats=7, seed=1) != vectors).any()
-    less = dropout_vectors(small_net(dropout=0.05), VOCAB, CRANE, "crane", repeats=7)
+    other = use_vectors(net, VOCAB, uses, partial(encode_with_dropout, seed=1))[-1]
+    assert (other != vectors).any()
+    less = use_vectors(small_net(dropout=0.05), VOCAB, uses, encode_with_dropout)[-1]
     assert less.std(0).mean() < vectors.std(0).mean()
-    without = dropout_vectors(small_net(dropout=0.0), VOCAB, CRANE, "crane", LEFT, repeats=7)
-    one = word_vector(net, VOCAB, CRANE, "crane", LEFT)
+    without = use_vectors(small_net(dropout=0.0), VOCAB, uses, encode_with_dropout)[-1]
+    one = get_bert_encoding(net, VOCAB, CRANE, LEFT)[0, place_of("crane", CRANE)]
     assert_close(without, one.expand(7, -1), rtol=1e-4, atol=1e-5)
 
 
@@ -159,7 +154,7 @@ def test_dropout_alone_moves_a_vector_the_more_the_more_is_dropped():
 def test_encoding_with_dropout_leaves_no_trace_on_a_gpu():
     net = small_net().cuda()
     state = torch.cuda.get_rng_state()
-    assert len(dropout_vectors(net, VOCAB, CRANE, "crane", repeats=3)) == 3
+    assert len(encode_with_dropout(net, VOCAB, [to_row(VOCAB, CRANE)] * 3)) == 3
     assert torch.equal(torch.cuda.get_rng_state(), state)
 
 

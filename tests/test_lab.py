@@ -10,19 +10,18 @@ from torch.testing import assert_close
 from bert_tutorial import BERTModel, load_pretrained, read_text
 from bert_tutorial.representation.encoding import (
     Window,
-    dropout_vectors,
+    encode_with_dropout,
     get_layers,
-    read_twice,
     read_use,
-    read_use_with_dropout,
-    word_vector,
+    use_vectors,
 )
 from bert_tutorial.representation.fill_mask import likeliest
 from bert_tutorial.representation.occurrences import both_readings, labelled_occurrences
 from bert_tutorial.representation.senses import EVERY
-from bert_tutorial.studio.lab.lab import MAX_WORDS, NETWORKS, Lab, most_uses, other_networks
+from bert_tutorial.studio.lab.lab import BAG, MAX_WORDS, NETWORKS, Lab, most_uses, other_networks
 from bert_tutorial.studio.lab.similarity import Background
 from bert_tutorial.studio.lab.typed import score_typed, typed_senses
+from bert_tutorial.studio.lab.uses import beside
 from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 from bert_tutorial.text.wikitext_format import Corpus
 
@@ -57,22 +56,21 @@ def test_a_use_is_read_as_it_stands_and_hidden(lab):
     text = " = Crane ( bird ) = \n\n a crane is flying . \n"
     (occurrence,) = labelled_occurrences(text)["crane"]
     assert_close(both_readings(net, vocab, text, [occurrence])[:, 0], found)
-    assert_close(read_twice(word_vector, net, vocab, FLYING, "crane"), found[-1])
-    pair = read_twice(word_vector, net, vocab, FLYING, "crane", ["it", "left"])
+    pair = read_use(net, vocab, Window(FLYING, 1, ["it", "left"]))
     hidden = get_layers(net, vocab, ["a", "<mask>", "is", "flying"], ["it", "left"])
-    assert_close(pair[128:], hidden.vectors[-1, 2])
-    noisy = read_twice(dropout_vectors, lab.with_dropout("network"), vocab, FLYING, "crane")
-    assert noisy.shape == (40, 256) and noisy.std(dim=0).mean() > 0.01
+    assert_close(pair[:, 128:], hidden.vectors[:, 2])
 
 
 def test_dropout_moves_a_use_about_what_it_is_without(lab):
-    use, before = (lab.vocab, Window(FLYING, 1)), torch.random.get_rng_state()
-    noisy = read_use_with_dropout(lab.with_dropout("network"), *use, repeats=64)
+    asked, before = ("network", tuple(FLYING), 1, False), torch.random.get_rng_state()
+    noisy = lab.noisy_uses(*asked)
     assert torch.equal(before, torch.random.get_rng_state())
-    assert noisy.shape == (3, 64, 256) and noisy.std(dim=1).mean() > 0.01
-    exact = read_use(lab.nets["network"], *use)
+    assert noisy.shape == (3, 20, 256) and noisy.std(dim=1).mean() > 0.01
+    exact = torch.from_numpy(lab.use(*asked))
     assert torch.cosine_similarity(noisy[-1].mean(0), exact[-1], dim=0) > 0.9
-    assert_close(read_use_with_dropout(lab.with_dropout("network"), *use, repeats=64), noisy)
+    assert_close(lab._noisy_uses(*asked), noisy)
+    twice = lab._noisy_uses(*asked[:3], True)
+    assert_close(twice[:, :, 128:].mean(1), twice[:, :, :128].mean(1), atol=0.5, rtol=0)
 
 
 def test_a_word_of_several_pieces_has_their_mean_in_every_reading():
@@ -89,7 +87,7 @@ def test_a_word_of_several_pieces_has_their_mean_in_every_reading():
     exact = read_use(net, vocab, use)
     pieces = get_layers(net, vocab, ["a", "cra", "##ne", "is", "here"]).vectors[:, 2:4].mean(1)
     assert_close(exact[:, :16], pieces)
-    assert_close(read_use_with_dropout(net, vocab, use, repeats=2)[:, 0], exact)
+    assert_close(use_vectors(net, vocab, [use] * 2, encode_with_dropout)[:, 1], exact[:, :16])
     long = read_use(net, vocab, Window(["crane"] * 9, 8))  # more pieces than positions
     assert long.isfinite().all()
     lab = Lab(net, vocab, Corpus("none", "", ""))
@@ -114,25 +112,35 @@ def test_occurrences_stand_on_the_side_of_their_sense(crane):
 
 
 def test_the_nearest_use_of_an_occurrence_is_itself(crane):
-    (number, cosine), *others = crane.nearest(crane.known[-1][7], -1)
-    assert number == 7 and cosine == pytest.approx(1.0, abs=1e-4)
-    assert all(cosine >= other for _, other in others) and len(others) == 4
-    tokens, place = crane.window(7)
-    assert tokens[place] == "crane"
+    itself, *others = crane.nearest(crane.known[-1][7], -1)
+    assert itself.tokens == crane.sentence(crane.occurrences[7])
+    assert itself.cosine == pytest.approx(1.0, abs=1e-4) and len(others) == 4
+    assert all(itself.cosine >= other.cosine for other in others)
 
 
 def test_the_meter_tells_the_two_cranes_apart_and_its_controls_stand_beside(lab):
     rows = lab.meter(lab.words(BIRD, MACHINE), 2)
-    sources = ("network", "untrained", "bag of words")
     labels = ("crane, sentence 1", "crane, sentence 2")
-    assert [row[:2] for row in rows] == [(label, of) for label in labels for of in sources]
-    assert rows[0].position < 0 < rows[3].position and rows[0].same >= 8 > rows[1].same
-    assert rows[0].text == f"bird, {rows[0].same} of 10" and "machine" in rows[3].text
+    wanted = [(label, source) for label in labels for source in (*NETWORKS, BAG)]
+    assert [(row["label"], row["source"]) for row in rows] == wanted
+    assert rows[0]["position"] < 0 < rows[3]["position"]
+    assert rows[0]["text"] in {"bird, 8 of 10", "bird, 9 of 10", "bird, 10 of 10"}
+    assert "machine" in rows[3]["text"] and int(rows[1]["text"].split()[1]) < 8
     for row in rows:
-        assert -1 <= row.position <= 1 and row.near == 10
-        assert row.low is None or row.low <= row.position <= row.high
-    few = {n: lab.meter(lab.words(BIRD, MACHINE), 2, n)[0].position for n in (1, 4, EVERY)}
-    assert len(set(few.values())) == 3 and max(few.values()) < 0  # a bird all the time
+        assert (row["left"], row["right"]) == ("bird", "machine") and -1 <= row["position"] <= 1
+        assert row["low"] is None or row["low"] <= row["position"] <= row["high"]
+    few = [lab.meter(lab.words(BIRD, MACHINE), 2, n)[0]["position"] for n in (1, 4, EVERY)]
+    assert len(set(few)) == 3 and max(few) < 0  # a bird all the time
+
+
+def test_what_stands_beside_a_place():
+    others, of = np.linspace(-1, 1, 21), np.array(["p"] * 8 + ["q"] * 13)
+    senses = ["p", "q"]
+    assert beside(-1.0, senses, others, of) == "p, 8 of 10"
+    assert beside(0.2, senses, others, of) == "q, 10 of 10"
+    assert beside(0.0, senses, others, of) == "neither, 2 of 10"
+    assert beside(0.1, senses, others[:3], of[:3]) == "q, 0 of 3"
+    assert beside(0.1, senses, others[:0], of[:0]) == "q"
 
 
 def test_similarity_takes_the_common_direction_out(lab):
@@ -159,12 +167,12 @@ def test_the_nearest_uses_and_the_map_know_the_sense(lab):
         found = lab.nearest(words, place, 2)
         assert [use.sense for use in found].count(sense) >= 4
         assert all(use.tokens[use.place] == "crane" for use in found)
-    found = lab.map(sentences, "crane", 2, EVERY, "network")
-    corpus, (left, right) = found.points[:-2], found.points[-2:]
+    points, _, accuracy = lab.map(sentences, "crane", 2, EVERY, "network")
+    corpus, (left, right) = points[:-2], points[-2:]
     assert {point["kind"] for point in corpus} == {"corpus"} and len(corpus) == 218
     assert left["kind"] == right["kind"] == "typed" and left["x"] < 0 < right["x"]
     assert np.mean([(p["x"] > 0) == (p["group"] == "machine") for p in corpus]) > 0.9
-    assert found.accuracy > 0.9 > lab.map(sentences, "crane", 2, EVERY, "untrained").accuracy
+    assert accuracy > 0.9 > lab.map(sentences, "crane", 2, EVERY, "untrained")[2]
 
 
 def test_a_word_without_known_senses_has_uses_too_and_a_rare_one_is_refused(lab):
@@ -172,8 +180,8 @@ def test_a_word_without_known_senses_has_uses_too_and_a_rare_one_is_refused(lab)
     assert uses.senses == [] and uses.asked is None and uses.alike(-1) is None
     found = lab.nearest(words_of(lab, "the water is deep"), 1, 2)
     assert len(found) == 5 and all(use.tokens[use.place] == "water" for use in found)
-    plain = lab.map(lab.words("the water", "a crane"), "water", 2, EVERY, "network")
-    assert plain.accuracy is None and "main direction" in plain.names[0]
+    _, names, accuracy = lab.map(lab.words("the water", "a crane"), "water", 2, EVERY, "network")
+    assert accuracy is None and "main direction" in names[0]
     with pytest.raises(ValueError, match="'zebrafish' stands 0 times"):
         lab.uses("zebrafish", "network")
 
@@ -247,10 +255,10 @@ def test_the_lab_works_where_the_corpus_knows_no_senses(lab):
     word, other = pair.split("/")
     sentences = lab.words(f"the {word} is here", f"the {other} is flying")
     rows = lab.meter(sentences, 2)
-    assert [rows[0].left, rows[0].right] == sorted((word, other)) and len(rows) % 3 == 0
+    assert [rows[0]["left"], rows[0]["right"]] == sorted((word, other)) and len(rows) % 3 == 0
     uses, control = (lab.uses(pair, which) for which in NETWORKS)
     assert uses.is_hidden and uses.senses == sorted((word, other))
     right, chance = (of.accuracy(-1, of.means(-1)) for of in (uses, control))
     assert right > 0.6 and chance < right
-    kinds = [point["kind"] for point in lab.map(sentences, word, 2, EVERY, "network").points]
+    kinds = [point["kind"] for point in lab.map(sentences, word, 2, EVERY, "network")[0]]
     assert kinds.count("typed") == 2  # both words of the pair

@@ -6,13 +6,13 @@ import pytest
 from small import assert_identical, losses, small_net, some_examples
 
 from bert_tutorial.pretraining.training import Settings, train_steps
-from bert_tutorial.representation.encoding import dropout_vectors
+from bert_tutorial.representation.encoding import encode_with_dropout, to_row
 from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.text.wikitext_format import Corpus
 
 WAYS = {
-    "vectors with dropout": lambda lab, words: dropout_vectors(
-        lab.nets["network"], lab.vocab, words, words[0], repeats=2
+    "vectors with dropout": lambda lab, words: encode_with_dropout(
+        lab.nets["network"], lab.vocab, [to_row(lab.vocab, words)] * 2
     ),
     "uses with dropout": lambda lab, words: lab._noisy_uses("network", words, 0, False),
     "a network with dropout": lambda lab, words: lab._with_dropout("network"),

@@ -31,9 +31,9 @@ from bert_tutorial.representation.senses import (
     naive_bayes,
     nearest_mean,
     rare_words_count_more,
+    seeded_means,
     sense_means,
     sense_scores,
-    seeded_means,
     vector_tasks,
 )
 from bert_tutorial.studio.published.checkpoints import SHIPPED

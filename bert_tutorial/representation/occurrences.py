@@ -31,9 +31,9 @@ _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
 class Occurrence(NamedTuple):
     """One place where a word stands; all numbers count from 0."""
 
-    paragraph: int  # in paragraphs(text)
-    sentence: int  # in the paragraph
-    position: int  # in the sentence
+    paragraph: int
+    sentence: int
+    position: int
     sense: str  # what the heading says in brackets; "" if nobody knows
     is_hidden: bool = False  # whether a network reads `<mask>` in the place of the word
 
@@ -52,8 +52,7 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
         text: A text in WikiText's format, such as `read_text("bundled").train`.
 
     Returns:
-        For each word (lower case, in alphabetical order) its occurrences in the order of the text;
-        no word for a text whose headings name no senses.
+        For each word, in alphabetical order, its occurrences in the order of the text.
     """
     found: dict[str, list[Occurrence]] = {}
     word = sense = None
@@ -77,21 +76,17 @@ def hidden_pairs(
 ) -> Labels:
     """Labels for any text: two unrelated words are hidden, and which of them stood there is asked.
 
-    Every "river" and every "song", say, is read as `<mask>`, and the vector there has to tell which
-    of the two it was.
+    Every "river" and every "song", say, is read as `<mask>`; the pair's name is "river/song". The
+    words are drawn from those that stand in the training text 20 times, in the held-out text 4
+    times, and are not among the hundred most frequent.
 
     Args:
-        corpus: Any corpus. The words are drawn from those that stand in the training text 20 times,
-            in the held-out text 4 times, and are not among the hundred most frequent.
+        corpus: Any corpus.
         num_pairs: The most pairs; a short text has fewer, or none.
         longest_list: The most occurrences of a word that are labelled, the first ones of the text.
         seed: What the draw follows from.
 
-    Returns:
-        What labels either part of the text, under names such as "river/song".
-
-    Source: Schuetze 1992 and Gale, Church and Yarowsky 1992, who tested programs that tell senses
-    apart in this way.
+    Source: Schuetze 1992; Gale, Church and Yarowsky 1992.
     """
     known, asked = (
         Counter(token for token in part.lower().split() if token.isalpha())
@@ -141,11 +136,6 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
     >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
     (0, 3)
 
-    Args:
-        paragraph: Its sentences.
-        sentence: Number of the one in the middle.
-        budget: The most tokens.
-
     Returns:
         Number of the first sentence, and of the last plus one.
     """
@@ -163,15 +153,9 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
 def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list[Window]:
     """The words around each occurrence, as a network reads them.
 
-    Args:
-        text: The text that the occurrences are of.
-        occurrences: Where the word stands.
-        max_len: Positions that a row may have, as in pretraining, `<cls>` and `<sep>` included. As
-            many whole sentences of the paragraph are read as fit. A longer sentence is cut: at its
-            end, and where the word stands too far back, at its beginning too.
-
-    Returns:
-        One window for each occurrence.
+    As many whole sentences of the paragraph are read as fit into `max_len` positions, `<cls>` and
+    `<sep>` included. A longer sentence is cut: at its end, and where the word stands too far back,
+    at its beginning too.
     """
     read, found, budget = read_paragraphs(text), [], max_len - 2
     for number, sentence, position, *_ in occurrences:
@@ -185,34 +169,20 @@ def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list
 
 
 def readings(
-    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence], max_len: int = 64
+    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> tuple[list[Window], list[Window]]:
     """The windows of occurrences as the network reads them, and the same with the word hidden."""
-    stands = windows(text, occurrences, min(max_len, net.config.max_len))
-    hidden = [hide(vocab, window) for window in stands]
-    for i, occurrence in enumerate(occurrences):
-        if occurrence.is_hidden:
-            stands[i] = hidden[i]
-    return stands, hidden
+    read = windows(text, occurrences, min(64, net.config.max_len))
+    hidden = [hide(vocab, window) for window in read]
+    every = zip(occurrences, read, hidden, strict=True)
+    return [dark if occurrence.is_hidden else window for occurrence, window, dark in every], hidden
 
 
 def occurrence_vectors(
-    net: BERTModel,
-    vocab: Vocab,
-    text: str,
-    occurrences: list[Occurrence],
-    layer: int = -1,
-    max_len: int = 64,
+    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> Tensor:
-    """The vectors (N, D) of a word at each of its occurrences, read with the sentences around it.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        text, occurrences, max_len: As in `windows`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-    """
-    stands, _ = readings(net, vocab, text, occurrences, max_len)
-    return use_vectors(net, vocab, stands)[layer]
+    """The last-layer vectors (N, D) of a word, read with the sentences around it."""
+    return use_vectors(net, vocab, readings(net, vocab, text, occurrences)[0])[-1]
 
 
 def both_readings(net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]) -> Tensor:

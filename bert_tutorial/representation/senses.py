@@ -10,6 +10,7 @@ Shapes: N occurrences, D numbers of each.
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,9 +51,6 @@ def sense_tasks(
         corpus: The text.
         labels: What gives the labelled occurrences of a text, from `labels_for`.
         features: From a text and occurrences in it, something for each of them.
-
-    Returns:
-        A task for each word, in alphabetical order.
     """
     train, valid = labels(corpus.train), labels(corpus.valid)
     found = {}
@@ -76,25 +74,15 @@ def vector_tasks(
     layer: int = -1,
     labels: Labels = labelled_occurrences,
 ) -> dict[str, SenseTask]:
-    """For each labelled word the network's vectors, each use read twice: see `both_readings`.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        corpus, labels: As in `sense_tasks`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-    """
-
-    def features(text: str, occurrences: list[Occurrence]) -> np.ndarray:
-        return both_readings(net, vocab, text, occurrences)[layer].numpy()
-
-    return sense_tasks(corpus, labels, features)
+    """For each labelled word the network's vectors of one layer, see `both_readings`."""
+    read = partial(both_readings, net, vocab)
+    return sense_tasks(corpus, labels, lambda *occurrences: read(*occurrences)[layer].numpy())
 
 
-def words_around(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list[list[str]]:
+def words_around(text: str, occurrences: list[Occurrence]) -> list[list[str]]:
     """What a bag sees of each occurrence: the words around it, in the network's windows."""
-    return [
-        w.tokens[: w.place] + w.tokens[w.place + 1 :] for w in windows(text, occurrences, max_len)
-    ]
+    read = windows(text, occurrences)
+    return [tokens[:place] + tokens[place + 1 :] for tokens, place, _ in read]
 
 
 def bag_tasks(corpus: Corpus, labels: Labels = labelled_occurrences) -> dict[str, SenseTask]:
@@ -108,12 +96,7 @@ def bag_tasks(corpus: Corpus, labels: Labels = labelled_occurrences) -> dict[str
 def averaged_tasks(
     vectors: Tensor, vocab: Vocab, corpus: Corpus, labels: Labels = labelled_occurrences
 ) -> dict[str, SenseTask]:
-    """For each labelled word the mean vector of the words around it.
-
-    Args:
-        vectors: (V, D), a vector for each entry of the vocabulary, such as `word_vectors` counts.
-        vocab, corpus, labels: As in `vector_tasks`.
-    """
+    """For each labelled word the mean of the vectors (V, D) of the words around it."""
 
     def features(text: str, occurrences: list[Occurrence]) -> np.ndarray:
         around = [vocab[words] for words in words_around(text, occurrences)]
@@ -154,14 +137,8 @@ def let_join(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each occurrence without a label joins the sense whose mean is nearest, three times over.
 
-    This is k-means that begins with labels.
-
-    Args:
-        known, senses: As in `nearest_mean`.
-        unlabelled: (m, D), occurrences whose sense nobody told.
-
-    Returns:
-        All rows (N + m, D), and their senses, told or joined.
+    This is k-means that begins with labels: (N, D), (N,), (m, D) -> all rows (N + m, D), and their
+    senses, told or joined.
 
     Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
     """
@@ -181,10 +158,8 @@ def seeded_means(
 class MainDirections:
     """The directions in which the vectors of a word differ most, over all its occurrences.
 
-    No label is used for it. Where a word has two senses, much of what differs is the sense.
-
-    Args:
-        known: (N, D), a vector for each occurrence.
+    No label is used for it, only vectors `known` (N, D). Where a word has two senses, much of what
+    differs is the sense.
     """
 
     def __init__(self, known: np.ndarray):
@@ -193,11 +168,7 @@ class MainDirections:
         self.stretched = directions.T * (strengths / max(strengths[0], 1e-12)) ** 2
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors (n, D) without the mean, each main direction stretched by its variance.
-
-        Returns:
-            (n, number of directions), float32, rows of length 1.
-        """
+        """(n, D) without the mean, each direction stretched by its variance, then to length 1."""
         turned = (vectors - self.mean) @ self.stretched
         lengths = np.linalg.norm(turned, axis=1, keepdims=True)
         return (turned / np.maximum(lengths, 1e-12)).astype(np.float32)
@@ -254,8 +225,13 @@ def sense_scores(
 ) -> dict[str, SenseScore]:
     """For each labelled word: are its held-out occurrences nearest to the right sense?
 
-    The means are taken over the training text, the occurrences are those of the validation text: no
-    occurrence is judged by a mean that it is part of. Arguments as in `vector_tasks`.
+    The means are of the training text: no occurrence is judged by a mean that it is part of.
+
+    Args:
+        net, vocab: Network and vocabulary.
+        corpus: A text, from `read_text`.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+        labels: What gives the labelled occurrences of a text, from `labels_for`.
     """
     tasks = vector_tasks(net, vocab, corpus, layer, labels)
     return {word: score_task(task) for word, task in tasks.items()}
@@ -299,13 +275,10 @@ def label_curve(
         tasks: From `vector_tasks` or `bag_tasks`.
         classify: `nearest_mean` for vectors, `naive_bayes` for counts.
         numbers: How many labelled occurrences of each sense.
-        draws: How often to draw them. The same seed gives the same draws to every kind of features.
-        seed: What the draws follow from.
+        draws: How often to draw them.
+        seed: What the draws follow from, the same for every kind of features.
         with_unlabelled: Whether the classifier is also shown the training occurrences that were not
             drawn, without their senses, as `seeded_means` wants.
-
-    Returns:
-        Accuracies from 0 to 1, each word counting the same.
     """
 
     def accuracy(task: SenseTask, number: int, generator: random.Random) -> float:

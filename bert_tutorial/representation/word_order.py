@@ -31,13 +31,10 @@ def word_order_accuracy(
 
     Returns:
         From 0 to 1; 0.5 is guessing.
-
-    Raises:
-        ValueError: No sentence has two known words side by side.
     """
     check_vocab(net, vocab)
     generator, mask = random.Random(seed), vocab.to_tokens(vocab.mask_id)
-    special = set(vocab.special_ids)  # so that a word without an entry, read as <unk>, is none
+    special = set(vocab.special_ids)  # and what has no entry is read as <unk>
     sentences = [sentence for p in paragraphs(text) for sentence in p if len(sentence) >= 4]
     rows, places, labels = [], [], []
     for sentence in generator.sample(sentences, min(num_sentences, len(sentences))):

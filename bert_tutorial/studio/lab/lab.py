@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from ...representation.encoding import (
     Window,
     as_pieces,
     cut_typed,
+    encode_with_dropout,
     get_layers,
     hide,
     read_use,
-    read_use_with_dropout,
+    use_vectors,
 )
 from ...representation.fill_mask import mask_probabilities
 from ...representation.occurrences import MOST, labels_for
@@ -39,7 +40,7 @@ from ...text.wikitext_format import Corpus, paragraphs
 from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
 from ..published.hub import is_hub_name
 from .similarity import Background
-from .uses import FEWEST, Bag, WordUses
+from .uses import FEWEST, Bag, Use, WordUses
 
 NETWORKS = ("network", "untrained")
 BAG = "bag of words"
@@ -47,47 +48,9 @@ MAX_WORDS = 40  # of a sentence; more nobody can compare
 MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
 MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
 MEMORY = 512 * 2**20  # bytes for those uses, about
-DROPOUT = 0.1  # BERT's, for the spread that it makes
+DROPOUT, REPEATS = 0.1, 20  # BERT's, for the spread that it makes; and how often a use is read
 
 Words = tuple[str, ...]  # of a sentence
-
-
-class MeterRow(NamedTuple):
-    """Where a word of a sentence stands between its two senses, according to one source."""
-
-    label: str  # which word it is
-    source: str  # "network", "untrained" or "bag of words"
-    left: str  # the first sense, at -1
-    right: str  # the second, at 1
-    position: float  # cut off at both ends
-    low: float | None  # the position minus and plus its deviation by dropout
-    high: float | None
-    near: int  # held-out occurrences nearest to this place,
-    same: int  # and how many of them have the same sense
-
-    @property
-    def text(self) -> str:
-        """The nearer sense, as in `bird, 9 of 10`."""
-        sense = self.left if self.position < 0 else self.right if self.position > 0 else "neither"
-        return f"{sense}, {self.same} of {self.near}" if self.near else sense
-
-
-class Use(NamedTuple):
-    """An occurrence of a word in the corpus that is used much as the one that was asked for."""
-
-    cosine: float
-    tokens: list[str]
-    place: int
-    sense: str  # "" if nobody knows
-
-
-class SenseMap(NamedTuple):
-    """All uses of a word as points."""
-
-    word: str  # or both words of a hidden pair
-    points: list[dict]  # x, y, group (the sense), kind ("corpus" or "typed"), label, text
-    names: tuple[str, str]  # of the axes
-    accuracy: float | None  # how many held-out uses stand on the side of their own sense
 
 
 class Lab:
@@ -188,8 +151,11 @@ class Lab:
 
     def _noisy_uses(self, which: str, words: Words, place: int, is_hidden: bool) -> Tensor:
         """The same use with dropout: (1 + layers, repeats, 2 D)."""
-        net, window = self.with_dropout(which), Window(list(words), place)
-        return read_use_with_dropout(net, self.vocab, window, is_hidden)
+        hidden = hide(self.vocab, use := Window(list(words), place))
+        readings = [hidden if is_hidden else use] * REPEATS + [hidden] * REPEATS
+        read = partial(encode_with_dropout, at_once=REPEATS)
+        vectors = use_vectors(self.with_dropout(which), self.vocab, readings, read)
+        return torch.cat(vectors.split(REPEATS, dim=1), dim=2)
 
     def _with_dropout(self, which: str) -> BERTModel:
         """A copy of a network that has dropout; it shares the weights."""
@@ -202,25 +168,32 @@ class Lab:
         text = TokenizedText.from_paragraphs(self.vocab, paragraphs(self.corpus.train))
         return Between(text, self.vocab)
 
-    def meter(self, sentences: list[Words], layer: int, number: int = EVERY) -> list[MeterRow]:
-        """Where each word with senses stands between them; `number` labels of each sense."""
+    def meter(
+        self, sentences: list[Words], layer: int, number: int = EVERY
+    ) -> list[dict[str, Any]]:
+        """Where each word with senses stands between them; `number` labels of each sense.
+
+        Returns:
+            For each word three rows as `widgets.views.Meter` wants them: of the network, of the
+            untrained one, of a bag of words. From `low` to `high` is the spread by dropout.
+        """
         rows = []
         for sentence, place in self.with_senses(sentences):
             words, key = sentences[sentence], self.key(sentences[sentence][place])
             which_one = f" (word {place + 1})" if words.count(words[place]) > 1 else ""
-            label = f"{words[place]}{which_one}, sentence {sentence + 1}"
+            row = {"label": f"{words[place]}{which_one}, sentence {sentence + 1}"}
             for which in NETWORKS:
-                uses = self.uses(key, which)
+                uses, means = self.uses(key, which), self.means(key, which, layer, number)
+                row |= dict(zip(("left", "right"), uses.senses, strict=True))
                 asked = which, words, place, uses.is_hidden
-                means = self.means(key, which, layer, number)
-                found = uses.place(self.use(*asked)[layer], layer, means)
+                at, text = uses.place(self.use(*asked)[layer], layer, means)
                 spread = uses.positions(self.noisy_uses(*asked)[layer].numpy(), means).std()
-                ends = (found.position + sign * spread for sign in (0, -1, 1))
-                ends = (float(min(1.0, max(-1.0, end))) for end in ends)
-                rows.append(MeterRow(label, which, *uses.senses, *ends, found.near, found.same))
-            found = self.bag(key).place(words, place, uses.labelled(number))
-            ends = float(np.tanh(found.position / 2)), None, None
-            rows.append(MeterRow(label, BAG, *uses.senses, *ends, found.near, found.same))
+                at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
+                where = {"position": at, "low": low, "high": high}
+                rows.append(row | where | {"source": which, "text": text})
+            at, text = self.bag(key).place(words, place, uses.labelled(number))
+            where = {"position": float(at), "low": None, "high": None}
+            rows.append(row | where | {"source": BAG, "text": text})
         return rows
 
     def similarity(
@@ -263,44 +236,39 @@ class Lab:
             ValueError: The word is too rare.
         """
         uses = self.uses(self.key(words[place]) or words[place], which)
-        use = self.use(which, words, place, uses.is_hidden)[layer]
-        return [
-            Use(cosine, *uses.window(number), str(uses.known_senses[number]))
-            for number, cosine in uses.nearest(use, layer)
-        ]
+        return uses.nearest(self.use(which, words, place, uses.is_hidden)[layer], layer)
 
     def map(
         self, sentences: list[Words], word: str, layer: int, number: int, which: str
-    ) -> SenseMap:
-        """All uses of a word in the corpus as points, and those in the two sentences.
+    ) -> tuple[list[dict[str, Any]], tuple[str, str], float | None]:
+        """All uses of a word in the corpus, and those in the two sentences, in a plane.
+
+        Returns:
+            Points as `widgets.views.PointMap` wants them; the names of the axes; how many held-out
+            uses stand on the side of their own sense, None if the senses are not known.
 
         Raises:
             ValueError: The word is too rare.
         """
         uses = self.uses(self.key(word) or word, which)
         same = uses.senses if uses.is_hidden else [word]  # of a hidden pair both words
-        yours = [
-            (i, self.use(which, words, place, uses.is_hidden)[layer])
-            for i, words in enumerate(sentences)
-            for place, other in enumerate(words)
-            if other in same
-        ]
+        every = enumerate(sentences)
+        yours = [(i, place) for i, words in every for place, w in enumerate(words) if w in same]
+        typed = [self.use(which, sentences[i], j, uses.is_hidden)[layer] for i, j in yours]
         means = self.means(uses.word, which, layer, number) if uses.senses else None
-        typed = np.array([use for _, use in yours]).reshape(-1, uses.known.shape[2])
-        corpus, typed, names = uses.map(layer, means, typed)
-
-        def point(at: np.ndarray, **rest: str) -> dict:
-            return {"x": float(at[0]), "y": float(at[1])} | rest
-
-        points = []
-        for number, (at, sense) in enumerate(zip(corpus, uses.known_senses, strict=True)):
-            about = {"group": str(sense) or word, "kind": "corpus", "label": ""}
-            points.append(point(at, **about, text=" ".join(uses.window(number).tokens)))
-        for at, (number, _) in zip(typed, yours, strict=True):
-            about = {"group": "yours", "kind": "typed", "label": f"sentence {number + 1}"}
-            points.append(point(at, **about, text=" ".join(sentences[number])))
+        places, names = uses.map(layer, means, typed)
+        texts = [*map(uses.sentence, uses.occurrences), *(sentences[i] for i, _ in yours)]
+        labels = [""] * len(uses.occurrences) + [f"sentence {i + 1}" for i, _ in yours]
+        groups = [occurrence.sense or word for occurrence in uses.occurrences]
+        points = [
+            {"x": x, "y": y, "group": group, "label": label, "text": " ".join(text)}
+            | {"kind": "typed" if label else "corpus"}
+            for (x, y), group, label, text in zip(
+                places, groups + ["yours"] * len(yours), labels, texts, strict=True
+            )
+        ]
         accuracy = None if means is None else uses.accuracy(layer, means)
-        return SenseMap(uses.word.replace("/", " or "), points, names, accuracy)
+        return points, names, accuracy
 
     def layers(self) -> dict[str, dict[str, float]]:
         """Mean cosines by layer: one word in two sentences, and two words, in both networks."""

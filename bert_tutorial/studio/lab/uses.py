@@ -11,8 +11,13 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from ...network.model import BERTModel
-from ...representation.encoding import Window
-from ...representation.occurrences import Labels, both_readings, find_uses, read_paragraphs
+from ...representation.occurrences import (
+    Labels,
+    Occurrence,
+    both_readings,
+    find_uses,
+    read_paragraphs,
+)
 from ...representation.senses import (
     EVERY,
     MainDirections,
@@ -30,20 +35,26 @@ FEWEST = 5  # occurrences of a word that can be compared
 NEAR = 10  # held-out occurrences with which a place between two senses is compared
 
 
-class Place(NamedTuple):
-    """Where a use stands between the two senses of its word."""
+class Use(NamedTuple):
+    """An occurrence of a word in the corpus that is used much as the one that was asked for."""
 
-    position: float  # from -1, the first sense, to 1, the second; not cut off
-    sense: str  # the nearer one
-    near: int  # of the held-out occurrences nearest to this place, how many there are,
-    same: int  # and how many are of that sense
+    cosine: float
+    tokens: list[str]
+    place: int
+    sense: str  # "" if nobody knows
 
 
-def compare(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> Place:
-    """A position beside those of held-out occurrences (N,), whose senses are `of`."""
-    sense = senses[int(position > 0)]
-    nearest = np.argsort(np.abs(others - position))[:NEAR]
-    return Place(position, sense, len(nearest), int((of[nearest] == sense).sum()))
+def beside(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> str:
+    """What the held-out occurrences nearest to a position are, as in `bird, 9 of 10`.
+
+    Args:
+        position: Below 0 for the first of two senses, above for the second.
+        senses: Their names.
+        others, of: Positions and senses of the held-out occurrences, (N,) each.
+    """
+    sense, nearest = senses[int(position > 0)], np.argsort(np.abs(others - position))[:NEAR]
+    counted = f", {(of[nearest] == sense).sum()} of {len(nearest)}" if len(nearest) else ""
+    return ("neither" if position == 0 else sense) + counted
 
 
 class WordUses:
@@ -111,11 +122,11 @@ class WordUses:
         """
         return self.turn(layer)(uses) @ self.turn(layer)(others).T
 
-    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> Place:
-        """Where one use (2 D,) stands, and what held-out occurrences near this place are."""
+    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> tuple[float, str]:
+        """Where one use (2 D,) stands, not cut off, and what held-out ones `beside` it are."""
         position = float(self.positions(use[None], means)[0])
-        asked = np.empty(0) if self.asked is None else self.positions(self.asked[layer], means)
-        return compare(position, self.senses, asked, self.asked_senses)
+        asked = self.positions(self.asked[layer], means)
+        return position, beside(position, self.senses, asked, self.asked_senses)
 
     def accuracy(self, layer: int, means: np.ndarray) -> float | None:
         """How many held-out occurrences stand on the side of their own sense; None without any."""
@@ -124,16 +135,15 @@ class WordUses:
         sides = np.array(self.senses)[(self.positions(self.asked[layer], means) > 0).astype(int)]
         return float((sides == self.asked_senses).mean())
 
-    def nearest(self, use: np.ndarray, layer: int, number: int = 5) -> list[tuple[int, float]]:
-        """The occurrences used most alike one use (2 D,): their numbers, and the cosines."""
+    def nearest(self, use: np.ndarray, layer: int) -> list[Use]:
+        """The five occurrences used most alike one use (2 D,)."""
         cosines = self.cosines(self.known[layer], use[None], layer)[:, 0]
-        return [(int(i), float(cosines[i])) for i in np.argsort(-cosines)[:number]]
+        nearest = [(self.occurrences[i], float(cosines[i])) for i in np.argsort(-cosines)[:5]]
+        return [Use(cosine, self.sentence(o), o.position, o.sense) for o, cosine in nearest]
 
-    def window(self, number: int) -> Window:
-        """The sentence of an occurrence, as it is read when it stands alone."""
-        occurrence = self.occurrences[number]
-        tokens = read_paragraphs(self.corpus.train)[occurrence.paragraph][occurrence.sentence]
-        return Window(tokens, occurrence.position)
+    def sentence(self, occurrence: Occurrence) -> list[str]:
+        """The sentence in which a word occurs."""
+        return read_paragraphs(self.corpus.train)[occurrence.paragraph][occurrence.sentence]
 
     def alike(self, layer: int) -> tuple[float, float] | None:
         """Median cosine of two held-out uses of one sense, and of two senses; None without any."""
@@ -146,22 +156,21 @@ class WordUses:
         return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
 
     def map(
-        self, layer: int, means: np.ndarray | None, typed: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-        """All occurrences and typed uses (n, 2 D) in a plane: (N, 2), (n, 2), names of its axes.
+        self, layer: int, means: np.ndarray | None, typed: list[np.ndarray]
+    ) -> tuple[list[list[float]], tuple[str, str]]:
+        """Where all occurrences and then typed uses lie in a plane, and the names of its axes.
 
         Without means the axes are the two main directions.
         """
         rows = self.known[layer]
-        middle, rest = rows.mean(0), rows - rows.mean(0)
+        middle, rest, axes = rows.mean(0), rows - rows.mean(0), []
         names = "first main direction", "second main direction"
-        axes = []
         if means is not None:
             axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
             middle, rest = means.mean(0), rest - np.outer(rest @ axes[0], axes[0])
             names = "from one sense to the other", "main direction of the rest"
         axes = np.stack([*axes, *np.linalg.svd(rest, full_matrices=False)[2]][:2], axis=1)
-        return (rows - middle) @ axes, (typed - middle) @ axes, names
+        return ((np.stack([*rows, *typed]) - middle) @ axes).tolist(), names
 
 
 class Bag:
@@ -178,10 +187,10 @@ class Bag:
         self.asked = self.counter.transform(words_around(corpus.valid, asked))
         self.known_senses, self.asked_senses = senses_of(known), senses_of(asked)
 
-    def place(self, words: tuple[str, ...], place: int, chosen: list[int]) -> Place:
-        """Where a use stands, in nats, when the sense of the chosen occurrences is told."""
+    def place(self, words: tuple[str, ...], place: int, chosen: list[int]) -> tuple[float, str]:
+        """The same for a word among others; the senses of the chosen occurrences are told."""
         names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
         ahead = log_p[1] - log_p[0]
         counts = self.counter.transform([words[:place] + words[place + 1 :]])
-        position = float((counts @ ahead)[0])
-        return compare(position, names.tolist(), self.asked @ ahead, self.asked_senses)
+        nats = float((counts @ ahead)[0])
+        return np.tanh(nats / 2), beside(nats, [*names], self.asked @ ahead, self.asked_senses)

@@ -61,12 +61,11 @@ def track(position: float) -> str:
 def meter_table(meter: Meter) -> str:
     """A meter that does not move."""
     header = ("word", "according to", "between its senses", "held-out uses near it")
-    rows = [
-        (row["label"], row["source"], f"{row['left']} {track(row['position'])} {row['right']}")
-        for row in meter.rows
-    ]
-    texts = [(row["text"],) for row in meter.rows]
-    return table(header, [a + b for a, b in zip(rows, texts, strict=True)], "Between two senses")
+    rows = []
+    for row in meter.rows:
+        between = f"{row['left']} {track(row['position'])} {row['right']}"
+        rows.append((row["label"], row["source"], between, row["text"]))
+    return table(header, rows, "Between two senses")
 
 
 def heat_table(view: TokenHeatmap) -> str:

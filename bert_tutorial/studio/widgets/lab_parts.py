@@ -35,19 +35,12 @@ class Asked:
 
 
 class Part:
-    """One view.
+    """One view: a text, and under it something of a kind for each network."""
 
-    Attributes:
-        text: HTML that somebody reads.
-        views: What else there is for each network.
-        box: What is shown: both.
-        has_raw: Whether the check box for raw cosines means something here.
-    """
-
-    has_raw = False
+    has_raw = False  # whether the check box for raw cosines means something here
 
     def __init__(self, kind: type[ipw.DOMWidget] | None = None):
-        self.text, self.asked = ipw.HTML(), None
+        self.text = ipw.HTML()
         self.views: dict[str, Any] = {which: kind() for which in NETWORKS} if kind else {}
         self.box = ipw.VBox([self.text, ipw.HBox(list(self.views.values()), layout=WRAP)])
 
@@ -67,6 +60,7 @@ class Similarity(Part):
 
     def __init__(self):
         super().__init__(TokenHeatmap)
+        self.asked: Asked | None = None  # what is shown
         self.views["network"].observe(lambda _: self._tell(), names="selected")
 
     def show(self, asked: Asked) -> None:
@@ -126,15 +120,16 @@ class SenseMap(Part):
         (words, place), right = asked.use, []
         for which, view in self.views.items():
             about = words[place], asked.layer, asked.number
-            found = asked.lab.map(asked.sentences, *about, which)
+            points, names, accuracy = asked.lab.map(asked.sentences, *about, which)
             with view.hold_sync():
                 view.selected = []
-                view.points, (view.x_name, view.y_name) = found.points, found.names
+                view.points, (view.x_name, view.y_name) = points, names
                 view.caption = f"{words[place]}, {lab_html.name_of(which)}, layer {asked.layer}"
-            if found.accuracy is not None:
-                right.append(f"{lab_html.name_of(which)} {found.accuracy:.0%}")
+            if accuracy is not None:
+                right.append(f"{lab_html.name_of(which)} {accuracy:.0%}")
+        name = (asked.lab.key(words[place]) or words[place]).replace("/", " or ")
         self.text.value = lab_html.paragraph(
-            f"Each point is a use of {found.word}; the large ones are yours. "
+            f"Each point is a use of {name}; the large ones are yours. "
             + (f"Held-out uses on the right side: {', '.join(right)}." if right else "")
         )
 
@@ -169,46 +164,37 @@ class HiddenWord(Part):
             "", description="Your guess", continuous_update=False, placeholder="a word, then Enter"
         )
         self.box = ipw.VBox([self.guess, self.text])
+        self.about: tuple[Lab, tuple[Words, int]] | None = None
         self.guess.observe(lambda _: self._tell(), names="value")
 
     def show(self, asked: Asked) -> None:
         """See `Part`."""
-        before, self.asked = self.asked, asked
-        if not before or (before.lab, before.sentences, before.use) != (
-            asked.lab,
-            asked.sentences,
-            asked.use,
-        ):
-            self.guess.value = ""
+        if (asked.lab, asked.use) != self.about:
+            self.about, self.guess.value = (asked.lab, asked.use), ""
         self._tell()
 
     def _tell(self) -> None:
-        if self.asked:
+        if self.about:
             self.text.value = self._sentence() + (self._answer() if self.guess.value else "")
 
     def _sentence(self) -> str:
-        words, place = self.asked.use
+        words, place = self.about[1]
         shown = [html.escape(word) for word in words]
         shown[place] = "<b>&lt;mask&gt;</b>"
         return f"<p>{' '.join(shown)}</p>"
 
     def _answer(self) -> str:
-        vocab, own = self.asked.lab.vocab, whole_characters(self.guess.value).strip().lower()
+        (lab, use), own = self.about, whole_characters(self.guess.value).strip().lower()
         try:
-            found = self.asked.lab.guesses(*self.asked.use)
+            found = lab.guesses(*use)
         except ValueError as error:
             return lab_html.paragraph(str(error))
-        p = found["network"][vocab[own]].item() if own in vocab else 0
+        p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
         said = f"Your guess, {own}, by the network: {f'{p:.2%}' if p else 'not in its vocabulary'}."
-        return "".join(
-            [
-                lab_html.paragraph(said) if own else "",
-                lab_html.guesses_table(vocab, found, own),
-                lab_html.paragraph(
-                    "On held-out text the networks in the package are right as often as they say. "
-                    "On short sentences that somebody types they are not: see benchmarks/README.md."
-                ),
-            ]
+        answer = lab_html.paragraph(said) if own else ""
+        return f"{answer}{lab_html.guesses_table(lab.vocab, found, own)}" + lab_html.paragraph(
+            "On held-out text the networks in the package are right as often as they say. On short "
+            "sentences that somebody types they are not: see benchmarks/README.md."
         )
 
     def kept(self) -> str:

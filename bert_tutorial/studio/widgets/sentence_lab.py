@@ -206,23 +206,24 @@ class SentenceLab(Panel):
         keys = {lab.key(sentences[i][place]) for i, place in lab.with_senses(sentences)}
         for key in sorted(keys - lab.was_read):
             self.status.say(f"reading the uses of {key} in the corpus …")
-        rows = lab.meter(sentences, layer, self.number)
-        self.meter.rows = [row._asdict() | {"text": row.text} for row in rows]
-        if not rows:
+        self.meter.rows = lab.meter(sentences, layer, self.number)
+        if self.meter.rows:
+            told = "all labels"
+            if self.number != EVERY:
+                told = f"up to {self.number} of each sense (the networks' also from uses without a "
+                told += "label)"
+            is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(lab.with_senses(sentences))
+            more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
+            self.meter.caption = (
+                f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest "
+                f"held-out uses, how many have this sense{more if is_cut else ''}"
+            )
+        else:
             known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
             some = ", ".join(known[:5]) or "there are none in this corpus"
             self.meter.caption = (
                 f"No word here has two senses that the corpus knows, as these have: {some}."
             )
-            return
-        told = f"up to {self.number} of each sense (the networks' also from uses without a label)"
-        has_more = len(lab.with_senses(sentences, MAX_WORDS)) > len(lab.with_senses(sentences))
-        more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
-        self.meter.caption = (
-            f"Between two senses, layer {layer}, means from "
-            f"{'all labels' if self.number == EVERY else told}; beside it, of the nearest held-out "
-            f"uses, how many have this sense{more if has_more else ''}"
-        )
 
     def _notice(self) -> str:
         """What is to be said of the two texts."""
