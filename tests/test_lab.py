@@ -21,7 +21,7 @@ from bert_tutorial.representation.senses import EVERY
 from bert_tutorial.studio.lab.lab import BAG, MAX_WORDS, NETWORKS, Lab, most_uses, other_networks
 from bert_tutorial.studio.lab.similarity import Background
 from bert_tutorial.studio.lab.typed import score_typed, typed_senses
-from bert_tutorial.studio.lab.uses import beside
+from bert_tutorial.studio.lab.uses import beside, labelled
 from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 from bert_tutorial.text.wikitext_format import Corpus
 
@@ -104,9 +104,10 @@ def test_occurrences_stand_on_the_side_of_their_sense(crane):
     sides = crane.positions(crane.known[-1], means) > 0
     assert (machine == sides).mean() > 0.9
     np.testing.assert_allclose(crane.positions(means, means), [-1, 1], atol=1e-5)
-    few = crane.labelled(3)
-    assert len(set(few)) == 6 and few == crane.labelled(3) and machine[few].sum() == 3
-    assert sorted(crane.labelled(EVERY)) == list(range(len(crane.occurrences)))
+    few = labelled(crane.known_senses, 3)
+    assert len(set(few)) == 6 and machine[few].sum() == 3
+    assert few == labelled(crane.known_senses, 3)
+    assert sorted(labelled(crane.known_senses)) == list(range(len(crane.occurrences)))
     same, different = crane.alike(-1)
     assert same > different + 0.3
 
@@ -134,11 +135,11 @@ def test_the_meter_tells_the_two_cranes_apart_and_its_controls_stand_beside(lab)
 
 
 def test_what_stands_beside_a_place():
-    others, of = np.linspace(-1, 1, 21), np.array(["p"] * 8 + ["q"] * 13)
+    others, of = np.linspace(-0.99, 1.01, 21), np.array(["p"] * 8 + ["q"] * 13)
     senses = ["p", "q"]
     assert beside(-1.0, senses, others, of) == "p, 8 of 10"
-    assert beside(0.2, senses, others, of) == "q, 10 of 10"
-    assert beside(0.0, senses, others, of) == "neither, 2 of 10"
+    assert beside(0.25, senses, others, of) == "q, 10 of 10"
+    assert beside(0.0, senses, others, of) == "neither, 3 of 10"
     assert beside(0.1, senses, others[:3], of[:3]) == "q, 0 of 3"
     assert beside(0.1, senses, others[:0], of[:0]) == "q"
 

@@ -191,8 +191,8 @@ class Lab:
                 at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
                 where = {"position": at, "low": low, "high": high}
                 rows.append(row | where | {"source": which, "text": text})
-            at, text = self.bag(key).place(words, place, uses.labelled(number))
-            where = {"position": float(at), "low": None, "high": None}
+            at, text = self.bag(key).place(words, place, number)
+            where = {"position": at, "low": None, "high": None}
             rows.append(row | where | {"source": BAG, "text": text})
         return rows
 

@@ -69,7 +69,7 @@ def score_typed(lab: Lab, typed: list[TypedSense], layer: int = -1) -> TypedScor
                 standing = torch.from_numpy(vectors[:, : vectors.shape[1] // 2])
                 plain += _pairs(cosine_similarity(standing, standing).numpy())
         for words, place, sense in zip(read, places, wanted, strict=True):
-            position, _ = lab.bag(word).place(words, place, uses.labelled())
+            position, _ = lab.bag(word).place(words, place)
             right[BAG].append(uses.senses[int(position > 0)] == sense)
     senses = {name: float(np.mean(values)) for name, values in right.items()}
     return TypedScore(senses, *(float(roc_auc_score(same, of)) for of in (plain, alike)))

@@ -57,6 +57,11 @@ def beside(position: float, senses: list[str], others: np.ndarray, of: np.ndarra
     return ("neither" if position == 0 else sense) + counted
 
 
+def labelled(senses: np.ndarray, number: int = EVERY) -> list[int]:
+    """The occurrences whose sense is told: so many of each sense, always the same ones."""
+    return draw_labels(senses, number, lambda sense: random.Random(f"0 {sense}"))
+
+
 class WordUses:
     """The uses of one word in a corpus, as a network reads them.
 
@@ -96,16 +101,12 @@ class WordUses:
             self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
         self.turn = lru_cache(lambda layer: MainDirections(self.known[layer]))
 
-    def labelled(self, number: int = EVERY) -> list[int]:
-        """The occurrences whose sense is told: so many of each sense, always the same ones."""
-        return draw_labels(self.known_senses, number, lambda sense: random.Random(f"0 {sense}"))
-
     def means(self, layer: int, number: int = EVERY) -> np.ndarray:
         """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
 
         The other occurrences join them without their labels: see `let_join`.
         """
-        rows, chosen = self.known[layer], self.labelled(number)
+        rows, chosen = self.known[layer], labelled(self.known_senses, number)
         rest = np.delete(rows, chosen, axis=0)
         return sense_means(*let_join(rows[chosen], self.known_senses[chosen], rest))[1]
 
@@ -186,11 +187,18 @@ class Bag:
         self.known = self.counter.fit_transform(words_around(corpus.train, known))
         self.asked = self.counter.transform(words_around(corpus.valid, asked))
         self.known_senses, self.asked_senses = senses_of(known), senses_of(asked)
+        self.told = lru_cache(self._told)
 
-    def place(self, words: tuple[str, ...], place: int, chosen: list[int]) -> tuple[float, str]:
-        """The same for a word among others; the senses of the chosen occurrences are told."""
+    def _told(self, number: int) -> tuple[list[str], np.ndarray]:
+        """The senses, and how far each word puts the second ahead of the first, in nats."""
+        chosen = labelled(self.known_senses, number)
         names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
-        ahead = log_p[1] - log_p[0]
+        return names.tolist(), log_p[1] - log_p[0]
+
+    def place(self, words: tuple[str, ...], place: int, number: int = EVERY) -> tuple[float, str]:
+        """The same for a word among others, when so many occurrences of each sense are told."""
+        senses, ahead = self.told(number)
         counts = self.counter.transform([words[:place] + words[place + 1 :]])
         nats = float((counts @ ahead)[0])
-        return np.tanh(nats / 2), beside(nats, [*names], self.asked @ ahead, self.asked_senses)
+        text = beside(nats, senses, self.asked @ ahead, self.asked_senses)
+        return float(np.tanh(nats / 2)), text
