@@ -15,7 +15,7 @@ from ...devices import one_thread
 from ...representation.senses import EVERY
 from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
 from . import lab_html
-from .lab_parts import PARTS, Asked
+from .lab_parts import PARTS, Asked, Similarity
 from .parts import LONGEST_TEXT, WIDE, Panel, cut_note
 from .status import StatusLine
 from .views import Meter, NumberSlider, TokenChips
@@ -261,11 +261,12 @@ class SentenceLab(Panel):
             self.keep_static(self.static_html())
 
     def static_html(self) -> str:
-        """What is seen without a kernel: the sentences, the meter, and the view that is shown."""
+        """What is seen without a kernel: sentences, meter, and cosines if they are shown."""
         if not self.sentences:
             return ""
-        name, is_shown = self.show.value, self.box.children != (self.problem,)
-        return self._report({name: self.parts[name].kept() if is_shown else self.problem.value})
+        part = self.parts[self.show.value]
+        views = part.views.values() if isinstance(part, Similarity) else ()
+        return self._report({self.show.value: "".join(map(lab_html.heat_table, views))})
 
     def _report(self, kept: dict[str, str]) -> str:
         about = [f"Sentence {i + 1}: {' '.join(words)}" for i, words in enumerate(self.sentences)]
