@@ -251,7 +251,8 @@ class SentenceLab(Panel):
                     part.show(asked)
             except ValueError as error:
                 problems[name] = lab_html.paragraph(f"Not possible: {error}")
-        kept = {name: problems.get(name) or part.kept() for name, part in self.parts.items()}
+        kept = {"the meter": lab_html.paragraph(self.meter.caption)}
+        kept |= {name: problems.get(name) or part.kept() for name, part in self.parts.items()}
         path = self.folder / "sentence_lab.html"
         path.write_text(lab_html.page(self._report(kept)), encoding="utf-8")
         self.status.say(f"kept in {path.resolve()}")
@@ -272,5 +273,5 @@ class SentenceLab(Panel):
         about = [f"Sentence {i + 1}: {' '.join(words)}" for i, words in enumerate(self.sentences)]
         lines = map(lab_html.paragraph, [*about, f"Model: {self.shown}."])
         parts = [f"<h4>{name.capitalize()}</h4>{text}" for name, text in kept.items() if text]
-        meter = lab_html.meter_table(self.meter) + lab_html.paragraph(self.meter.caption)
+        meter = lab_html.meter_table(self.meter)
         return "".join(["<h3>Sentence lab</h3>", *lines, meter, *parts])
