@@ -85,8 +85,10 @@ class Similarity(Part):
 
     def _tell(self) -> None:
         asked, places = self.asked, tuple(self.views["network"].selected)
-        if asked and len(places) == 2 and all(map(int.__lt__, places, map(len, asked.sentences))):
-            about = asked.sentences, places, asked.layer, asked.is_raw
+        if not asked or len(places) != 2:
+            return
+        about = asked.sentences, places, asked.layer, asked.is_raw
+        if all(place < len(words) for place, words in zip(places, asked.sentences, strict=True)):
             self.text.value = lab_html.pair_html(asked.lab, *about)
 
     def kept(self) -> str:
