@@ -16,7 +16,7 @@ from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 PLAIN = "a crane is flying", "a crane lifts a box"
 BIRD, MACHINE = (
-    f" = Crane ( {sense} ) = \n" + "".join(f" {s} . \n" for s in sentences) * 4
+    f" = Crane ( {sense} ) = \n" + "".join(f" {s} <unk> . \n" for s in sentences) * 4
     for sense, sentences in (
         ("bird", ("a crane is flying", "the crane built a nest", "one crane saw one more crane")),
         ("machine", ("a crane lifts a box", "the crane of the port is tall")),

@@ -35,6 +35,7 @@ from bert_tutorial.representation.senses import (
     sense_means,
     sense_scores,
     vector_tasks,
+    word_log_probabilities,
 )
 from bert_tutorial.studio.published.checkpoints import SHIPPED
 from bert_tutorial.text.vocabulary import Vocab
@@ -198,6 +199,8 @@ def test_naive_bayes_is_that_of_scikit_learn():
     known, asked = (draw.poisson(0.6, size=(n, 30)) for n in (40, 500))
     senses = np.array(["p", "q"] * 20)
     control = MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses)
+    _, log_p = word_log_probabilities(known, senses)
+    np.testing.assert_allclose(log_p, control.feature_log_prob_)
     assert (naive_bayes(known, senses, asked) == control.predict(asked)).all()
 
 

@@ -180,6 +180,7 @@ def test_a_cell_that_was_clicked_stays_chosen_until_the_words_change(cranes):
 def test_what_is_picked_stays_with_the_same_words(cranes):
     click(cranes, 0, 8)
     cranes.labels.value = 4
+    cranes.model.value = "untrained"
     assert cranes.picked == [8, 2]
     cranes.text_a.value = "a crane is flying"
     assert cranes.picked == [1, 2] and cranes.example.value == "your own"
