@@ -10,12 +10,12 @@ from collections import Counter
 from itertools import chain
 
 import torch
+from pseudowords import Pseudowords
 from report import MACHINE, keep, kept, number_machines, paragraph, put_into_readme, with_table
 from search import BEST, train
 
 from bert_tutorial import baselines, load_data_wiki, read_text
 from bert_tutorial.representation.occurrences import window
-from bert_tutorial.representation.pseudowords import Pseudowords
 from bert_tutorial.text.wikitext_format import paragraphs
 
 CORPUS = "wikitext-2"

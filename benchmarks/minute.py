@@ -12,12 +12,23 @@ from typed import masked_right, read_masked
 
 from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, read_text, train_steps
 from bert_tutorial.representation.contexts import two_contexts
-from bert_tutorial.representation.encoding import dropout_vectors, word_vector
-from bert_tutorial.representation.few_labels import EVERY, label_curve, seeded_means
-from bert_tutorial.representation.occurrences import labelled_occurrences
-from bert_tutorial.representation.readings import read_twice
-from bert_tutorial.representation.senses import nearest_mean, sense_centroids, vector_tasks
-from bert_tutorial.studio.lab.lab import LabNetwork
+from bert_tutorial.representation.encoding import (
+    Window,
+    encode_with_dropout,
+    hide,
+    read_use,
+    use_vectors,
+)
+from bert_tutorial.representation.senses import (
+    EVERY,
+    SenseTask,
+    label_curve,
+    nearest_mean,
+    seeded_means,
+    sense_means,
+    vector_tasks,
+)
+from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.studio.lab.typed import score_typed, typed_senses
 
 LABELS = (1, 4, 16, EVERY)
@@ -46,30 +57,32 @@ def train(seed: int) -> dict[str, float]:
     for how, curve in (("nearest mean", plain), ("with unlabelled occurrences", both)):
         for number, value in curve.items():
             found[f"senses, {how}, {number or 'all'} labels"] = value
-    typed = score_typed(LabNetwork(net, vocab, text), typed_senses())
+    typed = score_typed(Lab(net, vocab, text), typed_senses())
     found["senses in typed sentences"] = typed.senses["network"]
     found["typed masked words, in the first five"] = masked_right(net, vocab, read_masked("test"))[
         "first_five"
     ]
-    for sense, lead in zip(("bird", "machine"), leads(net, vocab, text), strict=True):
+    for sense, lead in zip(
+        ("bird", "machine"), leads(net, vocab, text, tasks["crane"]), strict=True
+    ):
         found[f"lead of d2l's {sense}, in spreads by dropout"] = lead
     return found
 
 
-def leads(net: BERTModel, vocab, text) -> list[float]:
+def leads(net: BERTModel, vocab, text, crane: SenseTask) -> list[float]:
     """How much nearer d2l's two cranes are to their own sense, in units of dropout's spread."""
-    senses, means = sense_centroids(
-        net, vocab, text.train, labelled_occurrences(text.train)["crane"]
-    )
-    shaken = BERTModel.from_config(dataclasses.replace(net.config, dropout=0.1))
-    shaken.load_state_dict(net.state_dict())
+    senses, means = sense_means(crane.known, crane.known_senses)
+    senses, means = senses.tolist(), torch.from_numpy(means)
+    with_dropout = BERTModel.from_config(dataclasses.replace(net.config, dropout=0.1))
+    with_dropout.load_state_dict(net.state_dict())
     found = []
     for sense, (tokens_a, tokens_b) in zip(senses, two_contexts(vocab, text)[1:], strict=True):
-        vector = read_twice(word_vector, net, vocab, tokens_a, "crane", tokens_b)
+        use = Window(tokens_a, tokens_a.index("crane"), tokens_b)
         own = senses.index(sense)
-        distances = torch.cdist(vector[None], means)[0]
-        noisy = read_twice(dropout_vectors, shaken, vocab, tokens_a, "crane", tokens_b)
-        spread = torch.cdist(noisy, means).diff().std()
+        distances = torch.cdist(read_use(net, vocab, use)[-1:], means)[0]
+        readings = ([one] * 40 for one in (use, hide(vocab, use)))
+        noisy = [use_vectors(with_dropout, vocab, of, encode_with_dropout)[-1] for of in readings]
+        spread = torch.cdist(torch.cat(noisy, dim=1), means).diff().std()
         found.append(((distances[1 - own] - distances[own]) / spread).item())
     return found
 

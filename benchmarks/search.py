@@ -15,13 +15,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 import torch
+from pseudowords import Pseudowords
 from report import MACHINE, keep, kept, number_machines, put_into_readme, with_table
 
 from bert_tutorial import BERTModel, Settings, evaluate, load_data_wiki, train_steps
 from bert_tutorial.network.model import POSITION_INIT_STD
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
-from bert_tutorial.representation.pseudowords import Pseudowords
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.corpora import CORPORA
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from bert_tutorial import BERTModel, Vocab, fill_mask, load_data_wiki, load_pretrained, read_text
 from bert_tutorial.network.losses import read_out
 from bert_tutorial.pretraining.evaluation import Between
-from bert_tutorial.studio.lab.lab import NETWORKS, LabNetwork
+from bert_tutorial.studio.lab.lab import NETWORKS, Lab
 from bert_tutorial.studio.lab.typed import TypedSense, score_typed, typed_senses
 
 TYPED = Path(__file__).parent / "typed"
@@ -142,7 +142,7 @@ def measure(name: str) -> dict[str, dict[str, float]]:
     senses, masked, text, found = read_senses(name), read_masked(name), read_text("bundled"), {}
     for corpus, suffix in (("bundled", ""), ("wikitext-2", " of WikiText-2")):
         net, vocab, _ = load_pretrained(corpus, "shipped")
-        lab = LabNetwork(net, vocab, text)
+        lab = Lab(net, vocab, text)
         score = score_typed(lab, senses)
         for which in NETWORKS:
             right = masked_right(lab.nets[which], vocab, masked)

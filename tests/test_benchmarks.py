@@ -24,7 +24,6 @@ from bert_tutorial import (
 )
 from bert_tutorial.representation.fill_mask import Guess
 from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
-from bert_tutorial.representation.pseudowords import Pseudowords
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
 from bert_tutorial.text.wikitext_format import Corpus
 
@@ -102,7 +101,8 @@ def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmar
             + f" we {around_song} song . song song again . \n" * n
             for n in (9, 3)
         )
-        merged = Pseudowords(Corpus("made up", *parts), num_pairs=1, lowest=27, highest=27)
+        made_up = Corpus("made up", *parts)
+        merged = benchmark("pseudowords").Pseudowords(made_up, num_pairs=1, lowest=27, highest=27)
         assert set(merged.pairs[0]) == {"river", "song"}
         return benchmark("learning").naive_bayes(merged)
 

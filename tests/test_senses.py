@@ -1,20 +1,43 @@
-"""Labelled senses, and whether vectors tell them apart."""
+"""Labelled senses: whether vectors tell them apart, and how many labels that takes."""
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.naive_bayes import MultinomialNB
 
+from bert_tutorial import load_checkpoint, read_text
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation.occurrences import (
+    both_readings,
+    hidden_pairs,
     labelled_occurrences,
+    labels_for,
     occurrence_vectors,
     window,
+    windows,
 )
-from bert_tutorial.representation.pseudowords import HiddenPairs, Pseudowords, labels_for
-from bert_tutorial.representation.senses import sense_centroids, sense_scores
+from bert_tutorial.representation.senses import (
+    EVERY,
+    SenseTask,
+    averaged_tasks,
+    bag_tasks,
+    label_curve,
+    main_directions,
+    mean_accuracy,
+    naive_bayes,
+    nearest_mean,
+    rare_words_count_more,
+    seeded_means,
+    sense_means,
+    sense_scores,
+    vector_tasks,
+    word_log_probabilities,
+)
+from bert_tutorial.studio.published.checkpoints import SHIPPED
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
@@ -31,6 +54,34 @@ TEXT = "\n".join(
 )
 
 
+def sense_text(numbers) -> str:
+    """Word x: "first" beside a words, "second" beside b words."""
+    lines = []
+    for sense, letter in (("first", "a"), ("second", "b")):
+        lines.append(f" = X ( {sense} ) = ")
+        lines += [f" {letter}{i % 3} x {letter}{i % 5} . {letter}{i % 4} c . " for i in numbers]
+    return "\n".join(lines)
+
+
+CORPUS = Corpus("made up", sense_text(range(12)), sense_text(range(4)))
+VOCAB = Vocab("x a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 c".split())
+
+
+def small_net(vocab=VOCAB, max_len=512):
+    torch.manual_seed(0)
+    sizes = dict(num_hiddens=16, ffn_num_hiddens=32, dropout=0.0, max_len=max_len)
+    return BERTModel(len(vocab), **sizes).eval()
+
+
+def assert_vector(found, net, vocab, tokens, place):
+    """A vector is that of a place in a row that is encoded by itself."""
+    assert len(tokens) <= net.config.max_len
+    with torch.no_grad():
+        row = torch.tensor([vocab[tokens]])
+        encoded = net(row, torch.zeros_like(row)).encoded
+    torch.testing.assert_close(found, encoded[0, place], rtol=1e-4, atol=1e-5)
+
+
 def test_occurrences_carry_the_sense_of_their_heading():
     (word, occurrences), *others = labelled_occurrences(TEXT).items()
     assert word == "crane" and not others
@@ -38,64 +89,39 @@ def test_occurrences_carry_the_sense_of_their_heading():
     assert occurrences == [(*place, False) for place in places]
     read = paragraphs(TEXT)
     assert all(read[o.paragraph][o.sentence][o.position] == "crane" for o in occurrences)
-
-
-def test_a_text_without_such_headings_has_no_labels():
     assert labelled_occurrences(" = Robert <unk> = \n\n He ran ( fast ) . He fell . \n") == {}
 
 
-def test_a_word_that_only_one_split_names_has_no_score(corpus):
-    text, vocab = corpus
-    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
-    lonely = " = Y ( third ) = \n a1 y a2 . a3 a4 . \n"
-    assert list(
-        sense_scores(net, vocab, Corpus("made up", text.train, text.valid + "\n" + lonely))
-    ) == ["x"]
-    assert list(
-        sense_scores(
-            net, vocab, Corpus("made up", text.train + "\n" + lonely, text.valid + "\n" + lonely)
-        )
-    ) == ["x"]
+def test_a_word_that_only_one_split_names_has_no_score():
+    lonely = "\n = Y ( third ) = \n a1 y a2 . a3 a4 . \n"
+    for train in (CORPUS.train, CORPUS.train + lonely):
+        text = Corpus("made up", train, CORPUS.valid + lonely)
+        assert list(sense_scores(small_net(), VOCAB, text)) == ["x"]
 
 
-def sense_text(num_paragraphs, seed):
-    """ "x" among a words in one sense, among b words in the other."""
-    draw = random.Random(seed)
-    lines = []
-    for sense, letter in (("first", "a"), ("second", "b")):
-        lines.append(f" = X ( {sense} ) = ")
-        for _ in range(num_paragraphs):
-            words = [f"{letter}{draw.randint(0, 4)}" for _ in range(12)]
-            words[draw.randint(0, 3)] = words[draw.randint(6, 9)] = "x"
-            lines.append(f" {' '.join(words[:6])} . {' '.join(words[6:])} . ")
-    return "\n".join(lines)
+def test_vectors_are_those_of_the_word_at_its_place():
+    net, occurrences = small_net().train(), labelled_occurrences(CORPUS.train)["x"]
+    vectors = occurrence_vectors(net, VOCAB, CORPUS.train, occurrences)
+    both = both_readings(net, VOCAB, CORPUS.train, occurrences)
+    assert vectors.shape == (24, 16) and both.shape == (3, 24, 32) and net.training
+    torch.testing.assert_close(both[-1, :, :16], vectors)
+    net.eval()
+    for number in (0, 23):
+        first, second = paragraphs(CORPUS.train)[occurrences[number].paragraph]
+        assert_vector(vectors[number], net, VOCAB, ["<cls>", *first, *second, "<sep>"], 2)
+        hidden = ["<cls>", first[0], "<mask>", first[2], *second, "<sep>"]
+        assert_vector(both[-1, number, 16:], net, VOCAB, hidden, 2)
 
 
-@pytest.fixture
-def corpus():
-    text = Corpus("made up", sense_text(20, 0), sense_text(8, 1))
-    vocab = Vocab(token for p in paragraphs(text.train) for s in p for token in s)
-    return text, vocab
-
-
-def test_vectors_are_those_of_the_word_at_its_place(corpus):
-    text, vocab = corpus
-    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
-    occurrences = labelled_occurrences(text.train)["x"]
-    vectors = occurrence_vectors(net, vocab, text.train, occurrences)
-    assert vectors.shape == (80, 16) and net.training
-    for number in (0, 3):
-        first, second = paragraphs(text.train)[occurrences[number].paragraph]
-        tokens = ["<cls>", *first, *second, "<sep>"]
-        place = occurrences[number].position + (
-            1 if occurrences[number].sentence == 0 else len(first) + 1
-        )
-        assert tokens[place] == "x"
-        with torch.no_grad():
-            encoded, _, _ = net.eval()(
-                torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long)
-            )
-        torch.testing.assert_close(vectors[number], encoded[0, place], rtol=1e-4, atol=1e-5)
+def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it():
+    """WikiText-2 has sentences longer than a network's 64 positions."""
+    net = small_net(max_len=16)
+    text = f" = X ( first ) = \n {' '.join(['a1', 'a2'] * 20)} x a3 a4 . b1 b2 . \n"
+    (vector,) = occurrence_vectors(net, VOCAB, text, labelled_occurrences(text)["x"])
+    tokens = ["<cls>", *(["a1", "a2"] * 20)[-13:], "x", "<sep>"]
+    assert_vector(vector, net, VOCAB, tokens, 14)
+    (short,) = windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
+    assert short == (["c", "d", "x"], 2)  # with <cls> and <sep> it is full
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.data())
@@ -110,73 +136,19 @@ def test_a_window_is_a_stretch_of_whole_sentences_that_cannot_be_wider(lengths, 
     assert begin == 0 or end == len(paragraph) or sum(lengths[begin - 1 : end + 1]) > budget
 
 
-def test_pseudowords_merge_what_only_context_can_tell():
-    draw = random.Random(0)
-    words = ["River", "song", "storm", "album", "tree", "road"]
-    train, valid = (
-        "\n".join(
-            f" {' '.join(draw.choices(words, k=8))} . {' '.join(draw.choices(words, k=8))} . "
-            for _ in range(n)
-        )
-        for n in (30, 10)
-    )
-    merged = Pseudowords(
-        Corpus("made up", train, valid), num_pairs=2, lowest=3, highest=1000, seed=1
-    )
-    assert len({word for pair in merged.pairs for word in pair}) == 4
-    for part, original in ((merged.corpus.train, train), (merged.corpus.valid, valid)):
-        read, before = paragraphs(part), paragraphs(original)
-        labels = merged.labels(part)
-        assert len(labels) == 2
-        for word, found in labels.items():
-            assert word not in original and {o.sense for o in found} == set(word.split("|"))
-            for o in found:
-                assert read[o.paragraph][o.sentence][o.position] == word
-                assert before[o.paragraph][o.sentence][o.position] == o.sense
-            tokens = [token for paragraph in read for sentence in paragraph for token in sentence]
-            assert tokens.count(word) == len(found) and not set(word.split("|")) & set(tokens)
-    with pytest.raises(ValueError, match="50 pairs need 100 words"):
-        Pseudowords(Corpus("made up", train, valid), num_pairs=50)
-
-
-def test_scores_are_right_where_context_tells_and_chance_where_vectors_are_shuffled(
-    corpus, monkeypatch
-):
-    text, vocab = corpus
-    torch.manual_seed(0)
-    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32, dropout=0.0)
-    with (
-        torch.no_grad()
-    ):  # word vectors that show which family a neighbour is of, and attention that is even
-        for token, number in ((t, i) for i, t in enumerate(vocab.itos)):
-            net.encoder.embeddings.token.weight[number, 0] += (
-                5.0 if token[0] == "a" else -5.0 if token[0] == "b" else 0.0
-            )
+def test_scores_are_right_where_context_tells_and_chance_before_any_layer():
+    net = small_net()
+    with torch.no_grad():  # word vectors that show which family a neighbour is of, even attention
+        for number, token in enumerate(VOCAB.itos):
+            sign = {"a": 5.0, "b": -5.0}.get(token[0], 0.0)
+            net.encoder.embeddings.token.weight[number, 0] += sign
         for block in net.encoder.blocks:
             block.attention.key_value.weight[16:].copy_(torch.eye(16))
             block.attention.output.weight.copy_(torch.eye(16))
-    (score,) = sense_scores(net, vocab, text).values()
-    assert score.accuracy == 1.0 and score.chance == 0.5 and score.num_held_out == 32
-    at_the_embeddings = sense_scores(net, vocab, text, layer=0)["x"]
+    (score,) = sense_scores(net, VOCAB, CORPUS).values()
+    assert score == (1.0, 0.5, 8)
     # Before attention a word knows nothing of its neighbours.
-    assert at_the_embeddings.accuracy < 0.75
-    senses, centroids = sense_centroids(
-        net, vocab, text.train, labelled_occurrences(text.train)["x"]
-    )
-    assert senses == ["first", "second"] and centroids.shape == (2, 32)
-
-
-def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it(corpus):
-    """WikiText-2 has sentences longer than a network's 64 positions."""
-    _, vocab = corpus
-    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32, max_len=16)
-    text = f" = X ( first ) = \n {' '.join(['a1', 'a2'] * 20)} x a3 a4 . b1 b2 . \n"
-    occurrences = labelled_occurrences(text)["x"]
-    (vector,) = occurrence_vectors(net, vocab, text, occurrences)
-    tokens = ["<cls>", *(["a1", "a2"] * 20)[-13:], "x", "<sep>"]
-    with torch.no_grad():
-        encoded = net.eval()(torch.tensor([vocab[tokens]]), torch.zeros(1, 16, dtype=torch.long))
-    torch.testing.assert_close(vector, encoded.encoded[0, 14], rtol=1e-4, atol=1e-5)
+    assert sense_scores(net, VOCAB, CORPUS, layer=0)["x"].accuracy < 0.75
 
 
 def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_that_stood_there():
@@ -190,29 +162,125 @@ def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_that_stood_th
         return "\n".join(f" {' '.join(line)} . {' '.join(common[:5])} . " for line in lines)
 
     text = Corpus("made up", part(20) + "\n seldom seen . So it is . ", part(6))
-    pairs = HiddenPairs(text, num_pairs=5, longest_list=15)
-    assert {word for pair in pairs.pairs for word in pair} == set(rare[:4])
-    read, labels = paragraphs(text.train), pairs.labels(text.train)
-    assert sorted(labels) == sorted("/".join(pair) for pair in pairs.pairs)
-    for name, found in labels.items():
-        assert [o.sense for o in found].count(name.split("/")[0]) == 15
-        for o in found:
-            assert read[o.paragraph][o.sentence][o.position] == o.sense and o.is_hidden
+    read, labels = paragraphs(text.train), hidden_pairs(text, num_pairs=5, longest_list=15)
+    found = labels(text.train)
+    assert {word for pair in found for word in pair.split("/")} == set(rare[:4])
+    for name, places in found.items():
+        assert places == sorted(places)
+        assert [o.sense for o in places].count(name.split("/")[0]) == 15
+        assert all(read[o[0]][o[1]][o[2]] == o.sense and o.is_hidden for o in places)
+    assert hidden_pairs(text, num_pairs=5, seed=1)(text.train) != found
     vocab = Vocab(token for p in read for s in p for token in s)
-    torch.manual_seed(0)
-    net = BERTModel(len(vocab), num_hiddens=16, ffn_num_hiddens=32)
-    place = next(iter(labels.values()))[0]
+    net, place = small_net(vocab), next(iter(found.values()))[0]
     (hidden,) = occurrence_vectors(net, vocab, text.train, [place])
     first, second = read[place.paragraph]
-    tokens = ["<cls>", "<mask>", *first[1:], *second, "<sep>"]
-    with torch.no_grad():
-        encoded = net.eval()(
-            torch.tensor([vocab[tokens]]), torch.zeros(1, len(tokens), dtype=torch.long)
-        )
-    torch.testing.assert_close(hidden, encoded.encoded[0, 1], rtol=1e-4, atol=1e-5)
+    assert_vector(hidden, net, vocab, ["<cls>", "<mask>", *first[1:], *second, "<sep>"], 1)
 
 
-def test_a_text_gets_the_labels_of_its_headings_or_else_pairs_and_a_short_one_none(corpus):
-    assert labels_for(corpus[0]) is labelled_occurrences
+def test_a_text_gets_the_labels_of_its_headings_or_else_pairs_and_a_short_one_none():
+    assert labels_for(CORPUS) is labelled_occurrences
     short = Corpus("short", " One sentence . Another one . ", " One sentence . ")
     assert labels_for(short)(short.train) == {}
+
+
+def test_the_bag_counts_the_words_around_and_not_the_word_itself():
+    (task,) = bag_tasks(CORPUS).values()
+    assert task.known.shape[0] == 24 and task.asked.shape[0] == 8
+    assert task.known[0].sum() == 4  # a0, a0, a0 and c; x is left out
+    weighted = rare_words_count_more(task)
+    assert weighted.known.shape == task.known.shape and weighted.known[0].sum() != 4
+    turned = main_directions(weighted)
+    found = nearest_mean(turned.known, turned.known_senses, turned.asked)
+    assert (found == task.asked_senses).all()
+
+
+def test_naive_bayes_is_that_of_scikit_learn():
+    draw = np.random.default_rng(0)
+    known, asked = (draw.poisson(0.6, size=(n, 30)) for n in (40, 500))
+    senses = np.array(["p", "q"] * 20)
+    control = MultinomialNB(alpha=0.5, fit_prior=False).fit(known, senses)
+    _, log_p = word_log_probabilities(known, senses)
+    np.testing.assert_allclose(log_p, control.feature_log_prob_)
+    assert (naive_bayes(known, senses, asked) == control.predict(asked)).all()
+
+
+def test_nearest_mean_by_hand():
+    known = np.array([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0]], dtype=np.float32)
+    asked = np.array([[1.0, 1.0], [9.0, 1.0]], dtype=np.float32)
+    names, means = sense_means(known, np.array(["p", "p", "q"]))
+    assert (names.tolist(), means.tolist()) == (["p", "q"], [[0.0, 1.0], [10.0, 0.0]])
+    assert nearest_mean(known, np.array(["p", "p", "q"]), asked).tolist() == ["p", "q"]
+
+
+def test_more_labels_help_and_the_same_seed_draws_the_same():
+    (known, senses), (asked, wanted) = two_clouds(2.5, 0), two_clouds(2.5, 1)
+    tasks = {"w": SenseTask(known, senses, asked, wanted)}
+    curve = label_curve(tasks, nearest_mean, (1, 16, EVERY))
+    assert 0.45 < curve.mean[1] < curve.mean[16] and curve.mean[EVERY] > 0.75
+    assert curve.spread[1] > 0 and curve.spread[EVERY] == 0
+    assert label_curve(tasks, nearest_mean, (1, 16, EVERY)) == curve
+    assert label_curve(tasks, nearest_mean, (1,), seed=1).mean[1] != curve.mean[1]
+
+
+def test_few_labels_are_enough_for_the_network_and_not_for_its_controls():
+    net, vocab = load_checkpoint(SHIPPED / "bundled.safetensors")
+    untrained = BERTModel.from_config(net.config)
+    untrained.reset(torch.Generator().manual_seed(0))
+    corpus, numbers = read_text("bundled"), (1, 4, EVERY)
+    tasks = [vector_tasks(of, vocab, corpus) for of in (net, untrained.eval())]
+    network, control = (label_curve(of, nearest_mean, numbers).mean for of in tasks)
+    bag = label_curve(bag_tasks(corpus), naive_bayes, numbers).mean
+    assert network[1] > bag[1] + 0.05 and network[4] > bag[4] + 0.05
+    assert bag[EVERY] > network[EVERY] > 0.9  # told everything, counting is better
+    assert max(control.values()) < 0.6
+    scores = sense_scores(net, vocab, corpus)
+    assert network[EVERY] == pytest.approx(mean_accuracy(scores))
+
+
+def two_clouds(far: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two senses that lie `far` apart in one of thirty directions, with noise in all."""
+    draw = np.random.default_rng(seed)
+    senses = np.array(["p", "q"] * 40)
+    vectors = draw.normal(size=(80, 30)).astype(np.float32)
+    vectors[:, 0] += np.where(senses == "p", 0.0, far).astype(np.float32)
+    return vectors, senses
+
+
+def test_main_directions_help_where_few_labels_are_known_and_use_none():
+    (known, senses), (asked, wanted) = two_clouds(6.0, 0), two_clouds(6.0, 1)
+    task = SenseTask(known, senses, asked, wanted)
+    turned = main_directions(task)
+    np.testing.assert_allclose(np.linalg.norm(turned.known, axis=1), 1, rtol=1e-5)
+    one, other = (label_curve({"w": t}, nearest_mean, (1,)).mean[1] for t in (task, turned))
+    assert other > one + 0.05 and other > 0.95
+    relabelled = task._replace(known_senses=senses[::-1], asked_senses=wanted[::-1])
+    np.testing.assert_array_equal(main_directions(relabelled).known, turned.known)
+    np.testing.assert_array_equal(main_directions(relabelled).asked, turned.asked)
+
+
+def test_unlabelled_occurrences_take_part_in_the_means():
+    """The first label of p lies far off: only with the other occurrences is its mean right."""
+    known, senses = np.array([[4.0], [9.0]], dtype=np.float32), np.array(["p", "q"])
+    unlabelled = np.array([[0.0], [0.5], [1.0], [9.0], [8.0]], dtype=np.float32)
+    asked, none = np.array([[5.5]], dtype=np.float32), np.zeros((0, 1), dtype=np.float32)
+    assert nearest_mean(known, senses, asked).tolist() == ["p"]
+    assert seeded_means(known, senses, asked, unlabelled).tolist() == ["q"]
+    assert seeded_means(known, senses, asked, none).tolist() == ["p"]
+    (known, senses), (asked, wanted) = two_clouds(3.5, 0), two_clouds(3.5, 1)
+    task = {"w": main_directions(SenseTask(known, senses, asked, wanted))}
+    alone = label_curve(task, nearest_mean, (1, EVERY)).mean
+    joined = label_curve(task, seeded_means, (1, EVERY), with_unlabelled=True).mean
+    assert joined[1] > alone[1] + 0.015
+    assert joined[EVERY] == alone[EVERY]  # nothing is left that has no label
+
+
+def test_the_mean_of_the_vectors_around_leaves_the_word_out():
+    vectors = torch.zeros(len(VOCAB), 2)
+    vectors[VOCAB["x"]] = 100.0
+    vectors[VOCAB["a0"], 0] = 4.0
+    (task,) = averaged_tasks(vectors, VOCAB, CORPUS).values()
+    assert task.known.shape == (24, 2)
+    np.testing.assert_allclose(task.known[0], [3.0, 0.0])  # a0, a0, a0 and c
+    alone = "\n".join(f" = X ( {sense} ) = \n x . " for sense in "pq")  # nothing stands around it
+    (task,) = averaged_tasks(vectors, VOCAB, Corpus("alone", alone, CORPUS.valid)).values()
+    assert not task.known.any()

@@ -32,17 +32,8 @@ CRANE = TwoContexts(
 def two_contexts(vocab: Vocab, corpus: Corpus, longest: int = 12) -> TwoContexts:
     """d2l's example where the vocabulary knows its words, else one of the corpus's own.
 
-    Args:
-        vocab: The vocabulary of the network.
-        corpus: Where to look; held-out sentences are taken.
-        longest: The most words of a sentence, if there are such short ones.
-
-    Returns:
-        A word in two sentences; that of another text is the longest word that stands in two
-        paragraphs of its held-out part (long words are rarely words of grammar).
-
-    Raises:
-        ValueError: No word stands in two held-out paragraphs.
+    That is the longest word that stands in two held-out paragraphs, for long words are rarely words
+    of grammar; in sentences of 3 to `longest` words, if there are such.
     """
     words = {*CRANE.first.tokens_a, *CRANE.second.tokens_a, *CRANE.second.tokens_b}
     if all(word in vocab for word in words):
@@ -67,8 +58,7 @@ def two_contexts(vocab: Vocab, corpus: Corpus, longest: int = 12) -> TwoContexts
         return word.isalpha(), min(lengths) >= 3 and max(lengths) <= longest, len(word), word
 
     word = max(found, key=fitness)
-    first, second = (Context(list(sentence)) for sentence in found[word])
-    return TwoContexts(word, first, second)
+    return TwoContexts(word, *(Context(list(sentence)) for sentence in found[word]))
 
 
 class MaskedSentence(NamedTuple):
@@ -85,11 +75,7 @@ CRANES = (
 
 
 def masked_sentences(vocab: Vocab, corpus: Corpus) -> Sequence[MaskedSentence]:
-    """Two sentences on cranes where the vocabulary knows their words, else two of the corpus.
-
-    Raises:
-        ValueError: As in `two_contexts`.
-    """
+    """Two sentences on cranes where the vocabulary knows their words, else two of the corpus."""
     if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in CRANES):
         return CRANES
     word, *contexts = two_contexts(vocab, corpus)

@@ -1,44 +1,28 @@
 """Text as vectors: what a pretrained BERT makes of sentences, layer by layer.
 
-Shapes: L positions, D hidden units, H heads.
+`get_layers` reads one sentence or pair, with attention; `encode` reads many.
+
+Shapes: B rows, L positions, D hidden units, H heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from ..network.model import BERTModel, check_vocab, dropout_off, in_mode
 from ..text.pairs import get_tokens_and_segments
 from ..text.vocabulary import Vocab
 
-
-class NetworkInput(NamedTuple):
-    """A sentence or a pair, as the network reads it."""
-
-    tokens: list[str]  # L, special tokens included
-    token_ids: Tensor  # (1, L), on the network's device
-    segments: Tensor  # (1, L), 0 or 1
+# A sentence or a pair as the network reads it: L tokens, special ones included, and their segments.
+Row = tuple[list[str], list[int]]
 
 
-def network_input(
-    net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None
-) -> NetworkInput:
-    """Put in the special tokens, and look up all ids.
-
-    Args:
-        net: Says on which device.
-        vocab: Its vocabulary; a token that is not in it is read as `<unk>`.
-        tokens_a: Tokens of the first sentence.
-        tokens_b: Tokens of the second, or None.
-
-    Raises:
-        TypeError: A string where a list of tokens belongs.
-        ValueError: Network and vocabulary do not belong together.
-    """
-    check_vocab(net, vocab)
+def to_row(vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None) -> Row:
+    """Put in the vocabulary's special tokens; a TypeError refuses a string for a list of them."""
     for tokens in (tokens_a, tokens_b):
         if isinstance(tokens, str):
             raise TypeError(
@@ -46,13 +30,18 @@ def network_input(
                 f"{tokens!r}: use tokenize"
             )
     cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
-    tokens, segments = get_tokens_and_segments(tokens_a, tokens_b, cls=cls, sep=sep)
+    return get_tokens_and_segments(tokens_a, tokens_b, cls=cls, sep=sep)
+
+
+def to_batch(net: BERTModel, vocab: Vocab, rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, padded, as a network takes them: token ids (B, L), segments (B, L), lengths (B,)."""
+    check_vocab(net, vocab)
+    tokens, segments = zip(*rows, strict=True)
+    token_ids = pad_sequence([torch.tensor(vocab[row]) for row in tokens], True, vocab.pad_id)
+    segments = pad_sequence([torch.tensor(row) for row in segments], True)
+    lengths = torch.tensor([len(row) for row in tokens])
     device = next(net.parameters()).device
-    return NetworkInput(
-        tokens,
-        torch.tensor([vocab[tokens]], device=device),
-        torch.tensor([segments], device=device),
-    )
+    return token_ids.to(device), segments.to(device), lengths.to(device)
 
 
 def get_bert_encoding(
@@ -73,13 +62,12 @@ def get_bert_encoding(
         (1, L, D), where L counts `<cls>` and each `<sep>`.
 
     Raises:
-        TypeError: A string where a list of tokens belongs; or d2l's arguments, with the line to
-            write.
+        TypeError: A string where a list of tokens belongs.
         ValueError: More tokens than the network has positions.
     """
-    _, token_ids, segments = network_input(net, vocab, tokens_a, tokens_b)
+    row = to_row(vocab, tokens_a, tokens_b)
     with dropout_off(net):
-        return net(token_ids, segments).encoded
+        return net(*to_batch(net, vocab, [row])).encoded
 
 
 class Layers(NamedTuple):
@@ -87,29 +75,41 @@ class Layers(NamedTuple):
 
     tokens: list[str]  # L, special tokens included
     vectors: Tensor  # (1 + number of layers, L, D); [0] is the embeddings, [-1] the last layer
-    attention: (
-        Tensor  # (number of layers, H, L, L); row i: how much position i looks at each position
-    )
+    # (number of layers, H, L, L); row i: how much position i looks at each position
+    attention: Tensor
 
 
 def get_layers(
     net: BERTModel, vocab: Vocab, tokens_a: Sequence[str], tokens_b: Sequence[str] | None = None
 ) -> Layers:
-    """Vectors after every layer, and every head's attention.
-
-    Args:
-        net, vocab, tokens_a, tokens_b: As in `get_bert_encoding`.
-
-    Returns:
-        All layers of one sentence or pair.
-
-    Raises:
-        TypeError, ValueError: As in `get_bert_encoding`.
-    """
-    tokens, token_ids, segments = network_input(net, vocab, tokens_a, tokens_b)
+    """Vectors after every layer, every head's attention; arguments as in `get_bert_encoding`."""
+    row = to_row(vocab, tokens_a, tokens_b)
     with dropout_off(net):
-        vectors, attention = zip(*net.encoder.layers(token_ids, segments, None), strict=True)
-    return Layers(tokens, torch.cat(vectors), torch.cat(attention[1:]))
+        layers = net.encoder.layers(*to_batch(net, vocab, [row]))
+        vectors, attention = zip(*layers, strict=True)
+    return Layers(row[0], torch.cat(vectors), torch.cat(attention[1:]))
+
+
+def encode(
+    net: BERTModel, vocab: Vocab, rows: Sequence[Row], at_once: int = 64, dropout: bool = False
+) -> Iterator[Tensor]:
+    """Read many rows, so many at once; yield of each (1 + number of layers, L, D)."""
+    for i in range(0, len(rows), at_once):
+        some = rows[i : i + at_once]
+        with in_mode(net, training=dropout), torch.no_grad():  # afterwards another thread may train
+            layers = net.encoder.layers(*to_batch(net, vocab, some))
+            vectors = torch.stack([vectors for vectors, _ in layers])
+        for number, (tokens, _) in enumerate(some):
+            yield vectors[:, number, : len(tokens)]
+
+
+def encode_with_dropout(
+    net: BERTModel, vocab: Vocab, rows: Sequence[Row], at_once: int = 64, seed: int = 0
+) -> list[Tensor]:
+    """As `encode`, with dropout on; what it switches off follows from the seed alone."""
+    with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        return list(encode(net, vocab, rows, at_once, dropout=True))
 
 
 def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
@@ -122,10 +122,10 @@ def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 class Comparison(NamedTuple):
-    """How similar the tokens of two sentences are."""
+    """How similar n tokens of one sentence and m of another are."""
 
-    tokens_a: list[str]  # n
-    tokens_b: list[str]  # m
+    tokens_a: list[str]
+    tokens_b: list[str]
     cosines: Tensor  # (n, m), from -1 to 1
 
 
@@ -134,82 +134,87 @@ def compare_tokens(
 ) -> Comparison:
     """How similar each token of one sentence is to each token of another.
 
-    Every sentence is encoded by itself.
+    Every sentence is encoded by itself; special tokens are left out.
 
     Args:
         net, vocab: Network and vocabulary.
         sentence_a, sentence_b: What somebody typed.
         layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
 
-    Returns:
-        Tokens and cosines; special tokens are left out.
-
     Raises:
         ValueError: A sentence without a word (the message says which), or one that is too long.
     """
-    tokens, vectors = [], []
-    for name, sentence in (("first", sentence_a), ("second", sentence_b)):
-        words = vocab.tokenize(sentence)
-        if not words:
-            raise ValueError(
-                f"the {name} text has no word in it: type a sentence, for example: a crane is "
-                "flying"
-            )
-        tokens.append(words)
-        vectors.append(get_layers(net, vocab, words).vectors[layer, 1:-1])
+    tokens = cut_typed(vocab, sentence_a, "first"), cut_typed(vocab, sentence_b, "second")
+    vectors = [get_layers(net, vocab, some).vectors[layer, 1:-1] for some in tokens]
     return Comparison(*tokens, cosine_similarity(*vectors))
 
 
-def word_vector(
-    net: BERTModel,
-    vocab: Vocab,
-    tokens: Sequence[str],
-    word: str,
-    tokens_b: Sequence[str] | None = None,
-    layer: int = -1,
-) -> Tensor:
-    """The vector (D,) of a word where it first occurs in `tokens`."""
-    return get_layers(net, vocab, tokens, tokens_b).vectors[layer, place_of(word, tokens)]
+def cut_typed(vocab: Vocab, sentence: str, which: str) -> list[str]:
+    """The tokens of what somebody typed; a ValueError says which text has none."""
+    if tokens := vocab.tokenize(sentence):
+        return tokens
+    raise ValueError(
+        f"the {which} text has no word in it: type a sentence, for example: a crane is flying"
+    )
 
 
 def place_of(word: str, tokens: Sequence[str]) -> int:
-    """Position of a word in the network's input, where `<cls>` is at 0.
-
-    Raises:
-        ValueError: It is not among the tokens.
-    """
-    if word not in tokens:
-        raise ValueError(f"{word!r} is not among the tokens {list(tokens)}")
+    """Position of a word in the network's input, where `<cls>` is at 0."""
     return 1 + list(tokens).index(word)
 
 
-def dropout_vectors(
+class Window(NamedTuple):
+    """A word, and the words that are read with it."""
+
+    tokens: list[str]  # without <cls> and <sep>
+    place: int  # of the word among them
+    tokens_b: list[str] | None = None  # of a second sentence
+
+
+def hide(vocab: Vocab, window: Window) -> Window:
+    """The same with `<mask>` in the place of the word."""
+    tokens, place, tokens_b = window
+    mask = vocab.to_tokens(vocab.mask_id)
+    return Window([*tokens[:place], mask, *tokens[place + 1 :]], place, tokens_b)
+
+
+def as_pieces(vocab: Vocab, words: Sequence[str]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Words as the network reads them: the pieces, and from where to where each word goes."""
+    pieces, spans = [], []
+    for word in words:
+        start = len(pieces)
+        pieces += vocab.pieces(word)
+        spans.append((start, len(pieces)))
+    return pieces, spans
+
+
+def use_vectors(
     net: BERTModel,
     vocab: Vocab,
-    tokens: Sequence[str],
-    word: str,
-    tokens_b: Sequence[str] | None = None,
-    repeats: int = 40,
-    seed: int = 0,
+    windows: Sequence[Window],
+    encode: Callable[..., Iterator[Tensor] | list[Tensor]] = encode,
 ) -> Tensor:
-    """The vectors of a word in one sentence that is encoded many times with dropout on.
+    """The vector of each window's word after every layer: (1 + number of layers, B, D), on the CPU.
 
-    A difference between two contexts means something only if it is larger than the differences
-    among these.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        tokens, word, tokens_b: As in `word_vector`.
-        repeats: How often to encode.
-        seed: What the dropout follows from.
-
-    Returns:
-        (repeats, D), the word's vector where it first occurs in `tokens`.
+    A word of several pieces has their mean. With dropout by `encode_with_dropout` as `encode`: then
+    a difference between contexts means something only if it is larger than those of one context.
     """
-    place = place_of(word, tokens)
-    _, token_ids, segments = network_input(net, vocab, tokens, tokens_b)
-    devices = range(torch.cuda.device_count())
-    with in_mode(net, training=True), torch.no_grad(), torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        many = net.encoder(token_ids.repeat(repeats, 1), segments.repeat(repeats, 1), None)
-        return many[:, place]
+    rows, spans, longest = [], [], net.config.max_len - 2
+    for tokens, place, tokens_b in windows:
+        pieces, every = as_pieces(vocab, tokens)
+        start, end = every[place]
+        cut = max(0, end - longest)  # more pieces than positions: what stands before goes first
+        rows.append(to_row(vocab, pieces[cut : cut + longest], tokens_b))
+        spans.append(slice(1 + max(start - cut, 0), 1 + end - cut))
+    vectors = encode(net, vocab, rows)
+    means = [row[:, span].mean(1) for row, span in zip(vectors, spans, strict=True)]
+    return torch.stack(means, dim=1).cpu()
+
+
+def read_use(net: BERTModel, vocab: Vocab, window: Window, is_hidden: bool = False) -> Tensor:
+    """A use of a word as a vector: as it stands and hidden, (1 + number of layers, 2 D).
+
+    With `is_hidden` both readings hide the word, as those of hidden pairs do.
+    """
+    hidden = hide(vocab, window)
+    return use_vectors(net, vocab, [hidden if is_hidden else window, hidden]).flatten(1)

@@ -1,12 +1,14 @@
 """What could stand at a masked place."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from ..network.model import BERTModel, check_head, dropout_off
+from ..network.model import BERTModel, dropout_off
 from ..text.vocabulary import Vocab
-from .encoding import network_input
+from .encoding import to_batch, to_row
 
 
 class Guess(NamedTuple):
@@ -35,23 +37,31 @@ def fill_mask(
         ValueError: There is no `<mask>`, the sentence is too long, or the network has no head for
             it.
     """
-    check_head(net, "mlm")
     tokens, mask = vocab.tokenize(sentence), vocab.to_tokens(vocab.mask_id)
-    places = [place for place, token in enumerate(tokens, start=1) if token == mask]
+    places = [place for place, token in enumerate(tokens) if token == mask]
     if not places:
         raise ValueError(
             f"there is no {mask} in {sentence!r}: put one where a word should be guessed, as in: "
             f"a {mask} driver came"
         )
-    _, token_ids, segments = network_input(net, vocab, tokens)
+    found = mask_probabilities(net, vocab, tokens, places)
+    return [likeliest(vocab, probabilities, num_guesses) for probabilities in found]
+
+
+def mask_probabilities(
+    net: BERTModel, vocab: Vocab, tokens: Sequence[str], places: list[int]
+) -> Tensor:
+    """How probable each entry of the vocabulary is at each place, (P, V); special tokens never."""
     with dropout_off(net):
-        positions = torch.tensor([places], device=token_ids.device)
-        logits = net(token_ids, segments, None, positions).mlm_logits[0]
+        batch = to_batch(net, vocab, [to_row(vocab, tokens)])
+        positions = torch.tensor([places], device=batch[0].device) + 1  # <cls> is at 0
+        logits = net(*batch, positions).mlm_logits[0]
     is_word = torch.zeros(len(vocab), dtype=torch.bool, device=logits.device)
     is_word[vocab.word_ids] = True
-    logits[:, ~is_word] = float("-inf")
-    best = torch.softmax(logits, dim=-1).topk(min(num_guesses, len(vocab.word_ids)))
-    return [
-        [Guess(vocab.to_tokens(number), value) for number, value in zip(*row, strict=True)]
-        for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
+    return logits.masked_fill(~is_word, float("-inf")).softmax(-1)
+
+
+def likeliest(vocab: Vocab, probabilities: Tensor, number: int) -> list[Guess]:
+    """The likeliest words of (V,), the likeliest first."""
+    best = probabilities.topk(min(number, len(vocab.word_ids)))
+    return list(map(Guess, vocab.to_tokens(best.indices), best.values.tolist()))

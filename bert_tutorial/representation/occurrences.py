@@ -2,37 +2,39 @@
 
 In the bundled corpus an article's heading names the sense, as ` = Crane ( bird ) : Migration = `
 does: in that article every "crane" is a bird. That is a gold label for each occurrence, without
-anybody having annotated one.
+anybody having annotated one. A text without such headings gets hidden pairs.
 
-Shapes: D hidden units.
+Shapes: N occurrences, D hidden units.
 """
 
+import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..network.model import BERTModel, check_vocab, dropout_off
-from ..studio.published.wordpiece import WordPieceVocab
-from ..text.pairs import get_tokens_and_segments
+from ..network.model import BERTModel
 from ..text.vocabulary import Vocab
-from ..text.wikitext_format import paragraphs
+from ..text.wikitext_format import Corpus, paragraphs
+from .encoding import Window, hide, use_vectors
 
+MOST = 300  # occurrences of a word without known senses that are read
 read_paragraphs = lru_cache(maxsize=4)(paragraphs)  # a long text takes more than a second
 _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
 
 
 class Occurrence(NamedTuple):
-    """One place where a word stands in a known sense; all numbers count from 0."""
+    """One place where a word stands; all numbers count from 0."""
 
-    paragraph: int  # in paragraphs(text)
-    sentence: int  # in the paragraph
-    position: int  # in the sentence
-    sense: str  # what the heading says in brackets
+    paragraph: int
+    sentence: int
+    position: int
+    sense: str  # what the heading says in brackets; "" if nobody knows
     is_hidden: bool = False  # whether a network reads `<mask>` in the place of the word
 
 
@@ -50,8 +52,7 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
         text: A text in WikiText's format, such as `read_text("bundled").train`.
 
     Returns:
-        For each word (lower case, in alphabetical order) its occurrences in the order of the text;
-        no word for a text whose headings name no senses.
+        For each word, in alphabetical order, its occurrences in the order of the text.
     """
     found: dict[str, list[Occurrence]] = {}
     word = sense = None
@@ -70,16 +71,70 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
     return dict(sorted(found.items()))
 
 
+def hidden_pairs(
+    corpus: Corpus, num_pairs: int = 12, longest_list: int = 100, seed: int = 0
+) -> Labels:
+    """Labels for any text: two unrelated words are hidden, and which of them stood there is asked.
+
+    Every "river" and every "song", say, is read as `<mask>`; the pair's name is "river/song". The
+    words are drawn from those that stand in the training text 20 times, in the held-out text 4
+    times, and are not among the hundred most frequent.
+
+    Args:
+        corpus: Any corpus.
+        num_pairs: The most pairs; a short text has fewer, or none.
+        longest_list: The most occurrences of a word that are labelled, the first ones of the text.
+        seed: What the draw follows from.
+
+    Source: Schuetze 1992; Gale, Church and Yarowsky 1992.
+    """
+    known, asked = (
+        Counter(token for token in part.lower().split() if token.isalpha())
+        for part in (corpus.train, corpus.valid)
+    )
+    ranked = [word for word, _ in known.most_common()][100:]
+    fit = [word for word in ranked if known[word] >= 20 and asked[word] >= 4][: 40 * num_pairs]
+    chosen = random.Random(seed).sample(fit, min(2 * num_pairs, len(fit) // 2 * 2))
+    chosen.sort(key=lambda word: (known[word], word))  # the two of a pair are similarly frequent
+    pairs = zip(chosen[::2], chosen[1::2], strict=True)
+    name_of = {word: "/".join(pair) for pair in pairs for word in pair}
+
+    def labels(text: str) -> dict[str, list[Occurrence]]:
+        found: dict[str, list[Occurrence]] = {}
+        for word in name_of:
+            for place in find_uses(text, word, longest_list):
+                hidden = place._replace(sense=word, is_hidden=True)
+                found.setdefault(name_of[word], []).append(hidden)
+        return {name: sorted(places) for name, places in sorted(found.items())}
+
+    return labels
+
+
+def labels_for(corpus: Corpus) -> Labels:
+    """What labels occurrences: the headings of a text if they name senses, or else hidden pairs."""
+    named = labelled_occurrences(corpus.train).values()
+    if any(len({o.sense for o in occurrences}) > 1 for occurrences in named):
+        return labelled_occurrences
+    return hidden_pairs(corpus)
+
+
+def find_uses(text: str, word: str, most: int = MOST) -> list[Occurrence]:
+    """The first occurrences of a word in a text, without senses."""
+    found = []
+    for number, paragraph in enumerate(read_paragraphs(text)):
+        for i, sentence in enumerate(paragraph):
+            if word in sentence:
+                found += [Occurrence(number, i, j, "") for j, t in enumerate(sentence) if t == word]
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
 def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int, int]:
     """The whole sentences around one of a paragraph that have at most `budget` tokens together.
 
     >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
     (0, 3)
-
-    Args:
-        paragraph: Its sentences.
-        sentence: Number of the one in the middle.
-        budget: The most tokens.
 
     Returns:
         Number of the first sentence, and of the last plus one.
@@ -95,25 +150,12 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
     return begin, end
 
 
-class Window(NamedTuple):
-    """What is read of a text at one occurrence."""
-
-    tokens: list[str]  # without <cls> and <sep>
-    place: int  # of the word among them
-
-
 def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list[Window]:
     """The words around each occurrence, as a network reads them.
 
-    Args:
-        text: The text that the occurrences are of.
-        occurrences: Where the word stands.
-        max_len: Positions that a row may have, as in pretraining, `<cls>` and `<sep>` included. As
-            many whole sentences of the paragraph are read as fit. A longer sentence is cut: at its
-            end, and where the word stands too far back, at its beginning too.
-
-    Returns:
-        One window for each occurrence.
+    As many whole sentences of the paragraph are read as fit into `max_len` positions, `<cls>` and
+    `<sep>` included. A longer sentence is cut: at its end, and where the word stands too far back,
+    at its beginning too.
     """
     read, found, budget = read_paragraphs(text), [], max_len - 2
     for number, sentence, position, *_ in occurrences:
@@ -126,90 +168,27 @@ def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list
     return found
 
 
-def occurrence_layers(
-    net: BERTModel,
-    vocab: Vocab,
-    text: str,
-    occurrences: list[Occurrence],
-    max_len: int = 64,
-) -> Tensor:
-    """The vectors of a word at each of its occurrences, read with the sentences around it.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        text, occurrences, max_len: As in `windows`.
-
-    Returns:
-        (1 + number of layers, number of occurrences, D), on the CPU; [0] is before any layer.
-    """
-    check_vocab(net, vocab)
-    read = windows(text, occurrences, min(max_len, net.config.max_len))
-    mask = vocab.to_tokens(vocab.mask_id)
-    for (tokens, place), occurrence in zip(read, occurrences, strict=True):
-        if occurrence.is_hidden:
-            tokens[place] = mask
-    return window_layers(net, vocab, read)
-
-
-def as_pieces(vocab: Vocab, words: list[str]) -> tuple[list[str], list[tuple[int, int]]]:
-    """Words as the network reads them: the pieces, and from where to where each word goes.
-
-    With a vocabulary of whole words each is one piece.
-    """
-    if not isinstance(vocab, WordPieceVocab):
-        return words, [(i, i + 1) for i in range(len(words))]
-    pieces, spans = [], []
-    for word in words:
-        some = vocab.tokenize(word) or [word]
-        spans.append((len(pieces), len(pieces) + len(some)))
-        pieces += some
-    return pieces, spans
-
-
-def window_layers(net: BERTModel, vocab: Vocab, read: list[Window]) -> Tensor:
-    """The vectors at one place of each window: (1 + number of layers, number of windows, D).
-
-    A word of several pieces has their mean.
-    """
-    cls, sep = vocab.to_tokens([vocab.cls_id, vocab.sep_id])
-    rows, spans, longest = [], [], net.config.max_len - 2
-    for tokens, place in read:
-        pieces, all_spans = as_pieces(vocab, tokens)
-        start, end = all_spans[place]
-        cut = max(0, end - longest)  # more pieces than positions: what stands before goes first
-        row = get_tokens_and_segments(pieces[cut : cut + longest], cls=cls, sep=sep)[0]
-        rows.append(torch.tensor(vocab[row]))
-        spans.append((max(start, cut) - cut, end - cut))
-    device = next(net.parameters()).device
-    found = []
-    for part in torch.arange(len(rows)).split(64):
-        some = slice(part[0], part[-1] + 1)
-        token_ids = nn.utils.rnn.pad_sequence(
-            rows[some], batch_first=True, padding_value=vocab.pad_id
-        ).to(device)
-        valid_lens = torch.tensor([len(row) for row in rows[some]], device=device)
-        with dropout_off(net):  # a run that trains meanwhile takes its turn between two parts
-            layers = net.encoder.layers(token_ids, torch.zeros_like(token_ids), valid_lens)
-            layers = torch.stack([vectors for vectors, _ in layers]).cpu()
-        places = [
-            layers[:, i, 1 + start : 1 + end].mean(1) for i, (start, end) in enumerate(spans[some])
-        ]
-        found.append(torch.stack(places, dim=1))
-    return torch.cat(found, dim=1)
+def readings(
+    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
+) -> tuple[list[Window], list[Window]]:
+    """The windows of occurrences as the network reads them, and the same with the word hidden."""
+    read = windows(text, occurrences, min(64, net.config.max_len))
+    hidden = [hide(vocab, window) for window in read]
+    every = zip(occurrences, read, hidden, strict=True)
+    return [dark if occurrence.is_hidden else window for occurrence, window, dark in every], hidden
 
 
 def occurrence_vectors(
-    net: BERTModel,
-    vocab: Vocab,
-    text: str,
-    occurrences: list[Occurrence],
-    layer: int = -1,
-    max_len: int = 64,
+    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> Tensor:
-    """One layer of `occurrence_layers`: (number of occurrences, D), on the CPU.
+    """The last-layer vectors (N, D) of a word, read with the sentences around it."""
+    return use_vectors(net, vocab, readings(net, vocab, text, occurrences)[0])[-1]
 
-    Args:
-        net, vocab, text, occurrences, max_len: As there.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+
+def both_readings(net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]) -> Tensor:
+    """A word's occurrences, each as it stands and hidden: (1 + number of layers, N, 2 D).
+
+    The vector at `<mask>` tells what the rest of the sentence expects there.
     """
-    return occurrence_layers(net, vocab, text, occurrences, max_len)[layer]
+    read = readings(net, vocab, text, occurrences)
+    return torch.cat([use_vectors(net, vocab, windows) for windows in read], dim=2)

@@ -1,78 +1,70 @@
-"""Do a network's vectors tell the senses of a word apart?
+"""Do a network's vectors tell the senses of a word apart, and how many labels does that take?
 
 Some labelled occurrences are known, and held-out ones are asked: which sense's mean vector is
-nearest?
+nearest? The control is a bag: it is told the same labels, and counts the neighbouring words. The
+network has vectors of its own making, from text that nobody labelled; so what pretraining is good
+for shows when labels are few.
 
-Shapes: D hidden units.
+Shapes: N occurrences, D numbers of each.
 """
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from torch import Tensor
 
+from ..devices import one_thread
 from ..network.model import BERTModel
 from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
-from .occurrences import Labels, Occurrence, labelled_occurrences
-from .readings import both_readings
+from .occurrences import Labels, Occurrence, both_readings, labelled_occurrences, windows
 
-
-class Centroids(NamedTuple):
-    """The mean vectors of a word's senses."""
-
-    senses: list[str]  # in alphabetical order
-    vectors: Tensor  # (number of senses, 2 D)
-
-
-def sense_centroids(
-    net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence], layer: int = -1
-) -> Centroids:
-    """The mean of each sense of a word, over `both_readings` of its occurrences."""
-    vectors = both_readings(net, vocab, text, occurrences)[layer]
-    senses = sorted({occurrence.sense for occurrence in occurrences})
-    number = torch.tensor([senses.index(occurrence.sense) for occurrence in occurrences])
-    return Centroids(
-        senses, torch.stack([vectors[number == i].mean(0) for i in range(len(senses))])
-    )
+EVERY = 0  # in the place of a number of labels: all that there are
 
 
 class SenseTask(NamedTuple):
     """One word: what is known of its occurrences in the training text, and what is asked."""
 
-    known: Any  # features of the training occurrences, a row each
-    known_senses: np.ndarray  # (rows,), strings
+    known: Any  # features of the training occurrences, (N, D)
+    known_senses: np.ndarray  # (N,), strings
     asked: Any  # features of the held-out occurrences
     asked_senses: np.ndarray
 
+    def with_features(self, change: Callable[[Any], Any]) -> "SenseTask":
+        """The same task with other features, made of these."""
+        return self._replace(known=change(self.known), asked=change(self.asked))
+
 
 def sense_tasks(
-    corpus: Corpus, labels: Labels, features: Callable[[tuple, tuple], tuple]
+    corpus: Corpus, labels: Labels, features: Callable[[str, list[Occurrence]], Any]
 ) -> dict[str, SenseTask]:
     """What is known and what is asked of each word with two senses or more in the training text.
 
     Args:
         corpus: The text.
-        labels: What gives the labelled occurrences of a text.
-        features: From (text, occurrences) of the training text, and the same of the held-out text,
-            the features of both, a row for each occurrence.
-
-    Returns:
-        A task for each word, in alphabetical order.
+        labels: What gives the labelled occurrences of a text, from `labels_for`.
+        features: From a text and occurrences in it, something for each of them.
     """
     train, valid = labels(corpus.train), labels(corpus.valid)
     found = {}
     for word, held_out in track(valid.items(), "reading words in their sentences"):
-        senses = np.array([occurrence.sense for occurrence in train.get(word, ())])
-        if len(np.unique(senses)) < 2:
-            continue
-        known, asked = features((corpus.train, train[word]), (corpus.valid, held_out))
-        wanted = np.array([occurrence.sense for occurrence in held_out])
-        found[word] = SenseTask(known, senses, asked, wanted)
+        senses = senses_of(train.get(word, []))
+        if len(np.unique(senses)) >= 2:
+            known, asked = features(corpus.train, train[word]), features(corpus.valid, held_out)
+            found[word] = SenseTask(known, senses, asked, senses_of(held_out))
     return found
+
+
+def senses_of(occurrences: list[Occurrence]) -> np.ndarray:
+    """The senses of some occurrences: (N,), strings."""
+    return np.array([occurrence.sense for occurrence in occurrences])
 
 
 def vector_tasks(
@@ -82,32 +74,115 @@ def vector_tasks(
     layer: int = -1,
     labels: Labels = labelled_occurrences,
 ) -> dict[str, SenseTask]:
-    """For each labelled word the network's vectors: those known, and those that are asked.
+    """For each labelled word the network's vectors of one layer, see `both_readings`."""
+    read = partial(both_readings, net, vocab)
+    return sense_tasks(corpus, labels, lambda *occurrences: read(*occurrences)[layer].numpy())
 
-    Each use is read twice, as it stands and hidden: see `both_readings`.
 
-    Args:
-        net, vocab: Network and vocabulary.
-        corpus: A text whose headings name senses, from `read_text`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-        labels: What gives the labelled occurrences of a text, such as `HiddenPairs.labels`.
+def words_around(text: str, occurrences: list[Occurrence]) -> list[list[str]]:
+    """What a bag sees of each occurrence: the words around it, in the network's windows."""
+    read = windows(text, occurrences)
+    return [tokens[:place] + tokens[place + 1 :] for tokens, place, _ in read]
 
-    Returns:
-        A task for each word with at least two senses in the training text, in alphabetical order.
-    """
 
-    def features(text: str, occurrences: list) -> np.ndarray:
-        return both_readings(net, vocab, text, occurrences)[layer].numpy()
+def bag_tasks(corpus: Corpus, labels: Labels = labelled_occurrences) -> dict[str, SenseTask]:
+    """For each labelled word the counts of the words around it."""
+    found = sense_tasks(corpus, labels, words_around)
+    for word, task in found.items():
+        found[word] = task.with_features(CountVectorizer(analyzer=list).fit(task.known).transform)
+    return found
 
-    return sense_tasks(corpus, labels, lambda known, asked: (features(*known), features(*asked)))
+
+def averaged_tasks(
+    vectors: Tensor, vocab: Vocab, corpus: Corpus, labels: Labels = labelled_occurrences
+) -> dict[str, SenseTask]:
+    """For each labelled word the mean of the vectors (V, D) of the words around it."""
+
+    def features(text: str, occurrences: list[Occurrence]) -> np.ndarray:
+        around = [vocab[words] for words in words_around(text, occurrences)]
+        means = [vectors[ids].mean(0) if ids else torch.zeros_like(vectors[0]) for ids in around]
+        return torch.stack(means).numpy()
+
+    return sense_tasks(corpus, labels, features)
+
+
+def sense_means(known: np.ndarray, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The names of the senses, in alphabetical order, and the mean vector of each, (senses, D)."""
+    names = np.unique(senses)
+    return names, np.stack([known[senses == name].mean(0) for name in names])
 
 
 def nearest_mean(known: np.ndarray, senses: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The sense whose mean vector is nearest: (rows, D), (rows,), (n, D) -> (n,)."""
-    names = np.unique(senses)
-    means = np.stack([known[senses == name].mean(0) for name in names])
+    """The sense whose mean vector is nearest: (N, D), (N,), (n, D) -> (n,)."""
+    names, means = sense_means(known, senses)
     distances = torch.cdist(torch.from_numpy(asked), torch.from_numpy(means))
     return names[distances.argmin(1).numpy()]
+
+
+def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
+    """The sense that the counted words make likeliest: (N, V), (N,), (n, V) -> (n,)."""
+    names, log_p = word_log_probabilities(known, senses)
+    return names[(asked @ log_p.T).argmax(1)]
+
+
+def word_log_probabilities(known: Any, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The names of the senses, and how probable each word is beside each, in nats: (senses, V)."""
+    names = np.unique(senses)
+    counts = (names[:, None] == senses) @ known + 0.5  # each word counts half a time more
+    return names, np.log(counts) - np.log(counts.sum(1, keepdims=True))
+
+
+def let_join(
+    known: np.ndarray, senses: np.ndarray, unlabelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each occurrence without a label joins the sense whose mean is nearest, three times over.
+
+    This is k-means that begins with labels: (N, D), (N,), (m, D) -> all rows (N + m, D), and their
+    senses, told or joined.
+
+    Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
+    """
+    rows, joined = np.concatenate([known, unlabelled]), nearest_mean(known, senses, unlabelled)
+    for _ in range(2):
+        joined = nearest_mean(rows, np.concatenate([senses, joined]), unlabelled)
+    return rows, np.concatenate([senses, joined])
+
+
+def seeded_means(
+    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
+) -> np.ndarray:
+    """The nearest mean, where occurrences without a label take part in the means."""
+    return nearest_mean(*let_join(known, senses, unlabelled), asked)
+
+
+class MainDirections:
+    """The directions in which the vectors of a word differ most, over all its occurrences.
+
+    No label is used for it, only vectors `known` (N, D). Where a word has two senses, much of what
+    differs is the sense.
+    """
+
+    def __init__(self, known: np.ndarray):
+        self.mean = known.mean(0)
+        _, strengths, directions = np.linalg.svd(known - self.mean, full_matrices=False)
+        self.stretched = directions.T * (strengths / max(strengths[0], 1e-12)) ** 2
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, D) without the mean, each direction stretched by its variance, then to length 1."""
+        turned = (vectors - self.mean) @ self.stretched
+        lengths = np.linalg.norm(turned, axis=1, keepdims=True)
+        return (turned / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def main_directions(task: SenseTask) -> SenseTask:
+    """The same task along the main directions; features of the network or of the bag."""
+    dense = task.with_features(lambda part: part.toarray() if issparse(part) else part)
+    return dense.with_features(MainDirections(dense.known))
+
+
+def rare_words_count_more(task: SenseTask) -> SenseTask:
+    """A bag's counts, weighted by how few occurrences have the word (tf-idf)."""
+    return task.with_features(TfidfTransformer(sublinear_tf=True).fit(task.known).transform)
 
 
 class SenseScore(NamedTuple):
@@ -133,6 +208,14 @@ class SenseScore(NamedTuple):
         return round(middle - half, 3), round(middle + half, 3)
 
 
+def score_task(task: SenseTask) -> SenseScore:
+    """Ask about one word, with all that is known of it."""
+    nearest = nearest_mean(task.known, task.known_senses, task.asked)
+    right = (nearest == task.asked_senses).mean()
+    _, counts = np.unique(task.asked_senses, return_counts=True)
+    return SenseScore(float(right), counts.max() / counts.sum(), len(nearest))
+
+
 def sense_scores(
     net: BERTModel,
     vocab: Vocab,
@@ -142,27 +225,74 @@ def sense_scores(
 ) -> dict[str, SenseScore]:
     """For each labelled word: are its held-out occurrences nearest to the right sense?
 
-    The means are taken over the training text, the occurrences are those of the validation text: no
-    occurrence is judged by a mean that it is part of.
+    The means are of the training text: no occurrence is judged by a mean that it is part of.
 
     Args:
-        net, vocab, corpus, layer, labels: As in `vector_tasks`.
-
-    Returns:
-        A score for each word with at least two senses in the training text, in alphabetical order.
+        net, vocab: Network and vocabulary.
+        corpus: A text, from `read_text`.
+        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
+        labels: What gives the labelled occurrences of a text, from `labels_for`.
     """
     tasks = vector_tasks(net, vocab, corpus, layer, labels)
     return {word: score_task(task) for word, task in tasks.items()}
 
 
-def score_task(task: SenseTask) -> SenseScore:
-    """Ask about one word, with all that is known of it."""
-    nearest = nearest_mean(task.known, task.known_senses, task.asked)
-    right = (nearest == task.asked_senses).mean()
-    _, counts = np.unique(task.asked_senses, return_counts=True)
-    return SenseScore(float(right), counts.max() / counts.sum(), len(nearest))
-
-
 def mean_accuracy(scores: dict[str, SenseScore]) -> float:
     """The mean over words, each counting the same."""
     return sum(score.accuracy for score in scores.values()) / len(scores)
+
+
+def draw_labels(
+    senses: np.ndarray, number: int, generator_of: Callable[[str], random.Random]
+) -> list[int]:
+    """The occurrences whose sense is told: so many of each sense, or EVERY one."""
+    chosen = []
+    for sense in np.unique(senses):
+        places = np.flatnonzero(senses == sense).tolist()
+        few = generator_of(sense).sample(places, min(number, len(places)))
+        chosen += places if number == EVERY else few
+    return chosen
+
+
+class LabelCurve(NamedTuple):
+    """How many senses are right, by the number of labelled occurrences of each sense."""
+
+    mean: dict[int, float]  # over words and draws
+    spread: dict[int, float]  # standard deviation of that mean over the draws; 0 for EVERY
+
+
+def label_curve(
+    tasks: dict[str, SenseTask],
+    classify: Callable[..., np.ndarray],
+    numbers: Sequence[int] = (1, 2, 4, 8, 16, 32, EVERY),
+    draws: int = 10,
+    seed: int = 0,
+    with_unlabelled: bool = False,
+) -> LabelCurve:
+    """Draw some labelled occurrences, classify the held-out ones, and count what is right.
+
+    Args:
+        tasks: From `vector_tasks` or `bag_tasks`.
+        classify: `nearest_mean` for vectors, `naive_bayes` for counts.
+        numbers: How many labelled occurrences of each sense.
+        draws: How often to draw them.
+        seed: What the draws follow from, the same for every kind of features.
+        with_unlabelled: Whether the classifier is also shown the training occurrences that were not
+            drawn, without their senses, as `seeded_means` wants.
+    """
+
+    def accuracy(task: SenseTask, number: int, generator: random.Random) -> float:
+        chosen = draw_labels(task.known_senses, number, lambda sense: generator)
+        others = [np.delete(task.known, chosen, axis=0)] if with_unlabelled else []
+        found = classify(task.known[chosen], task.known_senses[chosen], task.asked, *others)
+        return (found == task.asked_senses).mean()
+
+    mean, spread = {}, {}
+    with one_thread():  # thousands of small arrays
+        for number in numbers:
+            rounds = []
+            for draw in range(1 if number == EVERY else draws):
+                generator = random.Random(f"{seed} {number} {draw}")
+                rounds.append(np.mean([accuracy(t, number, generator) for t in tasks.values()]))
+            mean[number], spread[number] = float(np.mean(rounds)), float(np.std(rounds))
+    return LabelCurve(mean, spread)

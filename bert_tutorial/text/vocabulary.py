@@ -205,3 +205,7 @@ class Vocab:
         [Word(start=0, end=1, text='a'), Word(start=1, end=2, text='crane')]
         """
         return [Word(place, place + 1, token) for place, token in enumerate(tokens)]
+
+    def pieces(self, word: str) -> list[str]:
+        """What one word is read as. Here it is one token; in `WordPieceVocab` it may be several."""
+        return [word]

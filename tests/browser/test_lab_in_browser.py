@@ -11,9 +11,9 @@ from bert_tutorial.studio.widgets.lab_parts import PARTS
 pytestmark = pytest.mark.browser
 
 LAB = """from bert_tutorial import load_pretrained, read_text
-from bert_tutorial.studio.lab.lab import LabNetwork, other_networks
+from bert_tutorial.studio.lab.lab import Lab, other_networks
 from bert_tutorial.studio.widgets import SentenceLab
-shipped = LabNetwork(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
+shipped = Lab(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
 sentences = "the crane stood on one leg in the pond", "a tall crane stands at the building site"
 widget = SentenceLab(shipped, *sentences, "shipped", other_networks())
 widget"""

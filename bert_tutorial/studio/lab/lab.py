@@ -1,4 +1,10 @@
-"""What the sentence lab asks: a network, its untrained twin, a bag of words, and a corpus."""
+"""The sentence lab without its widgets: what a network makes of two sentences and of a corpus.
+
+Everything stands beside a control: the same network untrained, a bag of words, word frequencies.
+The meter's numbers come from `Lab.meter`.
+
+Shapes: n words of the first sentence, m of the second, D hidden units.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,15 +14,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.naive_bayes import MultinomialNB
+from torch import Tensor
 
 from ...network.config import BERTConfig
 from ...network.model import BERTModel, in_mode
 from ...pretraining.evaluation import Between
-from ...representation.occurrences import windows
-from ...representation.pseudowords import labels_for
-from ...representation.readings import MOST
+from ...representation.encoding import (
+    Layers,
+    Window,
+    as_pieces,
+    cut_typed,
+    encode_with_dropout,
+    get_layers,
+    hide,
+    read_use,
+    use_vectors,
+)
+from ...representation.fill_mask import mask_probabilities
+from ...representation.occurrences import MOST, labels_for
+from ...representation.senses import EVERY
 from ...text.corpora import CORPORA, read_text
 from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
@@ -24,17 +40,23 @@ from ...text.wikitext_format import Corpus, paragraphs
 from ..published.bert import is_hub_name
 from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
 from .similarity import Background
-from .uses import FEWEST, NEAR, WordUses
+from .uses import FEWEST, Bag, Use, WordUses
 
 NETWORKS = ("network", "untrained")
+BAG = "bag of words"
 MAX_WORDS = 40  # of a sentence; more nobody can compare
-MOST_USES, MOST_KNOWN = 64, 500  # words whose uses are kept, and results that are remembered,
-MEMORY = 512 * 2**20  # but of wide networks fewer: so many bytes each, about
-DROPOUT = 0.1  # BERT's, for the spread that it makes
+MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
+MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
+MEMORY = 512 * 2**20  # bytes for those uses, about
+DROPOUT, REPEATS = 0.1, 20  # BERT's, for the spread that it makes; and how often a use is read
+
+Words = tuple[str, ...]  # of a sentence
 
 
-class LabNetwork:
-    """A network, its untrained twin, and what both make of a corpus.
+class Lab:
+    """A network, the same network untrained, and what both make of sentences and of a corpus.
+
+    What was computed is remembered: of two sentences mostly one is the same as before.
 
     Args:
         net, vocab: Network and vocabulary.
@@ -46,27 +68,47 @@ class LabNetwork:
         untrained = _of_these_sizes(net, net.config)
         untrained.reset(torch.Generator().manual_seed(0))
         self.nets = {"network": net, "untrained": untrained.eval()}
-        self._known: dict[tuple, Any] = {}
-        self._most_known, most_uses = most_remembered(net.config)
-        self.was_read: set[str] = set()  # words whose uses are in the cache
-        self.uses = lru_cache(maxsize=most_uses)(self._uses)
-        self.background = lru_cache(self._background)
-        self.between = lru_cache(self._between)
-        self.bag = lru_cache(maxsize=64)(self._bag)
-        self.shaken = lru_cache(self._shaken)
+        self.was_read: set[str] = set()  # words whose uses have been read
         self.key = lru_cache(maxsize=4096)(self._key)
+        self.read = lru_cache(maxsize=MOST_SENTENCES)(self._read)
+        self.use = lru_cache(maxsize=MOST_SENTENCES)(self._use)
+        self.noisy_uses = lru_cache(maxsize=MOST_SENTENCES)(self._noisy_uses)
+        self.uses = lru_cache(maxsize=most_uses(net.config))(self._uses)
+        self.means = lru_cache(lambda key, which, *of: self.uses(key, which).means(*of))
+        self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
+        self.background = lru_cache(lambda of: Background(self.nets[of], vocab, corpus.train))
+        self.with_dropout = lru_cache(self._with_dropout)
+        self.between = lru_cache(self._between)
 
-    def twin(self) -> "LabNetwork":
+    def untrained(self) -> "Lab":
         """The untrained network in the place of the trained one; beside it stands the same."""
-        return LabNetwork(self.nets["untrained"], self.vocab, self.corpus)
+        return Lab(self.nets["untrained"], self.vocab, self.corpus)
 
-    def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What was computed before for this key; of two sentences mostly one is the same."""
-        if key not in self._known:
-            if len(self._known) >= self._most_known:
-                self._known.clear()
-            self._known[key] = make()
-        return self._known[key]
+    def words(self, *texts: str) -> list[Words]:
+        """The words of two sentences that somebody typed.
+
+        Raises:
+            ValueError: A text without a word, or with more than `MAX_WORDS`.
+        """
+        found = []
+        for which, text in zip(("first", "second"), texts, strict=False):
+            tokens = cut_typed(self.vocab, whole_characters(text), which)
+            found.append(tuple(word.text for word in self.vocab.words(tokens)))
+            if len(found[-1]) > MAX_WORDS:
+                raise ValueError(
+                    f"the {which} text has {len(found[-1])} words: at most {MAX_WORDS}"
+                )
+        return found
+
+    def count(self, word: str) -> int | None:
+        """How often a word occurs in the training text; None for one that is not in it."""
+        if word not in self.vocab or not any(self.vocab.counts):
+            return None
+        return self.vocab.counts[self.vocab[word]]
+
+    def is_unknown(self, word: str) -> bool:
+        """Whether the network reads `<unk>` in the place of a word."""
+        return bool(self.vocab.unknown(self.vocab.pieces(word)))
 
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""
@@ -77,37 +119,207 @@ class LabNetwork:
         is_double = len(found) >= FEWEST and len({occurrence.sense for occurrence in found}) == 2
         return key if is_double and key in self.labels(self.corpus.valid) else ""
 
+    def with_senses(self, sentences: list[Words], most: int = MOST_PLACES) -> list[tuple[int, int]]:
+        """Sentence and place of words whose two senses the corpus knows, the first in each."""
+        places = ([i for i, word in enumerate(words) if self.key(word)] for words in sentences)
+        return [(number, place) for number, some in enumerate(places) for place in some[:most]]
+
+    def same_word(self, sentences: list[Words]) -> tuple[int, int]:
+        """Places of a word that both sentences have, one with senses if there is one; or (0, 0)."""
+        return min(
+            same_words(sentences),
+            key=lambda pair: not self.key(sentences[0][pair[0]]),
+            default=(0, 0),
+        )
+
+    def _read(self, which: str, words: Words) -> Layers:
+        """A sentence with one vector for each word, and the attention of its tokens."""
+        pieces, spans = as_pieces(self.vocab, words)
+        found = get_layers(self.nets[which], self.vocab, pieces)
+        inside = found.vectors[:, 1:-1].cpu()
+        vectors = torch.stack([inside[:, a:b].mean(1) for a, b in spans], dim=1)
+        return Layers(found.tokens, vectors, found.attention.cpu())
+
     def _uses(self, word: str, which: str) -> WordUses:
         self.was_read.add(word)
         return WordUses(self.nets[which], self.vocab, self.corpus, word, self.labels)
 
-    def _background(self, which: str) -> Background:
-        return Background(self.nets[which], self.vocab, self.corpus.train)
+    def _use(self, which: str, words: Words, place: int, is_hidden: bool) -> np.ndarray:
+        """A word's use in a sentence: (1 + layers, 2 D)."""
+        window = Window(list(words), place)
+        return read_use(self.nets[which], self.vocab, window, is_hidden).numpy()
+
+    def _noisy_uses(self, which: str, words: Words, place: int, is_hidden: bool) -> Tensor:
+        """The same use with dropout: (1 + layers, repeats, 2 D)."""
+        hidden = hide(self.vocab, use := Window(list(words), place))
+        readings = [hidden if is_hidden else use] * REPEATS + [hidden] * REPEATS
+        read = partial(encode_with_dropout, at_once=REPEATS)
+        vectors = use_vectors(self.with_dropout(which), self.vocab, readings, read)
+        return torch.cat(vectors.split(REPEATS, dim=1), dim=2)
+
+    def _with_dropout(self, which: str) -> BERTModel:
+        """A copy of a network that has dropout; it shares the weights."""
+        net = self.nets[which]
+        copy = _of_these_sizes(net, dataclasses.replace(net.config, dropout=DROPOUT))
+        copy.load_state_dict(net.state_dict(), assign=True)
+        return copy
 
     def _between(self) -> Between:
         text = TokenizedText.from_paragraphs(self.vocab, paragraphs(self.corpus.train))
         return Between(text, self.vocab)
 
-    def _bag(self, word: str) -> "Bag":
-        return Bag(self.corpus, word, self.labels)
+    def meter(
+        self, sentences: list[Words], layer: int, number: int = EVERY
+    ) -> list[dict[str, Any]]:
+        """Where each word with senses stands between them; `number` labels of each sense.
+
+        Returns:
+            For each word three rows as `widgets.views.Meter` wants them: of the network, of the
+            untrained one, of a bag of words. From `low` to `high` is the spread by dropout.
+        """
+        rows = []
+        for sentence, place in self.with_senses(sentences):
+            words, key = sentences[sentence], self.key(sentences[sentence][place])
+            which_one = f" (word {place + 1})" if words.count(words[place]) > 1 else ""
+            row = {"label": f"{words[place]}{which_one}, sentence {sentence + 1}"}
+            for which in NETWORKS:
+                uses, means = self.uses(key, which), self.means(key, which, layer, number)
+                row |= dict(zip(("left", "right"), uses.senses, strict=True))
+                asked = which, words, place, uses.is_hidden
+                at, text = uses.place(self.use(*asked)[layer], layer, means)
+                spread = uses.positions(self.noisy_uses(*asked)[layer].numpy(), means).std()
+                at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
+                where = {"position": at, "low": low, "high": high}
+                rows.append(row | where | {"source": which, "text": text})
+            at, text = self.bag(key).place(words, place, number)
+            where = {"position": at, "low": None, "high": None}
+            rows.append(row | where | {"source": BAG, "text": text})
+        return rows
+
+    def similarity(
+        self, sentences: list[Words], layer: int, is_raw: bool = False, which: str = "network"
+    ) -> Tensor:
+        """Cosines of the words of both sentences, the common direction taken out: (n, m)."""
+        vectors = [self.read(which, words).vectors[layer] for words in sentences]
+        return self.background(which).cosines(*vectors, layer, is_raw)
+
+    def dropout_cosine(self, words: Words, place: int, layer: int) -> float:
+        """The mean cosine of a word with itself, where only dropout differs."""
+        noisy = self.noisy_uses("network", words, place, False)[layer]
+        standing = noisy[:, : noisy.shape[1] // 2]
+        found = self.background("network").cosines(*standing.chunk(2), layer)
+        return found.diagonal().mean().item()
+
+    def alike(
+        self, sentences: list[Words], places: tuple[int, int], layer: int
+    ) -> tuple[float, float, float] | None:
+        """How alike one word is used in both sentences: a cosine along its main directions.
+
+        Returns:
+            The cosine, and its median over held-out uses of one sense, and of two senses; None if
+            the words differ, or the senses of the word are not known.
+        """
+        word, other = (words[place] for words, place in zip(sentences, places, strict=True))
+        if word != other or not (key := self.key(word)):
+            return None
+        uses = self.uses(key, "network")
+        if (known := uses.alike(layer)) is None:
+            return None
+        asked = zip(sentences, places, strict=True)
+        one, two = (self.use("network", *at, uses.is_hidden)[layer][None] for at in asked)
+        return float(uses.cosines(one, two, layer)[0, 0]), *known
+
+    def nearest(self, words: Words, place: int, layer: int, which: str = "network") -> list[Use]:
+        """The five occurrences in the corpus that are used most as this word is here.
+
+        Raises:
+            ValueError: The word is too rare.
+        """
+        uses = self.uses(self.key(words[place]) or words[place], which)
+        return uses.nearest(self.use(which, words, place, uses.is_hidden)[layer], layer)
+
+    def map(
+        self, sentences: list[Words], word: str, layer: int, number: int, which: str
+    ) -> tuple[list[dict[str, Any]], tuple[str, str], float | None]:
+        """All uses of a word in the corpus, and those in the two sentences, in a plane.
+
+        Returns:
+            Points as `widgets.views.PointMap` wants them; the names of the axes; how many held-out
+            uses stand on the side of their own sense, None if the senses are not known.
+
+        Raises:
+            ValueError: The word is too rare.
+        """
+        uses = self.uses(self.key(word) or word, which)
+        same = uses.senses if uses.is_hidden else [word]  # of a hidden pair both words
+        every = enumerate(sentences)
+        yours = [(i, place) for i, words in every for place, w in enumerate(words) if w in same]
+        typed = [self.use(which, sentences[i], j, uses.is_hidden)[layer] for i, j in yours]
+        means = self.means(uses.word, which, layer, number) if uses.senses else None
+        places, names = uses.map(layer, means, typed)
+        texts = [*map(uses.sentence, uses.occurrences), *(sentences[i] for i, _ in yours)]
+        labels = [""] * len(uses.occurrences) + [f"sentence {i + 1}" for i, _ in yours]
+        groups = [occurrence.sense or word for occurrence in uses.occurrences]
+        points = [
+            {"x": x, "y": y, "group": group, "label": label, "text": " ".join(text)}
+            | {"kind": "typed" if label else "corpus"}
+            for (x, y), group, label, text in zip(
+                places, groups + ["yours"] * len(yours), labels, texts, strict=True
+            )
+        ]
+        accuracy = None if means is None else uses.accuracy(layer, means)
+        return points, names, accuracy
 
     def layers(self) -> dict[str, dict[str, float]]:
         """Mean cosines by layer: one word in two sentences, and two words, in both networks."""
         series = {}
         for which in NETWORKS:
             background = self.background(which)
-            numbers = range(len(background.vectors))
-            for name, of in (("one", background.same_word), ("two", background.any_words)):
-                label = f"{name} word{'s' if name == 'two' else ''}, {which}"
-                series[label] = {str(number): of(number).mean for number in numbers}
+            spreads = [background.spreads(layer) for layer in range(len(background.vectors))]
+            for number, name in enumerate(("one word", "two words")):
+                means = {str(layer): both[number][0] for layer, both in enumerate(spreads)}
+                series[f"{name}, {which}"] = means
         return series
 
-    def _shaken(self, which: str) -> BERTModel:
-        """A copy of a network that has dropout; it shares the weights."""
-        net = self.nets[which]
-        shaken = _of_these_sizes(net, dataclasses.replace(net.config, dropout=DROPOUT))
-        shaken.load_state_dict(net.state_dict(), assign=True)
-        return shaken
+    def guesses(self, words: Words, place: int) -> dict[str, Tensor]:
+        """How probable each entry of the vocabulary is where a word is hidden, (V,) each.
+
+        By both networks, and without one: by counted neighbours, by word frequencies.
+
+        Raises:
+            ValueError: The network has no masked-word head.
+        """
+        vocab, found = self.vocab, {}
+        hidden = hide(vocab, Window(list(words), place)).tokens
+        pieces, spans = as_pieces(vocab, hidden)
+        for which in NETWORKS:
+            at = [spans[place][0]]
+            found[which] = mask_probabilities(self.nets[which], vocab, pieces, at)[0].cpu()
+        if any(vocab.counts):
+            around = [vocab.sep_id, *vocab[words], vocab.sep_id]
+            left, right = (torch.tensor([around[1 + place + step]]) for step in (-1, 1))
+            between = self.between()
+            counted = {"two neighbours, counted": between(left, right)[0]}
+            counted["word frequencies"] = between.unigram.clone()
+            for name, p in counted.items():
+                p[list(vocab.special_ids)] = 0
+                found[name] = p / p.sum()
+        return found
+
+
+def whole_characters(text: str) -> str:
+    r"""What somebody typed, with "�" for halves of characters: no file and no picture takes them.
+
+    >>> whole_characters("a crane \ud83e")
+    'a crane �'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def same_words(sentences: list[Words]) -> list[tuple[int, int]]:
+    """Where both sentences have the same word: a place in each."""
+    one, two = sentences
+    return [(i, j) for i, word in enumerate(one) for j, other in enumerate(two) if word == other]
 
 
 def _of_these_sizes(net: BERTModel, config: BERTConfig) -> BERTModel:
@@ -117,76 +329,22 @@ def _of_these_sizes(net: BERTModel, config: BERTConfig) -> BERTModel:
             return BERTModel.from_config(config)
 
 
-def most_remembered(config: BERTConfig) -> tuple[int, int]:
-    """How many results of a network are remembered, and of how many words its uses are kept.
-
-    A sentence has its vectors and its attention; a word has, for each layer, its occurrences and
-    the matrix that turns them (see `WordUses`).
-    """
-    width, layers = config.num_hiddens, 1 + config.num_layers
-    sentence = layers * (MAX_WORDS * width + config.num_heads * (MAX_WORDS + 2) ** 2)
-    word = layers * MOST * (2 * width + MOST)
-    known, uses = (MEMORY // (4 * numbers) for numbers in (sentence, word))
-    return max(8, min(MOST_KNOWN, known)), max(8, min(MOST_USES, uses))
+def most_uses(config: BERTConfig) -> int:
+    """Of how many words the uses are remembered: of wide networks fewer."""
+    numbers = (1 + config.num_layers) * MOST * (2 * config.num_hiddens + MOST)
+    return min(MOST_USES, max(8, MEMORY // (4 * numbers)))
 
 
-class Bag:
-    """The control that counts the words around: naive Bayes, told the same labels.
-
-    Args:
-        corpus, word, labels: As in `WordUses`.
-    """
-
-    def __init__(self, corpus: Corpus, word: str, labels: Any):
-        known, asked = (labels(part)[word] for part in (corpus.train, corpus.valid))
-        self.counter = CountVectorizer(analyzer=list)
-        self.known = self.counter.fit_transform(_around(corpus.train, known))
-        self.asked = self.counter.transform(_around(corpus.valid, asked))
-        self.known_senses, self.asked_senses = (
-            np.array([occurrence.sense for occurrence in part]) for part in (known, asked)
-        )
-
-        self.told = lru_cache(maxsize=16)(self._told)
-
-    def _told(self, chosen: tuple[int, ...]) -> tuple[MultinomialNB, np.ndarray]:
-        """What some labelled occurrences teach, and where held-out ones stand then."""
-        some = list(chosen)
-        model = MultinomialNB(alpha=0.5, fit_prior=False)
-        model.fit(self.known[some], self.known_senses[some])
-        return model, _log_odds(model, self.asked)
-
-    def place(
-        self, tokens: list[str], place: int, chosen: tuple[int, ...]
-    ) -> tuple[float, int, int]:
-        """A position from -1 to 1; held-out occurrences near it, and those of the same sense."""
-        model, of_asked = self.told(chosen)
-        asked = self.counter.transform([tokens[:place] + tokens[place + 1 :]])
-        log_odds = float(_log_odds(model, asked)[0])
-        nearest = np.argsort(np.abs(of_asked - log_odds))[:NEAR]
-        sense, position = model.classes_[int(log_odds > 0)], float(np.tanh(log_odds / 2))
-        return position, len(nearest), int((self.asked_senses[nearest] == sense).sum())
-
-
-def _log_odds(model: MultinomialNB, counts: Any) -> np.ndarray:
-    """How many nats the second sense is ahead of the first: (n, V) -> (n,)."""
-    return np.subtract(*model.predict_joint_log_proba(counts).T[::-1])
-
-
-def _around(text: str, occurrences: list) -> list[list[str]]:
-    read = windows(text, occurrences)
-    return [tokens[:place] + tokens[place + 1 :] for tokens, place in read]
-
-
-def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], LabNetwork]]:
+def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab]]:
     """The networks that there are beside one, each loaded when it is asked for.
 
     Args:
         corpus: Whose network of notebook 2 is among them, if there is one.
     """
 
-    def load(name: str | Path, prefer: str) -> LabNetwork:
+    def load(name: str | Path, prefer: str) -> Lab:
         net, vocab, _ = load_pretrained(name, prefer)
-        return LabNetwork(net, vocab, read_text(name))
+        return Lab(net, vocab, read_text(name))
 
     found = {
         f"in the package, {name}": partial(load, name, "shipped")
@@ -198,7 +356,7 @@ def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab
     return found
 
 
-def published(folder: str) -> LabNetwork:
+def published(folder: str) -> Lab:
     """A published BERT, from a folder or by its name at a hub, beside the bundled corpus.
 
     Raises:
@@ -209,4 +367,4 @@ def published(folder: str) -> LabNetwork:
             f"{folder[:80]!r} is no folder, and no name at a hub, which is like owner/name"
         )
     net, vocab, _ = load_pretrained(folder)
-    return LabNetwork(net, vocab, read_text("bundled"))
+    return Lab(net, vocab, read_text("bundled"))

@@ -6,9 +6,8 @@ import numpy as np
 
 from ...network.model import BERTModel
 from ...representation.fill_mask import fill_mask
-from ...representation.occurrences import Occurrence, occurrence_vectors
-from ...representation.pseudowords import labels_for
-from ...representation.senses import nearest_mean
+from ...representation.occurrences import Occurrence, labels_for, occurrence_vectors
+from ...representation.senses import nearest_mean, sense_means, senses_of
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus
 
@@ -33,22 +32,21 @@ class Probe:
         self.vocab, self.corpus = vocab, corpus
         labels = labels_for(corpus)
         self._known, self._asked = labels(corpus.train), labels(corpus.valid)
-        self.words = [word for word in self._known if self._is_usable(word)]
+        self.words = [
+            word
+            for word, uses in self._known.items()
+            if len({use.sense for use in uses}) == 2 and len(self._asked.get(word, ())) >= 4
+        ]
         self.sentence, self.word = "", ""
-
-    def _is_usable(self, word: str) -> bool:
-        senses = {use.sense for use in self._known[word]}
-        return len(senses) == 2 and len(self._asked.get(word, ())) >= 4
 
     def __call__(self, net: BERTModel) -> dict[str, Any]:
         """What a network makes of both.
 
         Returns:
             `guesses`, the five likeliest words with their probabilities, of the first mask of
-            `sentence`; of `word`, `right` (the part of its held-out uses that are nearest to the
-            mean of their own sense) and `apart` (how far the two means are from each other, in
-            units of how far uses are from the mean of their own sense). What cannot be told is
-            left out, and `problem` says why.
+            `sentence`; of `word`, `right` (the part of its `of` held-out uses that are nearest to
+            the mean of their own sense) and `apart`, from the function of that name. What cannot be
+            told is left out, and `problem` says why.
         """
         sentence, word, found = self.sentence, self.word, {}
         if sentence:
@@ -59,18 +57,13 @@ class Probe:
             except ValueError as error:
                 found["problem"] = str(error)
         if word in self.words:
-            found |= {"word": word, **self.senses(net, word)}
+            known, asked = spread_out(self._known[word]), spread_out(self._asked[word])
+            vectors = occurrence_vectors(net, self.vocab, self.corpus.train, known).numpy()
+            held_out = occurrence_vectors(net, self.vocab, self.corpus.valid, asked).numpy()
+            right = nearest_mean(vectors, senses_of(known), held_out) == senses_of(asked)
+            found |= {"word": word, "right": float(right.mean())}
+            found |= {"apart": apart(vectors, senses_of(known)), "of": len(asked)}
         return found
-
-    def senses(self, net: BERTModel, word: str) -> dict[str, float]:
-        """`apart` and `right` of one word of `words`."""
-        known, asked = spread_out(self._known[word]), spread_out(self._asked[word])
-        vectors = occurrence_vectors(net, self.vocab, self.corpus.train, known).numpy()
-        held_out = occurrence_vectors(net, self.vocab, self.corpus.valid, asked).numpy()
-        senses = np.array([use.sense for use in known])
-        nearest = nearest_mean(vectors, senses, held_out)
-        right = np.mean(nearest == np.array([use.sense for use in asked]))
-        return {"right": float(right), "apart": apart(vectors, senses), "of": len(asked)}
 
 
 def apart(vectors: np.ndarray, senses: np.ndarray) -> float:
@@ -84,8 +77,7 @@ def apart(vectors: np.ndarray, senses: np.ndarray) -> float:
         The distance of the means, divided by the root mean square distance of a use to the mean of
         its own sense. Below 1 the two clouds overlap.
     """
-    names = np.unique(senses)
-    means = np.stack([vectors[senses == name].mean(0) for name in names])
+    names, means = sense_means(vectors, senses)
     own = means[np.searchsorted(names, senses)]
     scatter = np.sqrt(((vectors - own) ** 2).sum(1).mean())
     return float(np.linalg.norm(means[0] - means[1]) / max(scatter, 1e-9))

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch.nn import functional as F
 
 from ...notebook import track
-from ...representation.readings import read_use
-from ...text.vocabulary import Vocab
-from .lab import NETWORKS, LabNetwork
+from ...representation.encoding import cosine_similarity
+from .lab import BAG, NETWORKS, Lab
 
 TYPED = Path(__file__).parents[2] / "data" / "typed" / "senses.tsv"
 
@@ -41,7 +39,7 @@ class TypedScore(NamedTuple):
     alike: float  # the same by the cosine along the main directions of the word
 
 
-def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> TypedScore:
+def score_typed(lab: Lab, typed: list[TypedSense], layer: int = -1) -> TypedScore:
     """Ask about typed sentences as the sentence lab does, with all labels told.
 
     Args:
@@ -53,36 +51,28 @@ def score_typed(lab: LabNetwork, typed: list[TypedSense], layer: int = -1) -> Ty
         How many senses are right, and how well two cosines order the pairs of sentences in which a
         word is the same.
     """
-    right: dict[str, list[bool]] = {name: [] for name in (*NETWORKS, "bag of words")}
+    right: dict[str, list[bool]] = {name: [] for name in (*NETWORKS, BAG)}
     same, plain, alike = [], [], []
     for word in track(sorted({row.word for row in typed}), "reading words in their sentences"):
-        rows = [row for row in typed if row.word == word]
-        wanted = np.array([row.sense for row in rows])
-        read = [_words(lab.vocab, row.sentence) for row in rows]
+        wanted = np.array([row.sense for row in typed if row.word == word])
+        read = [lab.words(row.sentence)[0] for row in typed if row.word == word]
+        places = [words.index(word) for words in read]
+        same += _pairs(wanted[:, None] == wanted)
         for which in NETWORKS:
             uses = lab.uses(word, which)
-            found = [read_use(lab.nets[which], lab.vocab, t, t.index(word))[layer] for t in read]
-            vectors = torch.stack(found)
-            sides = uses.positions(vectors.numpy(), uses.means(layer)) > 0
+            at = zip(read, places, strict=True)
+            vectors = np.stack([lab.use(which, *one, False)[layer] for one in at])
+            sides = uses.positions(vectors, uses.means(layer)) > 0
             right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
             if which == "network":
-                alike += _pairs(uses.cosines(vectors.numpy(), vectors.numpy(), layer))
-                standing = F.normalize(vectors[:, : vectors.shape[1] // 2])  # as they stand
-                plain += _pairs((standing @ standing.T).numpy())
-        chosen = tuple(uses.labelled())
-        for tokens, sense in zip(read, wanted, strict=True):
-            position, *_ = lab.bag(word).place(tokens, tokens.index(word), chosen)
-            right["bag of words"].append(uses.senses[int(position > 0)] == sense)
-        same += _pairs(wanted[:, None] == wanted)
-    return TypedScore(
-        {name: float(np.mean(values)) for name, values in right.items()},
-        float(roc_auc_score(same, plain)),
-        float(roc_auc_score(same, alike)),
-    )
-
-
-def _words(vocab: Vocab, sentence: str) -> list[str]:
-    return [word.text for word in vocab.words(vocab.tokenize(sentence))]
+                alike += _pairs(uses.cosines(vectors, vectors, layer))
+                standing = torch.from_numpy(vectors[:, : vectors.shape[1] // 2])
+                plain += _pairs(cosine_similarity(standing, standing).numpy())
+        for words, place, sense in zip(read, places, wanted, strict=True):
+            position, _ = lab.bag(word).place(words, place)
+            right[BAG].append(uses.senses[int(position > 0)] == sense)
+    senses = {name: float(np.mean(values)) for name, values in right.items()}
+    return TypedScore(senses, *(float(roc_auc_score(same, of)) for of in (plain, alike)))
 
 
 def _pairs(table: np.ndarray) -> list:

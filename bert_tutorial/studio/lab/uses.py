@@ -1,17 +1,33 @@
-"""What the vectors of a word's uses tell: between two senses, which are nearest, a map.
+"""The uses of one word in a corpus: which of two senses, which are nearest, a map.
 
 Shapes: N occurrences, D hidden units.
 """
 
 import random
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
 
 from ...network.model import BERTModel
-from ...representation.few_labels import EVERY, MainDirections, let_join
-from ...representation.occurrences import Labels, Window, read_paragraphs
-from ...representation.readings import both_readings, find_uses
+from ...representation.occurrences import (
+    Labels,
+    Occurrence,
+    both_readings,
+    find_uses,
+    read_paragraphs,
+)
+from ...representation.senses import (
+    EVERY,
+    MainDirections,
+    draw_labels,
+    let_join,
+    sense_means,
+    senses_of,
+    word_log_probabilities,
+    words_around,
+)
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus
 
@@ -19,13 +35,31 @@ FEWEST = 5  # occurrences of a word that can be compared
 NEAR = 10  # held-out occurrences with which a place between two senses is compared
 
 
-class Place(NamedTuple):
-    """Where a use stands between the two senses of its word."""
+class Use(NamedTuple):
+    """An occurrence of a word in the corpus that is used much as the one that was asked for."""
 
-    position: float  # from -1, the first sense, to 1, the second
-    sense: str  # the nearer one
-    near: int  # of the held-out occurrences nearest to this place, how many there are,
-    right: int  # and how many are of that sense
+    cosine: float
+    tokens: list[str]
+    place: int
+    sense: str  # "" if nobody knows
+
+
+def beside(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> str:
+    """What the held-out occurrences nearest to a position are, as in `bird, 9 of 10`.
+
+    Args:
+        position: Below 0 for the first of two senses, above for the second.
+        senses: Their names.
+        others, of: Positions and senses of the held-out occurrences, (N,) each.
+    """
+    sense, nearest = senses[int(position > 0)], np.argsort(np.abs(others - position))[:NEAR]
+    counted = f", {(of[nearest] == sense).sum()} of {len(nearest)}" if len(nearest) else ""
+    return ("neither" if position == 0 else sense) + counted
+
+
+def labelled(senses: np.ndarray, number: int = EVERY) -> list[int]:
+    """The occurrences whose sense is told: so many of each sense, always the same ones."""
+    return draw_labels(senses, number, lambda sense: random.Random(f"0 {sense}"))
 
 
 class WordUses:
@@ -42,31 +76,44 @@ class WordUses:
         occurrences: In the training text.
         known: For each layer, (N, 2 D), see `both_readings`.
         known_senses: (N,), strings.
+        asked: The same as `known` of held-out occurrences; None without senses.
 
     Raises:
         ValueError: The word stands less than five times in the training text.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, word: str, labels: Labels):
-        self.net, self.vocab, self.corpus, self.word = net, vocab, corpus, word
+        self.corpus, self.word = corpus, word
         self.occurrences = labels(corpus.train).get(word) or find_uses(corpus.train, word)
-        asked = labels(corpus.valid).get(word, [])
         if len(self.occurrences) < FEWEST:
             raise ValueError(
                 f"{word!r} stands {len(self.occurrences)} times in the training text: too seldom "
                 f"to compare its uses, which takes {FEWEST}"
             )
         self.is_hidden = self.occurrences[0].is_hidden
-        self.known_senses = np.array([occurrence.sense for occurrence in self.occurrences])
-        self.asked_senses = np.array([occurrence.sense for occurrence in asked])
+        self.known_senses = senses_of(self.occurrences)
         names = np.unique(self.known_senses).tolist()
         self.senses = names if len(names) == 2 else []
         self.known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
-        self._turns = [MainDirections(layer) for layer in self.known]
-        self._means: dict[tuple[int, int], np.ndarray] = {}
-        self.asked = None
-        if len(asked) and self.senses:
+        self.asked, asked = None, labels(corpus.valid).get(word, [])
+        self.asked_senses = senses_of(asked)
+        if asked and self.senses:
             self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
+        self.turn = lru_cache(lambda layer: MainDirections(self.known[layer]))
+
+    def means(self, layer: int, number: int = EVERY) -> np.ndarray:
+        """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
+
+        The other occurrences join them without their labels: see `let_join`.
+        """
+        rows, chosen = self.known[layer], labelled(self.known_senses, number)
+        rest = np.delete(rows, chosen, axis=0)
+        return sense_means(*let_join(rows[chosen], self.known_senses[chosen], rest))[1]
+
+    def positions(self, uses: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Where uses (n, 2 D) stand between two means: -1 the first, 1 the second, not cut off."""
+        axis = means[1] - means[0]
+        return 2 * (uses - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
 
     def cosines(self, uses: np.ndarray, others: np.ndarray, layer: int) -> np.ndarray:
         """How alike uses are, along the main directions of a layer: (n, 2 D), (m, 2 D) -> (n, m).
@@ -74,47 +121,13 @@ class WordUses:
         In a mean over many uses, what only one of them has cancels out. Between two uses nothing
         does: so here the directions that matter are stretched.
         """
-        turn = self._turns[layer]
-        return turn(uses) @ turn(others).T
+        return self.turn(layer)(uses) @ self.turn(layer)(others).T
 
-    def labelled(self, number: int = EVERY, seed: int = 0) -> list[int]:
-        """The occurrences whose sense is told: so many of each sense, drawn by the seed."""
-        chosen = []
-        for sense in self.senses:
-            places = np.flatnonzero(self.known_senses == sense).tolist()
-            few = random.Random(f"{seed} {sense}").sample(places, min(number, len(places)))
-            chosen += places if number == EVERY else few
-        return chosen
-
-    def means(self, layer: int, number: int = EVERY) -> np.ndarray:
-        """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
-
-        The other occurrences join them without their labels: see `let_join`.
-        """
-        if (layer, number) in self._means:
-            return self._means[layer, number]
-        rows, chosen = self.known[layer], self.labelled(number)
-        rest = np.delete(rows, chosen, axis=0)
-        rows, senses = let_join(rows[chosen], self.known_senses[chosen], rest)
-        means = np.stack([rows[senses == sense].mean(0) for sense in self.senses])
-        self._means[layer, number] = means
-        return means
-
-    def positions(self, uses: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """Where uses (n, 2 D) stand between two means: -1 the first, 1 the second, not cut off."""
-        axis = means[1] - means[0]
-        return 2 * (uses - means.mean(0)) @ axis / max(axis @ axis, 1e-12)
-
-    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> Place:
-        """Where one use (2 D,) stands, and what held-out occurrences near this place are."""
+    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> tuple[float, str]:
+        """Where one use (2 D,) stands, not cut off, and what held-out ones `beside` it are."""
         position = float(self.positions(use[None], means)[0])
-        sense = self.senses[int(position > 0)]
-        if self.asked is None:
-            return Place(position, sense, 0, 0)
-        of_asked = self.positions(self.asked[layer], means)
-        nearest = np.argsort(np.abs(of_asked - position))[:NEAR]
-        right = int((self.asked_senses[nearest] == sense).sum())
-        return Place(position, sense, len(nearest), right)
+        asked = self.positions(self.asked[layer], means)
+        return position, beside(position, self.senses, asked, self.asked_senses)
 
     def accuracy(self, layer: int, means: np.ndarray) -> float | None:
         """How many held-out occurrences stand on the side of their own sense; None without any."""
@@ -123,16 +136,15 @@ class WordUses:
         sides = np.array(self.senses)[(self.positions(self.asked[layer], means) > 0).astype(int)]
         return float((sides == self.asked_senses).mean())
 
-    def nearest(self, use: np.ndarray, layer: int, number: int = 5) -> list[tuple[int, float]]:
-        """The occurrences used most alike one use (2 D,): their numbers, and the cosines."""
+    def nearest(self, use: np.ndarray, layer: int) -> list[Use]:
+        """The five occurrences used most alike one use (2 D,)."""
         cosines = self.cosines(self.known[layer], use[None], layer)[:, 0]
-        return [(int(i), float(cosines[i])) for i in np.argsort(-cosines)[:number]]
+        nearest = [(self.occurrences[i], float(cosines[i])) for i in np.argsort(-cosines)[:5]]
+        return [Use(cosine, self.sentence(o), o.position, o.sense) for o, cosine in nearest]
 
-    def window(self, number: int) -> Window:
-        """The sentence of an occurrence, as it is read when it stands alone."""
-        occurrence = self.occurrences[number]
-        tokens = read_paragraphs(self.corpus.train)[occurrence.paragraph][occurrence.sentence]
-        return Window(tokens, occurrence.position)
+    def sentence(self, occurrence: Occurrence) -> list[str]:
+        """The sentence in which a word occurs."""
+        return read_paragraphs(self.corpus.train)[occurrence.paragraph][occurrence.sentence]
 
     def alike(self, layer: int) -> tuple[float, float] | None:
         """Median cosine of two held-out uses of one sense, and of two senses; None without any."""
@@ -144,31 +156,49 @@ class WordUses:
         parts = [cosines[part & above] for part in (same, ~same)]
         return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
 
-    def map(self, layer: int, means: np.ndarray | None) -> "Map":
-        """A map of all occurrences, and the way onto it."""
+    def map(
+        self, layer: int, means: np.ndarray | None, typed: list[np.ndarray]
+    ) -> tuple[list[list[float]], tuple[str, str]]:
+        """Where all occurrences and then typed uses lie in a plane, and the names of its axes.
+
+        Without means the axes are the two main directions.
+        """
         rows = self.known[layer]
-        rest = rows - rows.mean(0)
-        if means is None:
-            names = "first main direction", "second main direction"
-            return Map(np.linalg.svd(rest, full_matrices=False)[2][:2].T, rows.mean(0), names)
-        axis = means[1] - means[0]
-        axis /= max(np.linalg.norm(axis), 1e-12)
-        rest = rest - np.outer(rest @ axis, axis)
-        first = np.linalg.svd(rest, full_matrices=False)[2][0]
-        return Map(
-            np.stack([axis, first], axis=1),
-            means.mean(0),
-            ("from one sense to the other", "main direction of the rest"),
-        )
+        middle, rest, axes = rows.mean(0), rows - rows.mean(0), []
+        names = "first main direction", "second main direction"
+        if means is not None:
+            axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
+            middle, rest = means.mean(0), rest - np.outer(rest @ axes[0], axes[0])
+            names = "from one sense to the other", "main direction of the rest"
+        axes = np.stack([*axes, *np.linalg.svd(rest, full_matrices=False)[2]][:2], axis=1)
+        return ((np.stack([*rows, *typed]) - middle) @ axes).tolist(), names
 
 
-class Map(NamedTuple):
-    """Two directions onto which uses are drawn."""
+class Bag:
+    """The control that counts the words around: naive Bayes, told the same labels.
 
-    directions: np.ndarray  # (2 D, 2)
-    middle: np.ndarray  # (2 D,), drawn at (0, 0)
-    names: tuple[str, str]
+    Args:
+        corpus, word, labels: As in `WordUses`.
+    """
 
-    def __call__(self, uses: np.ndarray) -> np.ndarray:
-        """Uses (n, 2 D) -> (n, 2)."""
-        return (uses - self.middle) @ self.directions
+    def __init__(self, corpus: Corpus, word: str, labels: Labels):
+        known, asked = (labels(part)[word] for part in (corpus.train, corpus.valid))
+        self.counter = CountVectorizer(analyzer=list)
+        self.known = self.counter.fit_transform(words_around(corpus.train, known))
+        self.asked = self.counter.transform(words_around(corpus.valid, asked))
+        self.known_senses, self.asked_senses = senses_of(known), senses_of(asked)
+        self.told = lru_cache(self._told)
+
+    def _told(self, number: int) -> tuple[list[str], np.ndarray]:
+        """The senses, and how far each word puts the second ahead of the first, in nats."""
+        chosen = labelled(self.known_senses, number)
+        names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
+        return names.tolist(), log_p[1] - log_p[0]
+
+    def place(self, words: tuple[str, ...], place: int, number: int = EVERY) -> tuple[float, str]:
+        """The same for a word among others, when so many occurrences of each sense are told."""
+        senses, ahead = self.told(number)
+        counts = self.counter.transform([words[:place] + words[place + 1 :]])
+        nats = float((counts @ ahead)[0])
+        text = beside(nats, senses, self.asked @ ahead, self.asked_senses)
+        return float(np.tanh(nats / 2)), text

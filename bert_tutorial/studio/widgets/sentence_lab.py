@@ -1,6 +1,7 @@
 """The sentence lab: type two sentences, and see what a word's neighbours make of it.
 
-Controls, and which view shows what; the numbers come from `representation/lab_state.py`.
+Controls, and which view shows what; the numbers come from `lab/lab.py`, the views are in
+`lab_parts.py`.
 """
 
 import threading
@@ -11,18 +12,23 @@ from typing import Any
 import ipywidgets as ipw
 
 from ...devices import one_thread
-from ...representation.few_labels import EVERY
-from ..lab.lab import LabNetwork, published
-from ..lab.lab_senses import meter
-from ..lab.lab_state import LabState
+from ...representation.senses import EVERY
+from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
 from . import lab_html
-from .lab_parts import PARTS, Part
-from .lab_texts import EXAMPLES, chip, meter_caption, notice
-from .parts import LONGEST_TEXT, WIDE, Panel, shortened
+from .lab_parts import PARTS, Asked, Similarity
+from .parts import LONGEST_TEXT, WIDE, Panel, cut_note
 from .views import Meter, NumberSlider, StatusLine, TokenChips
 
 ALL_LABELS = 64  # at the slider's end all labels are told
 NAME = {"description_width": "6rem"}
+WRAP = ipw.Layout(flex_flow="row wrap")
+TYPED = Path(__file__).parents[2] / "data" / "typed" / "examples.tsv"
+
+
+def examples() -> dict[str, tuple[str, str]]:
+    """Pairs of sentences to begin with: mostly one word in two senses."""
+    lines = (line.split("\t") for line in TYPED.read_text("utf-8").splitlines())
+    return {name: (a, b) for name, a, b in lines}
 
 
 class SentenceLab(Panel):
@@ -40,46 +46,47 @@ class SentenceLab(Panel):
 
     def __init__(
         self,
-        lab: LabNetwork,
+        lab: Lab,
         sentence_a: str = "a crane is flying",
         sentence_b: str = "a crane driver came",
         description: str = "this network",
-        others: dict[str, Callable[[], LabNetwork]] | None = None,
+        others: dict[str, Callable[[], Lab]] | None = None,
         folder: str | Path = ".",
     ):
-        self.state: LabState | None = None
-        self.sentence, self.shown = 0, description  # clicked last; the network that is shown
+        self.lab, self.shown = lab, description  # the network that is shown, and its name
+        self.sentences: list[Words] = []  # those that were read last
+        self.picked, self.sentence = [0, 0], 0  # the chosen words, and which was clicked last
         self.folder, self._labs = Path(folder), {description: lab}
-        self._others = {description: lambda: lab, "untrained": lab.twin, **(others or {})}
+        self._others = {description: lambda: lab, "untrained": lab.untrained, **(others or {})}
         self._lock, self._is_busy = threading.RLock(), False
         self._timer = threading.Timer(0, self._keep_static)
         self._make_controls(sentence_a, sentence_b)
-        self.parts: dict[str, Part] = {name: part() for name, part in PARTS.items()}
+        self.parts = {name: part() for name, part in PARTS.items()}
         self.box, self.problem = ipw.VBox(), ipw.HTML()
         super().__init__(
             [
-                ipw.HBox([self.example, self.model], layout=_WRAP),
+                ipw.HBox([self.example, self.model], layout=WRAP),
                 self.text_a,
                 self.chips[0],
                 self.text_b,
                 self.chips[1],
                 self.status,
-                ipw.HBox([self.layer, self.labels], layout=_WRAP),
+                ipw.HBox([self.layer, self.labels], layout=WRAP),
                 self.meter,
-                ipw.HBox([self.show, self.raw, self.keep], layout=_WRAP),
+                ipw.HBox([self.show, self.raw, self.keep], layout=WRAP),
                 self.box,
                 self.other,
             ]
         )
-        self.read()
+        self._try(self._read)
 
     def _make_controls(self, sentence_a: str, sentence_b: str) -> None:
         text = dict(continuous_update=False, layout=WIDE, style=NAME)
         self.text_a = ipw.Text(sentence_a, description="Sentence 1", **text)
         self.text_b = ipw.Text(sentence_b, description="Sentence 2", **text)
-        self.example = ipw.Dropdown(
-            options=["your own", *EXAMPLES], description="Example", style=NAME
-        )
+        self.examples = examples()
+        options = ["your own", *self.examples]
+        self.example = ipw.Dropdown(options=options, description="Example", style=NAME)
         self.model = ipw.Dropdown(options=list(self._others), description="Model", style=NAME)
         self.labels = NumberSlider(value=ALL_LABELS, min=1, max=ALL_LABELS, description="Labels")
         self.layer = NumberSlider(value=0, min=0, max=0, description="Layer")
@@ -91,20 +98,16 @@ class SentenceLab(Panel):
         self.keep = ipw.Button(description="Keep as HTML")
         self.status, self.meter = StatusLine(), Meter()
         self.chips = [TokenChips(label=f"Tokens of sentence {number}") for number in (1, 2)]
-        for control, react in (
-            (self.text_a, self.read),
-            (self.text_b, self.read),
-            (self.model, self.read),
-            (self.example, lambda: self._try(self._take_example)),
-            (self.other, lambda: self._try(self._take_other)),
-            (self.layer, self.redraw),
-            (self.labels, self.redraw),
-            (self.show, self.redraw),
-            (self.raw, self.redraw),
-        ):
-            control.observe(lambda _, react=react: react(), names="value")
+        reactions = dict.fromkeys((self.text_a, self.text_b, self.model), self._read)
+        reactions |= dict.fromkeys((self.layer, self.labels, self.show, self.raw), self._redraw)
+        reactions |= {self.example: self._take_example, self.other: self._take_other}
+        for control, react in reactions.items():
+            control.observe(lambda _, react=react: self._try(react), names="value")
         for sentence, chips in enumerate(self.chips):
-            chips.observe(lambda change, s=sentence: self._pick(s, change.new), names="clicked")
+            chips.observe(
+                lambda change, s=sentence: self._try(lambda: self._pick(s, change.new)),
+                names="clicked",
+            )
         self.keep.on_click(lambda _: self._try(self._keep))
 
     @property
@@ -126,7 +129,7 @@ class SentenceLab(Panel):
                 self._is_busy = False
 
     def _take_example(self) -> None:
-        if pair := EXAMPLES.get(self.example.value):
+        if pair := self.examples.get(self.example.value):
             self.text_a.value, self.text_b.value = pair
             self._read()
 
@@ -141,106 +144,133 @@ class SentenceLab(Panel):
             self.model.value = name
             self._read()
 
-    def read(self) -> None:
-        """Read both sentences with the chosen network; a wrong input leaves what is shown."""
-        self._try(self._read)
-
     def _read(self) -> None:
+        """Read both sentences with the chosen network; a wrong input leaves what is shown."""
         name = self.model.value
         if name not in self._labs:
             self.status.say(f"loading {name} …")
             self._labs[name] = self._others[name]()
         lab, texts = self._labs[name], (self.text_a.value, self.text_b.value)
-        state, before = LabState(lab, *map(shortened, texts)), self.state
-        self.state, self.shown = state, name
-        if texts != EXAMPLES.get(self.example.value, texts):
+        sentences = lab.words(*(text[:LONGEST_TEXT] for text in texts))
+        for words in sentences:
+            lab.read("network", words)  # they may be too long for it
+        if sentences != self.sentences:
+            self.picked = list(lab.same_word(sentences))
+        self.lab, self.sentences, self.shown = lab, sentences, name
+        if texts != self.examples.get(self.example.value, texts):
             self.example.value = "your own"
         layers = lab.nets["network"].config.num_layers
         if self.layer.max != layers:
             self.layer.max = layers
             self.layer.value = layers
-        if before is None or before.words != state.words:
-            self.picked = list(state.same_word())
-        for sentence, chips in enumerate(self.chips):
+        for words, chips, place in zip(sentences, self.chips, self.picked, strict=True):
             with chips.hold_sync():
-                chips.tokens = [chip(state, word) for word in state.words[sentence]]
-                chips.chosen = [self.picked[sentence]]
+                chips.tokens, chips.chosen = list(map(self._chip, words)), [place]
         self._redraw()
 
-    def redraw(self) -> None:
-        """Show the same sentences with other settings."""
-        self._try(self._redraw)
+    def _chip(self, word: str) -> dict[str, Any]:
+        """A word as `TokenChips` wants it: with how often it occurs, or that it is unknown."""
+        vocab, count = self.lab.vocab, self.lab.count(word)
+        is_unknown, known = self.lab.is_unknown(word), "" if count is None else f"{count:,}×"
+        note = f"→ {vocab.to_tokens(vocab.unk_id)}" if is_unknown else known
+        return {"text": word, "note": note, "is_unknown": is_unknown}
+
+    def _asked(self) -> Asked:
+        if not self.sentences:
+            raise ValueError("type two sentences first")
+        controls = self.layer.value, self.number, self.raw.value
+        return Asked(self.lab, self.sentences, [*self.picked], self.sentence, *controls)
 
     def _redraw(self) -> None:
-        if self.state is None:
-            raise ValueError("type two sentences first")
-        for key in self.state.unread():
-            self.status.say(f"reading the uses of {key} in the corpus …")
-        layer = self.layer.value
-        rows = self.rows = meter(self.state, layer, self.number)
-        self.meter.rows = [
-            {
-                "label": lab_html.row_label(self.state, row),
-                "source": row.source,
-                "position": row.position,
-                "low": row.low,
-                "high": row.high,
-                "left": row.senses[0],
-                "right": row.senses[1],
-                "text": lab_html.meter_text(row),
-            }
-            for row in rows
-        ]
-        self.meter.caption = meter_caption(self.state, rows, layer, self.number)
-        part = self.parts[self.show.value]
+        """Show the same sentences with other settings."""
+        asked, part = self._asked(), self.parts[self.show.value]
+        self._move_meter()
         self.raw.disabled = not part.has_raw
-        part.sentence = self.sentence
         try:
-            part.show(self.state, self.picked, layer, self.number, self.raw.value)
+            part.show(asked)
             shown = part.box
         except ValueError as error:  # for example, the word is too rare
             self.problem.value, shown = lab_html.paragraph(f"Not possible: {error}"), self.problem
         if self.box.children != (shown,):
             self.box.children = (shown,)
-        is_cut = any(len(box.value) > LONGEST_TEXT for box in (self.text_a, self.text_b))
-        self.status.say(notice(self.state, is_cut))
-        self._keep_soon()
-
-    def _keep_soon(self) -> None:
-        """Renew what is seen without a kernel, when nothing has changed for half a second."""
+        self.status.say(self._notice())
         self._timer.cancel()
-        if self.is_shown:
+        if self.is_shown:  # renew what is seen without a kernel, when nothing changes
             self._timer = threading.Timer(0.5, self._keep_static)
             self._timer.daemon = True
             self._timer.start()
+
+    def _move_meter(self) -> None:
+        lab, sentences, layer = self.lab, self.sentences, self.layer.value
+        keys = {lab.key(sentences[i][place]) for i, place in lab.with_senses(sentences)}
+        for key in sorted(keys - lab.was_read):
+            self.status.say(f"reading the uses of {key} in the corpus …")
+        self.meter.rows = lab.meter(sentences, layer, self.number)
+        if self.meter.rows:
+            told = "all labels"
+            if self.number != EVERY:
+                told = f"up to {self.number} of each sense (the networks' also from uses without a "
+                told += "label)"
+            is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(lab.with_senses(sentences))
+            more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
+            self.meter.caption = (
+                f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest "
+                f"held-out uses, how many have this sense{more if is_cut else ''}"
+            )
+        else:
+            known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
+            some = ", ".join(known[:5]) or "there are none in this corpus"
+            self.meter.caption = (
+                f"No word here has two senses that the corpus knows, as these have: {some}."
+            )
+
+    def _notice(self) -> str:
+        """What is to be said of the two texts."""
+        vocab, cut = self.lab.vocab, cut_note(self.text_a.value, self.text_b.value)
+        words = dict.fromkeys(word for words in self.sentences for word in words)
+        if unknown := [word for word in words if self.lab.is_unknown(word)]:
+            unk = vocab.to_tokens(vocab.unk_id)
+            return f"{cut}Not in the vocabulary, so read as {unk}: {', '.join(unknown)}."
+        return f"{cut}All words are in the vocabulary."
+
+    def _pick(self, sentence: int, clicked: dict) -> None:
+        if not clicked or not self.sentences or clicked["index"] >= len(self.sentences[sentence]):
+            return
+        self.picked[sentence] = clicked["index"]
+        self.chips[sentence].chosen = [clicked["index"]]
+        self.sentence = sentence
+        self._redraw()
+
+    def _keep(self) -> None:
+        """Write one file with all views but that of attention."""
+        asked, problems = self._asked(), {}
+        for name, part in self.parts.items():
+            try:
+                if self.box.children != (part.box,):  # that one is up to date
+                    part.show(asked)
+            except ValueError as error:
+                problems[name] = lab_html.paragraph(f"Not possible: {error}")
+        kept = {"the meter": lab_html.paragraph(self.meter.caption)}
+        kept |= {name: problems.get(name) or part.kept() for name, part in self.parts.items()}
+        path = self.folder / "sentence_lab.html"
+        path.write_text(lab_html.page(self._report(kept)), encoding="utf-8")
+        self.status.say(f"kept in {path.resolve()}")
 
     def _keep_static(self) -> None:
         with self._lock:
             self.keep_static(self.static_html())
 
-    def _pick(self, sentence: int, clicked: dict) -> None:
-        if not clicked or self.state is None or clicked["index"] >= len(self.state.words[sentence]):
-            return
-        self.picked[sentence] = clicked["index"]
-        self.chips[sentence].chosen = [clicked["index"]]
-        self.sentence = sentence
-        self.redraw()
-
-    def _keep(self) -> None:
-        if self.state is None:
-            raise ValueError("type two sentences first")
-        path, layer = self.folder / "sentence_lab.html", self.layer.value
-        body = self.static_html()
-        part = self.parts[self.show.value].as_html(self.state, self.picked, layer)
-        path.write_text(lab_html.page(body + part), encoding="utf-8")
-        self.status.say(f"kept in {path.resolve()}")
-
     def static_html(self) -> str:
-        """The present state, as it is kept."""
-        if self.state is None:
+        """What is seen without a kernel: sentences, meter, and cosines if they are shown."""
+        if not self.sentences:
             return ""
-        layer, is_raw = self.layer.value, self.raw.value
-        return lab_html.report(self.state, self.rows, self.shown, layer, is_raw)
+        part = self.parts[self.show.value]
+        views = part.views.values() if isinstance(part, Similarity) else ()
+        return self._report({self.show.value: "".join(map(lab_html.heat_table, views))})
 
-
-_WRAP = ipw.Layout(flex_flow="row wrap")
+    def _report(self, kept: dict[str, str]) -> str:
+        about = [f"Sentence {i + 1}: {' '.join(words)}" for i, words in enumerate(self.sentences)]
+        lines = map(lab_html.paragraph, [*about, f"Model: {self.shown}."])
+        parts = [f"<h4>{name.capitalize()}</h4>{text}" for name, text in kept.items() if text]
+        meter = lab_html.meter_table(self.meter)
+        return "".join(["<h3>Sentence lab</h3>", *lines, meter, *parts])

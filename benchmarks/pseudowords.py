@@ -4,8 +4,8 @@ import random
 import re
 from collections import Counter
 
-from ..text.wikitext_format import Corpus, paragraphs
-from .occurrences import Labels, Occurrence, labelled_occurrences, read_paragraphs
+from bert_tutorial.representation.occurrences import Occurrence
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 
 class Pseudowords:
@@ -73,56 +73,3 @@ class Pseudowords:
                     if merged := self._merged.get(token):
                         found.setdefault(merged, []).append(Occurrence(number, i, j, token))
         return dict(sorted(found.items()))
-
-
-class HiddenPairs:
-    """Pseudowords for a network that is trained already: which word of a pair is hidden?
-
-    No merged word is in its vocabulary. So every "river" and every "song", say, is read as
-    `<mask>`, and the vector there has to tell which of the two stood there.
-
-    Args:
-        corpus: Any corpus. The words are drawn from those that stand in the training text 20 times,
-            in the held-out text 4 times, and are not among the hundred most frequent.
-        num_pairs: The most pairs; a short text has fewer, or none.
-        longest_list: The most occurrences of a word that are labelled, the first ones of the text.
-        seed: What the draw follows from.
-
-    Attributes:
-        pairs: The words, in pairs that are similarly frequent.
-    """
-
-    def __init__(self, corpus: Corpus, num_pairs: int = 12, longest_list: int = 100, seed: int = 0):
-        known, asked = (
-            Counter(token for token in part.lower().split() if token.isalpha())
-            for part in (corpus.train, corpus.valid)
-        )
-        ranked = [word for word, _ in known.most_common()][100:]
-        fit = [word for word in ranked if known[word] >= 20 and asked[word] >= 4]
-        fit = fit[: 40 * num_pairs]
-        chosen = random.Random(seed).sample(fit, min(2 * num_pairs, len(fit) // 2 * 2))
-        chosen.sort(key=lambda word: (known[word], word))
-        self.pairs = list(zip(chosen[::2], chosen[1::2], strict=True))
-        self.longest_list = longest_list
-
-    def labels(self, text: str) -> dict[str, list[Occurrence]]:
-        """The occurrences of all pairs in either part of the text, to be read as `<mask>`."""
-        pair_of = {word: "/".join(pair) for pair in self.pairs for word in pair}
-        found: dict[str, list[Occurrence]] = {}
-        seen: Counter = Counter()
-        for number, paragraph in enumerate(read_paragraphs(text)):
-            for i, sentence in enumerate(paragraph):
-                for j, token in enumerate(sentence):
-                    if token in pair_of and seen[token] < self.longest_list:
-                        seen[token] += 1
-                        place = Occurrence(number, i, j, token, is_hidden=True)
-                        found.setdefault(pair_of[token], []).append(place)
-        return dict(sorted(found.items()))
-
-
-def labels_for(corpus: Corpus) -> Labels:
-    """What labels occurrences: the headings of a text if they name senses, or else hidden pairs."""
-    named = labelled_occurrences(corpus.train).values()
-    if any(len({o.sense for o in occurrences}) > 1 for occurrences in named):
-        return labelled_occurrences
-    return HiddenPairs(corpus).labels
