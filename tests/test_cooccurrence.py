@@ -38,12 +38,15 @@ def test_special_tokens_have_no_neighbours():
     assert counts[:, list(vocab.special_ids)].sum() == 0 and counts[vocab["a"], vocab["b"]] == 4
 
 
-def test_ppmi_by_hand():
+@pytest.mark.parametrize(("smoothing", "how"), [(1.0, (1.0,)), (0.75, ())])
+def test_ppmi_by_hand(smoothing, how):
     vocab, text = tokenized(TEXT)
-    found = ppmi(count_near(text, vocab, window=1), smoothing=1.0).toarray()
+    found = ppmi(count_near(text, vocab, window=1), *how).toarray()
     # "a b", "b a", "a c" and "b c", "c rare": ten ends; a has 3, b 3, c 3, rare 1.
-    assert_close(found[vocab["c"], vocab["rare"]], math.log(1 * 10 / (3 * 1)), rtol=1e-5, atol=0)
-    assert_close(found[vocab["a"], vocab["b"]], math.log(2 * 10 / (3 * 3)), rtol=1e-5, atol=0)
+    ends = 3 * 3**smoothing + 1
+    for one, other, chance in (("c", "rare", 3 / ends), ("a", "b", 3 * 3**smoothing / ends / 2)):
+        wanted = -math.log(chance)
+        assert_close(found[vocab[one], vocab[other]], wanted, rtol=1e-5, atol=0, check_dtype=False)
     assert found[vocab["a"], vocab["rare"]] == 0
 
 

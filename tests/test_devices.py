@@ -19,6 +19,11 @@ def test_bfloat16_where_the_processor_has_it(monkeypatch, avx512, amx, wanted):
     assert pick_dtype("auto", cpu) is wanted
     assert (pick_dtype("bf16", cpu), pick_dtype("fp32", cpu)) == (torch.bfloat16, torch.float32)
     assert pick_dtype("auto", torch.device("mps")) is torch.float32
+    # An older GPU emulates it, which is slow.
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda **how: how.get("including_emulation", True)
+    )
+    assert pick_dtype("auto", torch.device("cuda")) is torch.float32
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, name)  # another PyTorch cannot tell
     assert pick_dtype("auto", cpu) is torch.float32

@@ -99,27 +99,30 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     one, two = ((out / "network.safetensors").read_bytes()[-1000:] for out in (broken, whole))
     assert one == two
     net, vocab = load_checkpoint(whole / "network.safetensors")
-    assert net.config.num_hiddens == 16 and "a1" in vocab
+    assert net.config.num_hiddens == 16 and net.config.max_len == 64 and "a1" in vocab
     card = (whole / "model_card.md").read_text()
+    assert "| processes | 1 |" in card and "| precision | torch." in card
     for words in ("| steps | 120 |", "Muon, AdamW", "that of your text", "| dropout | 0.2 |"):
         assert words in card
     assert re.search(r"held out \| MLM loss \d\.\d+ ", card)
 
 
-def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path):
+def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):
     out = tmp_path / "out"
-    pretrain(text_file, out, 5)
+    for said in (False, True):
+        pretrain(text_file, out, 7)  # the last step is saved, too
+        assert ("going on after step 7 of 7" in capsys.readouterr().out) is said
     with pytest.raises(ValueError, match="was begun with seed '0', now '1'"):
-        pretrain(text_file, out, 5, "--seed", "1")
+        pretrain(text_file, out, 7, "--seed", "1")
     text = text_file.read_text()
     text_file.write_text(text + "\nOne more here. And one more.\n")
     with pytest.raises(ValueError, match="was begun with text "):
-        pretrain(text_file, out, 5)
+        pretrain(text_file, out, 7)
     text_file.write_text(text)
     (checkpoint,) = out.glob("checkpoint.*")
     checkpoint.write_bytes(b"not one")
     with pytest.raises(ValueError, match=f"{checkpoint.name} is damaged \\("):
-        pretrain(text_file, out, 5)
+        pretrain(text_file, out, 7)
     assert (out / "log.jsonl").exists()
 
 
