@@ -85,24 +85,12 @@ def test_any_damage_of_a_few_bytes_is_noticed(own_text, data):
     assert_same(tokenize_corpus(own_text), wanted)
 
 
-@pytest.mark.parametrize("fault", ["read-only", "closed", "a file in the way", "full"])
-def test_a_cache_that_cannot_be_used_costs_nothing_but_time(full_disk, own_text, fault):
+def test_a_cache_that_cannot_be_used_costs_nothing_but_time(own_text):
     wanted = tokenize_corpus(own_text)
-    cached = the_cached(own_text)
-    cached.write_bytes(b"damaged")
-    if fault == "a file in the way":
-        cached.unlink()
-        cached.parent.rmdir()
-        cached.parent.write_text("mine")
-    elif fault != "full":
-        cached.parent.chmod(0o500 if fault == "read-only" else 0)
-    with full_disk(100 if fault == "full" else 10**6):
-        assert_same(tokenize_corpus(own_text), wanted)
-    if fault == "a file in the way":
-        assert cached.parent.read_text() == "mine"
-    else:
-        cached.parent.chmod(0o700)
-        assert the_cached(own_text).read_bytes() == b"damaged"
+    folder = the_cached(own_text).parent
+    folder.chmod(0)  # neither read nor written
+    assert_same(tokenize_corpus(own_text), wanted)
+    folder.chmod(0o700)
 
 
 def test_wikitext2_has_d2ls_vocabulary(tmp_path, monkeypatch, wikitext2_server):
