@@ -21,6 +21,7 @@ def pytest_in(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.nightly
 def test_pytest_with_nbval_collects_every_notebook_and_without_it_none():
     with_nbval = pytest_in(ROOT, "--nbval", "--collect-only", "-q")
     without = pytest_in(ROOT, "--collect-only", "-q")

@@ -56,8 +56,6 @@ def replace_by_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
         lambda path: path.write_bytes(os.urandom(5000)),
         lambda path: path.chmod(0),
         replace_by_folder,

@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab, fitting_min_freq, tokenize
+from bert_tutorial.text.vocabulary import (
+    SENTENCE_ENDS,
+    SPECIAL_TOKENS,
+    Vocab,
+    fitting_min_freq,
+    tokenize,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_vocab_orders_by_frequency_and_drops_the_rare():
         Vocab.from_counts(["a", "b"], [1, 1])
 
 
-@pytest.mark.parametrize("end", ["", ".", "?", "!", " .", "…", "...", "。", "؟", "।"])
+@pytest.mark.parametrize("end", ["", " .", *SENTENCE_ENDS])
 def test_a_sentence_end_that_the_training_text_lacks_is_left_out(end):
     vocab = Vocab("a crane is flying".split())
     assert vocab.tokenize(f"A crane is flying{end}") == ["a", "crane", "is", "flying"]
@@ -77,6 +83,7 @@ def test_abbreviations_that_have_an_entry_can_be_typed():
     # The last full stop ends the sentence.
     assert vocab.tokenize("No. 7 left no.") == ["no.", "7", "left", "no"]
     assert vocab.tokenize("Mr.") == ["mr."]  # which has no entry without its full stop
+    assert vocab.tokenize("no?. 7") == ["no", "7"]
 
 
 @given(st.text())

@@ -15,7 +15,7 @@ from torch import Tensor
 SPECIAL_TOKENS = UNK, PAD, MASK, CLS, SEP = "<unk>", "<pad>", "<mask>", "<cls>", "<sep>"
 LARGEST = 30_000  # words of a vocabulary; published BERT's has 30,522 entries
 # Training texts do not hold all of these.
-SENTENCE_ENDS = (".", "!", "?", "…", "...", "。", "！", "？", "؟", "।")
+SENTENCE_ENDS = (".", "!", "?", "…", "...", *"。！？｡؟۔।॥։።។။")
 
 # One way to write what has several: typographic quotation marks and apostrophes become plain ones.
 _PLAIN = str.maketrans(dict.fromkeys("‘’‚‛ʼ＇", "'") | dict.fromkeys("“”„‟«»＂", '"'))
@@ -59,10 +59,10 @@ def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST
 
 
 class Word(NamedTuple):
-    """A word among some tokens: those from `start` to before `end`."""
+    """A word among some tokens."""
 
     start: int
-    end: int
+    end: int  # behind its last token
     text: str
 
 
@@ -99,24 +99,18 @@ class Vocab:
     @classmethod
     def from_counts(cls, itos: Sequence[str], counts: Sequence[int]) -> "Vocab":
         """Rebuild a vocabulary from its saved `itos` and `counts`."""
-        if tuple(itos[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
-            raise ValueError(
-                f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}, but this one with "
-                f"{', '.join(itos[:5])}"
-            )
+        if tuple(itos[:5]) != SPECIAL_TOKENS:
+            raise ValueError(f"a vocabulary begins with {list(SPECIAL_TOKENS)}, not {itos[:5]}")
         vocab = cls.__new__(cls)
         vocab._set(list(itos), list(counts))
         return vocab
 
-    def _set(
-        self, itos: list[str], counts: list[int], special: Sequence[str] = SPECIAL_TOKENS
-    ) -> None:
+    def _set(self, itos: list[str], counts: list[int], special: Sequence = SPECIAL_TOKENS) -> None:
         self.itos, self.counts = itos, counts
         self._stoi = {token: number for number, token in enumerate(itos)}
         self.special_ids = tuple(self._stoi[token] for token in special)
         self.unk_id, self.pad_id, self.mask_id, self.cls_id, self.sep_id = self.special_ids
-        is_word = torch.ones(len(itos), dtype=torch.bool)
-        is_word[list(self.special_ids)] = False
+        is_word = torch.ones(len(itos)).index_fill(0, torch.tensor(self.special_ids), 0)
         self.word_ids = is_word.nonzero().flatten()
 
     def __len__(self) -> int:
@@ -132,7 +126,7 @@ class Vocab:
         return [self._stoi.get(token, self.unk_id) for token in tokens]
 
     def to_tokens(self, ids: int | Sequence[int] | Tensor) -> str | list[str]:
-        """Token of an id, or list of tokens of a list (or one-dimensional tensor) of ids."""
+        """Token of an id, or list of tokens of a list or one-dimensional tensor of ids."""
         if isinstance(ids, Tensor):
             ids = ids.tolist()
         return self.itos[ids] if isinstance(ids, int) else [self.itos[number] for number in ids]
@@ -147,10 +141,11 @@ class Vocab:
         ['mr.', 'crane', 'left']
         """
         cut, tokens = tokenize(sentence), []
-        for number, token in enumerate(cut, start=1):
+        for number, token in enumerate(cut):
+            before = cut[number - 1] if number else None
             # The last full stop ends the sentence: "he said no." has no abbreviation in it.
-            may_belong = number < len(cut) or (tokens and tokens[-1] not in self)
-            if token == "." and tokens and may_belong and f"{tokens[-1]}." in self:
+            may_belong = tokens[-1:] == [before] and (number + 1 < len(cut) or before not in self)
+            if token == "." and may_belong and f"{before}." in self:
                 tokens[-1] += "."
             elif token in self or token not in SENTENCE_ENDS:
                 tokens.append(token)
