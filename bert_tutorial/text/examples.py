@@ -51,13 +51,9 @@ class Batch(NamedTuple):
         # Of few lengths, because PyTorch prepares for every new size, and keeps what it prepared.
         length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         slots = max(1, int(self.mlm_weights.sum(1).max()))
-        return self._replace(
-            token_ids=self.token_ids[:, :length],
-            segments=self.segments[:, :length],
-            pred_positions=self.pred_positions[:, :slots],
-            mlm_weights=self.mlm_weights[:, :slots],
-            mlm_labels=self.mlm_labels[:, :slots],
-        )
+        rows = (field[:, :length] for field in (self.token_ids, self.segments))
+        answers = (field[:, :slots] for field in self[3:6])
+        return Batch(*rows, self.valid_lens, *answers, self.nsp_labels)
 
 
 @dataclass(eq=False, repr=False)

@@ -61,12 +61,11 @@ def describe_own_text(path: Path) -> str:
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     text = _decode(path)
-    book = _LIBRARY_BOOK.search(text)
-    lines = [line.strip() for line in (book[1] if book else text).splitlines() if line.strip()]
+    if book := _LIBRARY_BOOK.search(text):
+        text = book[1]
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
     used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
-    whole = sum(token not in SENTENCE_ENDS for line in lines for token in tokenize(line))
-    whole = max(1, used, whole)
+    whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
     said += " between the library's notes" if book else ""
     if used < whole:
@@ -76,6 +75,7 @@ def describe_own_text(path: Path) -> str:
             f". It has {len(words):,} different words: the vocabulary keeps about the {LARGEST:,} "
             "most frequent, the others are read as <unk>"
         )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     for name, shape in _LOOKS.items():
         if sum(bool(shape.search(line)) for line in lines) > len(lines) / 2:
             return f"{said}. The file looks like {name}: plain running text works best"
