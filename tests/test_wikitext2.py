@@ -101,7 +101,7 @@ def test_it_is_downloaded_once_and_only_its_members_are_unpacked(
     ids=["cut", "changed", "missing", "not-to-be-read"],
 )
 def test_a_damaged_cache_is_fetched_again(
-    monkeypatch, plain_user_folder, wikitext2_zip, members, damage
+    monkeypatch, wikitext2_zip, members, plain_user_folder, damage
 ):
     monkeypatch.setenv(CACHE, str(plain_user_folder))
     monkeypatch.setenv(URL, str(wikitext2_zip))  # a zip on this machine is a source too
@@ -185,7 +185,6 @@ def pour(handler, piece: bytes, *headers: tuple[str, str], pause: float = 0.0) -
 
 MEGABYTE = bytes(10**6)
 GZIP = ("Content-Encoding", "gzip")
-SAME_SIZES = {TRAIN: b"x" * 10_797_148, VALID: b"y" * 1_121_681}
 ANSWERS = {
     # name: (what the server does, what is said of it, how often it is asked)
     "forbidden": (lambda h: h.send(b"no", 403), "HTTP status 403", 1),
@@ -193,8 +192,8 @@ ANSWERS = {
     "server error": (lambda h: h.send(b"oh", 500), "HTTP status 500", 3),
     "circle": (lambda h: head(h, ("Location", h.path), status=302), "too many redirects", 31),
     "cut": (lambda h: h.send(b"PK\3\4", claimed_size=999), "chunked encoding error", 3),
-    "stalled": (lambda h: (h.send(b"", claimed_size=9), time.sleep(1)), "connection error", 3),
-    "silent": (lambda h: time.sleep(1), "read timeout", 3),
+    "stalled": (lambda h: (h.send(b"", claimed_size=9), time.sleep(9)), "connection error", 3),
+    "silent": (lambda h: time.sleep(9), "read timeout", 3),
     "slow": (lambda h: pour(h, b"x" * 200, pause=0.05), "too slow: ", 1),
     "without end": (lambda h: pour(h, MEGABYTE), "larger than WikiText-2", 1),
     "huge": (lambda h: pour(h, MEGABYTE, ("Content-Length", "9" * 10)), "larger than Wiki", 1),
@@ -202,7 +201,7 @@ ANSWERS = {
     "not gzip": (lambda h: pour(h, b"no", GZIP), "content decoding error", 3),
     "page": (lambda h: h.send(b"<html>Please log in to this hotel"), "not a zip of WikiText-2", 1),
     "nothing": (lambda h: h.send(b""), "not a zip of WikiText-2", 1),
-    "other bytes": (lambda h: h.send(zip_of(SAME_SIZES)), "other bytes than WikiText-2's", 1),
+    "other bytes": (lambda h: h.send(zip_of({TRAIN: b"x", VALID: b"y"})), "other bytes than", 1),
     "other members": (lambda h: h.send(zip_of({"wiki.train.tokens": b"x"})), "not a zip of", 1),
 }
 
@@ -212,11 +211,12 @@ def test_a_bad_answer_is_told_and_never_used(monkeypatch, serve, folder, name):
     answer, reason, times = ANSWERS[name]
     server = serve(answer)
     monkeypatch.setenv(URL, server.url)
-    monkeypatch.setattr(wikitext2, "TIMEOUT", (0.3, 0.3))
-    monkeypatch.setattr(wikitext2, "LIMIT", 1.0 if name == "slow" else 60.0)
-    begin = time.monotonic()
+    if name in ("stalled", "silent"):
+        monkeypatch.setattr(wikitext2, "TIMEOUT", (60.0, 0.3))
+    if name == "slow":
+        monkeypatch.setattr(wikitext2, "LIMIT", 1.0)
     assert_refused(folder, reason)
-    assert server.request_count == times and time.monotonic() - begin < 30
+    assert server.request_count == times
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, None])
@@ -255,13 +255,18 @@ def test_tries_and_pauses_end_with_the_time(monkeypatch, serve, folder):
     assert server.request_count == 1
 
 
-@pytest.mark.parametrize("cause", [errno.ENOTDIR, errno.EFBIG])
+@pytest.mark.parametrize("cause", [errno.ENOTDIR, errno.EACCES, errno.EFBIG])
 def test_a_cache_that_cannot_be_written_is_named(
-    monkeypatch, tmp_path, folder, wikitext2_server, full_disk, cause
+    monkeypatch, wikitext2_server, members, full_disk, plain_user_folder, cause
 ):
     monkeypatch.setenv(URL, wikitext2_server.url)
+    monkeypatch.setenv(CACHE, str(plain_user_folder / "cache"))
+    folder = plain_user_folder / "cache" / "wikitext-2"
     if cause == errno.ENOTDIR:
-        (tmp_path / "cache").write_text("I am a file")
+        (plain_user_folder / "cache").write_text("I am a file")
+    if cause == errno.EACCES:
+        folder.mkdir(parents=True)
+        folder.chmod(0o500)
     with full_disk(8_000_000), pytest.raises(OSError, match="cannot be written") as caught:
         read_text("wikitext-2")
     for part in (str(folder), CACHE, os.strerror(cause)):
