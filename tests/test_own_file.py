@@ -22,13 +22,16 @@ def own(content: str | bytes, read=read_own_text) -> Corpus | str:
         return read(path)
 
 
-def test_own_file_is_rendered_in_wikitexts_format(tmp_path):
+def test_own_file_is_rendered_in_wikitexts_format(tmp_path, monkeypatch):
     text = own(FOUR)
     assert text.name == "own.txt"
     assert text.train == " a dog ran . it barked . \n a cat sat . it slept . \n"
     assert text.valid == " a cow ate . it stood . \n a hen sang . it flew . \n"
     (tmp_path / "own.txt").write_text(FOUR)
-    assert read_text(str(tmp_path / "own.txt")) == read_text(tmp_path / "own.txt") == text
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for path in (tmp_path / "own.txt", str(tmp_path / "own.txt"), "~/own.txt"):
+        assert read_text(path) == text
 
 
 @pytest.mark.parametrize(
