@@ -73,13 +73,16 @@ def test_another_kind_of_file(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no umask")
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_written_files_are_for_those_whom_the_umask_allows(tmp_path, umask, mode):
+def test_written_files_are_whole_and_for_those_whom_the_umask_allows(tmp_path, umask, mode):
     before = os.umask(umask)
     try:
         write_safetensors(tmp_path / "file", {"a": torch.arange(3)}, {})
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+    with (tmp_path / "file").open("rb") as reader:  # who reads it meanwhile has the old one, whole
+        write_file(tmp_path / "file", b"new")
+        assert len(reader.read()) > 20
 
 
 FAULTS = {
