@@ -13,13 +13,10 @@ INSTALLED = Path(sysconfig.get_path("data")) / "share" / "bert_tutorial" / "note
 
 
 def copy_notebooks(folder: Path) -> list[Path]:
-    """Copy the notebooks into a folder; those that are there already stay as they are.
-
-    Args:
-        folder: Made where it is missing.
+    """Copy the notebooks into a folder, where those that are there already stay as they are.
 
     Returns:
-        The notebooks in it, the first lesson first.
+        The notebooks in the folder, the first lesson first.
 
     Raises:
         FileNotFoundError: The notebooks did not come with the package.
@@ -37,11 +34,7 @@ def copy_notebooks(folder: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Copy and open; further arguments are JupyterLab's.
-
-    Returns:
-        JupyterLab's exit status.
-    """
+    """Copy and open; further arguments are JupyterLab's, and so is the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bert_tutorial", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("notebooks"), help="where to copy to")
     options, rest = parser.parse_known_args(arguments)

@@ -15,12 +15,7 @@ from torch import Tensor
 
 
 def cache_dir() -> Path:
-    """Folder of downloads and trained networks.
-
-    Returns:
-        The environment's BERT_TUTORIAL_CACHE, or else the user's cache folder on this system. For
-        a user without a home folder it is one among the temporary files.
-    """
+    """Folder of downloads and trained networks: BERT_TUTORIAL_CACHE, or the user's cache folder."""
     folder = os.environ.get("BERT_TUTORIAL_CACHE")
     try:
         return Path(folder or platformdirs.user_cache_dir("bert_tutorial")).expanduser()
@@ -30,11 +25,7 @@ def cache_dir() -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Where the code inside cannot write, say in one sentence which file it was, and why.
-
-    Raises:
-        OSError: The code inside raised one.
-    """
+    """Where the code inside raises an OSError, one says which file cannot be written, and why."""
     try:
         yield
     except OSError as error:
@@ -70,12 +61,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors and what there is to know about them.
-
-    Args:
-        path: See `write_file`.
-        tensors: By name, on any device.
-        about: By name, anything that JSON can hold.
+    """Write tensors, from any device, and what JSON can hold of what there is to know about them.
 
     Raises:
         OSError: See `writing`.
@@ -87,10 +73,7 @@ def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_safetensors` wrote.
-
-    Returns:
-        The tensors by name, on the CPU, and what was written about them.
+    """Read what `write_safetensors` wrote: tensors on the CPU, and what is known about them.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -1,31 +1,47 @@
-"""The registry of corpora, and the choice among them."""
+"""Which texts there are, and the one format that all of them have."""
 
 import pytest
 from one_sentence import assert_one_sentence
 
 from bert_tutorial.text import corpora
 from bert_tutorial.text.corpora import read_text
-from bert_tutorial.text.wikitext_format import Corpus
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 
 def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(corpora, "BUNDLED", tmp_path)
     (tmp_path / "train.tokens").write_text(" Ä b . c . \n", encoding="utf-8")
     (tmp_path / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")
-    assert read_text() == read_text("bundled") == Corpus("bundled", " Ä b . c . \n", " d . e . \n")
+    text = Corpus("bundled", " Ä b . c . \n", " d . e . \n")
+    assert read_text() == read_text("bundled") == read_text(text) == text
 
 
-def test_unknown_name_lists_the_choices():
-    for name in ("wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b"):
-        with pytest.raises(
-            FileNotFoundError, match='"bundled", "wikitext-2" or a text file'
-        ) as caught:
-            read_text(name)
-        assert_one_sentence(str(caught.value))
+@pytest.mark.parametrize("name", ["wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b"])
+def test_unknown_name_lists_the_choices(name):
+    with pytest.raises(FileNotFoundError, match='"bundled", "wikitext-2" or a text file') as caught:
+        read_text(name)
+    assert_one_sentence(str(caught.value))
 
 
-def test_a_folder_is_refused(tmp_path):
-    for path in (tmp_path, str(tmp_path)):
-        with pytest.raises(IsADirectoryError, match="is a folder") as caught:
-            read_text(path)
-        assert_one_sentence(str(caught.value))
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_a_folder_is_refused(tmp_path, kind):
+    with pytest.raises(IsADirectoryError, match="is a folder") as caught:
+        read_text(kind(tmp_path))
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            " = Cranes = \n \n Cranes dance . They fly 3 @.@ 5 km . \n \n One only . \n",
+            [[["cranes", "dance"], ["they", "fly", "3", "@.@", "5", "km"]], [["one", "only"]]],
+        ),
+        ("an end . ", [[["an", "end"]]]),
+        (" a b .  .  c\n", [[["a", "b"], ["c"]]]),  # no full stop at the end, an empty sentence
+        (" a\x85b\u2028c . d . \n", [[["a", "b", "c"], ["d"]]]),  # only line feeds end a paragraph
+        *((text, []) for text in ("", "\n", " = A heading = \n", " No end \n", " . \n", "a .\n")),
+    ],
+)
+def test_paragraphs_are_sentences_of_lower_cased_tokens(text, found):
+    assert paragraphs(text) == found

@@ -9,30 +9,27 @@ from hypothesis import strategies as st
 from bert_tutorial.text.masking import mask_tokens
 from bert_tutorial.text.vocabulary import SPECIAL_TOKENS, Vocab
 
+FIFTY, THOUSAND = (Vocab(f"w{i}" for i in range(n - len(SPECIAL_TOKENS))) for n in (50, 1000))
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-FIFTY, THOUSAND = (Vocab(f"w{i}" for i in range(n - len(SPECIAL_TOKENS))) for n in (50, 1000))
-
-
-def some_rows(num_rows, max_len, vocab_size, seed):
-    token_ids = torch.randint(5, vocab_size, (num_rows, max_len), generator=generator(seed))
+def some_rows(num_rows, max_len, vocab, seed):
+    token_ids = torch.randint(5, len(vocab), (num_rows, max_len), generator=generator(seed))
     valid_lens = torch.randint(5, max_len + 1, (num_rows,), generator=generator(seed + 1))
-    token_ids[:, 0] = FIFTY.cls_id
-    token_ids.scatter_(1, valid_lens[:, None] - 1, FIFTY.sep_id).scatter_(
-        1, valid_lens[:, None] // 2, FIFTY.sep_id
-    )
-    return token_ids.masked_fill(
-        torch.arange(max_len) >= valid_lens[:, None], FIFTY.pad_id
-    ), valid_lens
+    token_ids[:, 0] = vocab.cls_id
+    for sep in (valid_lens - 1, valid_lens // 2):
+        token_ids.scatter_(1, sep[:, None], vocab.sep_id)
+    is_padding = torch.arange(max_len) >= valid_lens[:, None]
+    return token_ids.masked_fill(is_padding, vocab.pad_id), valid_lens
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([0.05, 0.15, 0.4, 0.9]), st.integers(8, 70))
 def test_masking_hides_ordinary_tokens_and_nothing_else(seed, rate, max_len):
-    token_ids, valid_lens = some_rows(20, max_len, 50, seed)
+    token_ids, valid_lens = some_rows(20, max_len, FIFTY, seed)
     before = token_ids.clone()
     masked, positions, weights, labels = mask_tokens(FIFTY, token_ids, generator(seed), rate)
     assert torch.equal(token_ids, before)
@@ -53,29 +50,26 @@ def test_masking_hides_ordinary_tokens_and_nothing_else(seed, rate, max_len):
 
 
 def test_80_percent_masked_10_random_10_kept():
-    token_ids, _ = some_rows(4000, 64, 1000, 0)
+    token_ids, _ = some_rows(4000, 64, THOUSAND, 0)
     masked, positions, weights, labels = mask_tokens(THOUSAND, token_ids, generator())
     used = weights.bool()
     now, then = masked.gather(1, positions)[used], labels[used]
-    n = len(then)
-    fraction_masked = (now == FIFTY.mask_id).double().mean().item()
-    fraction_kept = (now == then).double().mean().item()
-    fraction_random = 1 - fraction_masked - fraction_kept
-    for fraction, wanted in (
-        (fraction_masked, 0.8),
-        (fraction_random, 0.1 * 994 / 995),
-        (fraction_kept, 0.1 + 0.1 / 995),
+    is_mask, is_kept = now == THOUSAND.mask_id, now == then
+    for found, wanted in (
+        (is_mask, 0.8),
+        (~is_mask & ~is_kept, 0.1 * 994 / 995),
+        (is_kept, 0.1 + 0.1 / 995),
     ):
-        assert abs(fraction - wanted) < 5 * math.sqrt(wanted * (1 - wanted) / n)
-    replaced = now[(now != FIFTY.mask_id) & (now != then)]
+        fraction = found.double().mean().item()
+        assert abs(fraction - wanted) < 5 * math.sqrt(wanted * (1 - wanted) / len(then))
+    replaced = now[~is_mask & ~is_kept]
     assert (replaced >= len(SPECIAL_TOKENS)).all()
     assert len(replaced.unique()) > 800  # spread over the vocabulary
 
 
 def test_every_ordinary_position_is_as_likely_to_be_chosen():
-    token_ids = torch.tensor(
-        [[FIFTY.cls_id, 10, 11, 12, FIFTY.sep_id, 13, 14, 15, FIFTY.sep_id, FIFTY.pad_id]]
-    ).repeat(20_000, 1)
+    cls, sep, pad = FIFTY.cls_id, FIFTY.sep_id, FIFTY.pad_id
+    token_ids = torch.tensor([[cls, 10, 11, 12, sep, 13, 14, 15, sep, pad]]).repeat(20_000, 1)
     _, positions, weights, _ = mask_tokens(FIFTY, token_ids, generator())
     counts = torch.bincount(positions[weights.bool()], minlength=10)
     expected = counts.sum() / 6

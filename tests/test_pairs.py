@@ -1,6 +1,7 @@
 """Sentence pairs."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -26,12 +27,10 @@ def generator(seed=0):
 
 
 def test_tokens_and_segments():
-    assert get_tokens_and_segments(["a", "crane"]) == (
-        ["<cls>", "a", "crane", "<sep>"],
-        [0, 0, 0, 0],
-    )
-    tokens, segments = get_tokens_and_segments(["a"], ["he", "left"])
-    assert tokens == ["<cls>", "a", "<sep>", "he", "left", "<sep>"]
+    tokens, segments = get_tokens_and_segments(["a", "crane"])
+    assert tokens == ["<cls>", "a", "crane", "<sep>"] and segments == [0, 0, 0, 0]
+    tokens, segments = get_tokens_and_segments(["a"], ["he", "left"], cls="[CLS]", sep="[SEP]")
+    assert tokens == ["[CLS]", "a", "[SEP]", "he", "left", "[SEP]"]
     assert segments == [0, 0, 0, 1, 1, 1]
 
 
@@ -44,33 +43,39 @@ def test_truncation_takes_from_the_longer_one_token_at_a_time(len_a, len_b, budg
     assert (int(got_a), int(got_b)) == (a, b)
 
 
-@pytest.mark.parametrize("rate", [0.5, 0.85, 1.0])
-def test_some_of_the_pairs_follow_and_the_others_are_of_another_paragraph(vocab_and_text, rate):
+@pytest.mark.parametrize(("rate", "count"), [(0.5, 1), (0.85, 1), (1.0, 1), (0.5, 3)])
+def test_some_of_the_pairs_follow_and_the_others_are_of_another_paragraph(
+    vocab_and_text, rate, count
+):
     _, text = vocab_and_text
     starts = text.paragraph_starts
     paragraph_of = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
     followed = total = 0
     drawn = set()
     for seed in range(30):
-        first, second, is_next = draw_pairs(text, generator(seed), next_sentence_rate=rate)
+        first, second, is_next = draw_pairs(text, generator(seed), count, rate)
+        assert len(first) == (starts.diff() - count).clamp(min=0).sum()
         follows = is_next == 1
-        assert torch.equal(second[follows], first[follows] + 1)
+        assert torch.equal(second[follows], first[follows] + count)
         assert torch.equal(paragraph_of[second[follows]], paragraph_of[first[follows]])
         assert (paragraph_of[second[~follows]] != paragraph_of[first[~follows]]).all()
         drawn |= set(second[~follows].tolist())
         followed, total = followed + int(follows.sum()), total + len(first)
     assert abs(followed - total * rate) <= 5 * math.sqrt(total * rate * (1 - rate))
     # Every sentence can be drawn, the first and the last too.
-    assert rate > 0.5 or drawn == set(range(len(paragraph_of)))
+    assert rate > 0.5 or count > 1 or drawn == set(range(len(paragraph_of)))
 
 
-def test_pairs_are_laid_out_as_get_tokens_and_segments_lays_them_out(vocab_and_text):
+@pytest.mark.parametrize("count", [1, 2])
+def test_pairs_are_laid_out_as_get_tokens_and_segments_lays_them_out(vocab_and_text, count):
     vocab, text = vocab_and_text
-    sentences = [s for paragraph in made_up_text() for s in paragraph]
-    first, second, _ = draw_pairs(text, generator())
-    token_ids, segments, valid_lens = assemble(vocab, text, first, second, max_len=24)
+    # Of each sentence the tokens, and those of the next ones in its paragraph.
+    parts = [(p, start) for p in made_up_text() for start in range(len(p))]
+    behind = [list(chain.from_iterable(p[start : start + count])) for p, start in parts]
+    first, second, _ = draw_pairs(text, generator(), count)
+    token_ids, segments, valid_lens = assemble(vocab, text, first, second, 24, count)
     for row in range(len(first)):
-        a, b = sentences[first[row]], sentences[second[row]]
+        a, b = behind[first[row]], behind[second[row]]
         len_a, len_b = truncated_lengths(torch.tensor(len(a)), torch.tensor(len(b)), 21)
         tokens, wanted_segments = get_tokens_and_segments(a[: int(len_a)], b[: int(len_b)])
         n = int(valid_lens[row])

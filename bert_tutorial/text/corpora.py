@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .own_file import read_own_text
 from .wikitext2 import read_wikitext2
@@ -20,69 +20,29 @@ def read_bundled() -> Corpus:
 
 
 class CorpusEntry(NamedTuple):
-    """All that the package knows of one corpus."""
+    """What is to be known of a corpus before it is read."""
 
     read: Callable[[], Corpus]
     min_freq: int  # rarer words become <unk>
     licence: str  # of the text, and so of what is trained on it
-    recipe: dict[str, Any]  # of `python -m bert_tutorial.pretrain`, found by benchmarks/search.py
 
 
 CORPORA = {
-    "bundled": CorpusEntry(
-        read=read_bundled,
-        min_freq=2,
-        licence="CC0 1.0, as the text",
-        recipe=dict(
-            steps=1300,
-            batch_size=128,
-            mask_rate=0.5,
-            sentences_per_segment=[1, 2, 3],
-            next_sentence_rate=1.0,
-            dropout=0.1,
-            learning_rate=5e-3,
-            embedding_rate=0.5,
-            weight_decay=0.01,
-            sampled_words=0,
-        ),
-    ),
+    "bundled": CorpusEntry(read_bundled, min_freq=2, licence="CC0 1.0, as the text"),
     "wikitext-2": CorpusEntry(
-        read=read_wikitext2,
+        read_wikitext2,
         min_freq=5,  # d2l's
         licence="CC BY-SA 3.0, as the text: WikiText-2 by Merity et al. 2016, from articles of "
         "English Wikipedia",
-        recipe=dict(
-            steps=6000,
-            batch_size=128,
-            mask_rate=0.25,
-            sentences_per_segment=[1, 2],
-            next_sentence_rate=1.0,
-            dropout=0.0,
-            learning_rate=3e-3,
-            embedding_rate=0.5,
-            weight_decay=0.4,
-            sampled_words=2048,
-        ),
     ),
 }
 
 
 def find_corpus(corpus: str | Path | Corpus) -> CorpusEntry:
-    """The entry of a corpus: one of `CORPORA`, or one made for a text file of yours.
-
-    Args:
-        corpus: A name in `CORPORA`, the path of a text file, or a `Corpus` that is already read.
-
-    Returns:
-        The entry. Nothing is read or downloaded.
-
-    Raises:
-        FileNotFoundError: It is neither a name nor a file.
-        IsADirectoryError: It is a folder.
-    """
-    own = CORPORA["bundled"]._replace(min_freq=2, licence="that of your text")
+    """The entry of a corpus, or one made for a text of yours; nothing is read or downloaded."""
+    own = CorpusEntry(lambda: corpus, min_freq=2, licence="that of your text")
     if isinstance(corpus, Corpus):
-        return own._replace(read=lambda: corpus)
+        return own
     if corpus in CORPORA:
         return CORPORA[corpus]
     path = os.path.expanduser(corpus)
@@ -104,11 +64,8 @@ def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
         corpus: "bundled"; "wikitext-2", which is downloaded the first time; the path of a UTF-8
             text file of yours; or a `Corpus`, which is given back as it is.
 
-    Returns:
-        The text in WikiText's format.
-
     Raises:
-        FileNotFoundError, IsADirectoryError: See `find_corpus`.
+        FileNotFoundError, IsADirectoryError: It is neither a name nor a file.
         ValueError: Your file cannot be used; the message says what would be right.
         ConnectionError, OSError: WikiText-2 cannot be had; see `read_wikitext2`.
     """

@@ -1,16 +1,17 @@
 """From a text to batches of pretraining examples.
 
-The steps are d2l's ("The Dataset for Pretraining BERT"); where they differ, a comment says why. All
-are a few tensor operations on whole batches. Every batch of every epoch follows from the seed
-alone, so that a run can be repeated, resumed in the middle, or shared between processes.
+The steps are d2l's ("The Dataset for Pretraining BERT"), each a few tensor operations on whole
+batches. Every batch of every epoch follows from the seed alone, so that a run can be repeated,
+resumed in the middle, or shared between processes.
 
 Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predictions.
 """
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from .vocabulary import Vocab
 from .wikitext_format import Corpus
 
 LENGTH_MULTIPLE = 8  # the lengths of trimmed batches are multiples of it
+HELD_OUT_BATCH_SIZE = 128
 
 
 class Batch(NamedTuple):
@@ -45,84 +47,64 @@ class Batch(NamedTuple):
         return [Batch(*part) for part in parts]
 
     def trim(self) -> "Batch":
-        """The same batch without what is padding or unused in every row.
-
-        The length is rounded up to a multiple of 8. PyTorch prepares every new size of matrix
-        product on a CPU and keeps what it has prepared; fewer lengths take less time and memory.
-        """
+        """The same batch without what is padding or unused in every row."""
+        # Of few lengths, because PyTorch prepares for every new size, and keeps what it prepared.
         length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         slots = max(1, int(self.mlm_weights.sum(1).max()))
-        return self._replace(
-            token_ids=self.token_ids[:, :length],
-            segments=self.segments[:, :length],
-            pred_positions=self.pred_positions[:, :slots],
-            mlm_weights=self.mlm_weights[:, :slots],
-            mlm_labels=self.mlm_labels[:, :slots],
-        )
+        rows = (field[:, :length] for field in (self.token_ids, self.segments))
+        answers = (field[:, :slots] for field in self[3:6])
+        return Batch(*rows, self.valid_lens, *answers, self.nsp_labels)
 
 
-HELD_OUT_BATCH_SIZE = 128
-
-
+@dataclass(eq=False, repr=False)
 class PretrainingExamples:
     """Batches of a text, drawn anew every epoch: pairs, order and masks.
 
-    Iterating gives one epoch of batches; iterating again gives the next. `batch_at(step)` gives the
-    batch of any training step.
-
-    Args:
-        vocab: The vocabulary.
-        text: The text as token ids.
-        batch_size: B. A text with fewer pairs gives one smaller batch an epoch; otherwise all are
-            full.
-        max_len: L, at least 5.
-        mask_rate: Part of the positions to predict. BERT's and d2l's is 0.15. `num_slots`, P, is
-            `max_len * mask_rate`.
-        sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits. With
-            several numbers, such as (1, 2, 3), each batch has another one; a number for which the
-            text has too few pairs to fill a batch is left out, but for the smallest.
-        next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
-            is nothing to tell apart, and training leaves the next-sentence loss out.
-        seed: What all randomness comes from.
-        fixed: True for the same batches every epoch, as evaluation wants.
-        valid: Held-out examples that belong to these, if any.
-
-    Raises:
-        ValueError: A setting that cannot be, or a text too short to draw pairs from.
+    Iterating gives one epoch of batches, iterating again the next one. `batch_at(step)` gives the
+    batch of any training step. A setting that cannot be, and a text too short to draw pairs from,
+    raise a ValueError.
     """
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        text: TokenizedText,
-        batch_size: int,
-        max_len: int,
-        *,
-        mask_rate: float = 0.15,
-        sentences_per_segment: int | Sequence[int] = 1,
-        next_sentence_rate: float = 0.5,
-        seed: int = 0,
-        fixed: bool = False,
-        valid: "PretrainingExamples | None" = None,
-    ):
-        counts = sentences_per_segment
+    vocab: Vocab
+    text: TokenizedText
+    batch_size: int  # B; a text with fewer pairs gives one smaller batch an epoch
+    max_len: int  # L
+    _: KW_ONLY
+    mask_rate: float = 0.15  # part of the positions to predict, 0.15 in BERT
+    # d2l takes 1; BERT fills its segments with as much text as fits. With several numbers, such as
+    # (1, 2, 3), each batch has another one. A number for which the text has too few pairs to fill a
+    # batch is left out, but for the smallest.
+    sentences_per_segment: int | Sequence[int] = 1
+    # How often the second segment is the next one, 0.5 in BERT. With 1 there is nothing to tell
+    # apart, and training leaves the next-sentence loss out.
+    next_sentence_rate: float = 0.5
+    seed: int = 0  # what all randomness comes from
+    fixed: bool = False  # the same batches every epoch, as evaluation wants
+    valid: "PretrainingExamples | None" = None  # held-out examples that belong to these
+
+    def __post_init__(self):
+        counts = self.sentences_per_segment
         counts = tuple(counts) if isinstance(counts, Iterable) else (counts,)
-        check_settings(batch_size, max_len, mask_rate, counts, next_sentence_rate)
-        self.vocab, self.text, self.valid = vocab, text, valid
-        self.max_len, self.mask_rate = max_len, mask_rate
-        self.next_sentence_rate = next_sentence_rate
-        self.seed, self.fixed = seed, fixed
-        self.num_slots = max(1, round(max_len * mask_rate))
-        sentences_of, fewest = text.paragraph_starts.diff(), min(counts)
+        wholes = [("batch_size", self.batch_size, 1), ("max_len", self.max_len, 5)]
+        wholes += [("sentences_per_segment", count, 1) for count in counts or (None,)]
+        for name, value, least in wholes:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}, not a whole number of at least {least}")
+        if not 0 < self.mask_rate < 1:
+            raise ValueError(f"mask_rate is {self.mask_rate!r}, not between 0 and 1")
+        if not 0 <= self.next_sentence_rate <= 1:
+            raise ValueError(f"next_sentence_rate is {self.next_sentence_rate!r}, not from 0 to 1")
+        self.num_slots = max(1, round(self.max_len * self.mask_rate))  # P
+        sentences_of, fewest = self.text.paragraph_starts.diff(), min(counts)
         num_pairs = {count: int((sentences_of - count).clamp(min=0).sum()) for count in counts}
-        kept = [count for count in counts if count == fewest or num_pairs[count] >= batch_size]
-        self.sentence_counts, self.num_pairs = kept, min(num_pairs[count] for count in kept)
+        self.sentence_counts = [n for n in counts if n == fewest or num_pairs[n] >= self.batch_size]
+        self.num_pairs = min(num_pairs[count] for count in self.sentence_counts)
         if self.num_pairs == 0 or len(sentences_of) < 2:
             raise ValueError(
                 "a text needs at least two paragraphs, one of them with "
                 f"{fewest + 1} sentences, to draw pairs from"
             )
-        self.batch_size = min(batch_size, self.num_pairs)
+        self.batch_size = min(self.batch_size, self.num_pairs)
         self.epoch = 0
         self._pairs: tuple[int | None, list[Pairs]] = (None, [])
 
@@ -171,41 +153,14 @@ class PretrainingExamples:
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
         first, second, is_next = (column[place] for column in self.pairs(epoch)[turn])
         vocab, count = self.vocab, self.sentence_counts[turn]
-        rows = assemble(vocab, self.text, first, second, self.max_len, count)
+        ids, segments, valid_lens = assemble(vocab, self.text, first, second, self.max_len, count)
         generator = self.generator(epoch, index)
-        masked = mask_tokens(vocab, rows.token_ids, generator, self.mask_rate, self.num_slots)
-        return Batch(masked.token_ids, rows.segments, rows.valid_lens, *masked[1:], is_next)
+        masked = mask_tokens(vocab, ids, generator, self.mask_rate, self.num_slots)
+        return Batch(masked.token_ids, segments, valid_lens, *masked[1:], is_next)
 
     def batch_at(self, step: int) -> Batch:
         """The batch of a training step, counted from 0 over all epochs."""
         return self.batch(*divmod(step, len(self)))
-
-
-def check_settings(
-    batch_size: int,
-    max_len: int,
-    mask_rate: float,
-    sentence_counts: Sequence[int],
-    next_sentence_rate: float,
-) -> None:
-    """Check the settings of `PretrainingExamples`.
-
-    Raises:
-        ValueError: One that cannot be; the message says what would be right.
-    """
-    wholes = [("batch_size", batch_size, 1), ("max_len", max_len, 5)]
-    wholes += [("sentences_per_segment", count, 1) for count in sentence_counts or (None,)]
-    for name, value, low in wholes:
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {low}")
-    if not 0 < mask_rate < 1:
-        raise ValueError(
-            f"mask_rate is {mask_rate!r}, but must lie between 0 and 1, for example 0.15"
-        )
-    if not 0 <= next_sentence_rate <= 1:
-        raise ValueError(
-            f"next_sentence_rate is {next_sentence_rate!r}, but must be from 0 to 1; BERT's is 0.5"
-        )
 
 
 def load_data_wiki(
@@ -213,50 +168,27 @@ def load_data_wiki(
     max_len: int = 64,
     corpus: str | Path | Corpus | None = None,
     *,
-    mask_rate: float = 0.15,
-    sentences_per_segment: int | Sequence[int] = 1,
-    next_sentence_rate: float = 0.5,
     min_freq: int | None = None,
     seed: int = 0,
+    **settings: Any,
 ) -> tuple[PretrainingExamples, Vocab]:
     """d2l's function: batches of pretraining examples, and the vocabulary.
-
-    The held-out examples do not depend on these settings, so that trainings can be compared: single
-    sentences, 15 % of the tokens to predict, and half of the pairs follow each other.
 
     Args:
         batch_size: B, sentence pairs in a batch.
         max_len: L, positions in a row, special tokens included.
         corpus: As in `read_text`; None for "bundled", and then that is said: d2l has WikiText-2.
-        mask_rate: Part of the tokens to predict in training.
-        sentences_per_segment: Sentences in a segment in training.
-        next_sentence_rate: How often the second segment is the next one in training; with 1 the
-            next-sentence game is left out.
-        min_freq: Rarer tokens become `<unk>`; None for the corpus's own number (d2l's 5 on
-            WikiText-2).
+        min_freq: Rarer tokens become `<unk>`; None for the corpus's own number.
         seed: What pairs, order and masks follow from.
+        **settings: Of training: `mask_rate`, `sentences_per_segment`, `next_sentence_rate`.
 
     Returns:
-        `train_iter` (its `valid` holds the held-out examples) and `vocab`.
-
-    Raises:
-        ValueError, FileNotFoundError, ConnectionError: As in `read_text`, or a wrong setting.
+        `train_iter` and `vocab`. The held-out examples, `train_iter.valid`, do not depend on the
+        settings of training, so that trainings can be compared.
     """
     if corpus is None:
         print('corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")')
     train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq)
-    held_out = PretrainingExamples(
-        vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True
-    )
-    train_iter = PretrainingExamples(
-        vocab,
-        train,
-        batch_size,
-        max_len,
-        mask_rate=mask_rate,
-        sentences_per_segment=sentences_per_segment,
-        next_sentence_rate=next_sentence_rate,
-        seed=seed,
-        valid=held_out,
-    )
-    return train_iter, vocab
+    of_valid = (vocab, valid, HELD_OUT_BATCH_SIZE, max_len)
+    settings |= dict(seed=seed, valid=PretrainingExamples(*of_valid, seed=seed, fixed=True))
+    return PretrainingExamples(vocab, train, batch_size, max_len, **settings), vocab

@@ -14,7 +14,7 @@ from .vocabulary import Vocab
 
 
 class MaskedRows(NamedTuple):
-    """Rows with some of their tokens hidden, and what stood there."""
+    """Rows with some of their tokens hidden."""
 
     token_ids: Tensor  # (B, L), what the network reads
     pred_positions: Tensor  # (B, P), ascending; 0 in unused slots
@@ -36,11 +36,7 @@ def mask_tokens(
         token_ids: (B, L), padded with `<pad>`; not changed.
         generator: Source of randomness.
         mask_rate: Part of a row's real positions to predict, rounded, at least one.
-        num_slots: P, the most predictions a row can hold; None for the largest number that the rate
-            gives.
-
-    Returns:
-        The rows with the chosen tokens hidden, and the answers.
+        num_slots: P, the most predictions a row can hold; None for `L * mask_rate`.
     """
     num_slots = num_slots or max(1, round(token_ids.shape[1] * mask_rate))
     positions, used = choose_positions(vocab, token_ids, generator, mask_rate, num_slots)
@@ -61,10 +57,9 @@ def hide_at(
 def choose_positions(
     vocab: Vocab, token_ids: Tensor, generator: torch.Generator, mask_rate: float, num_slots: int
 ) -> tuple[Tensor, Tensor]:
-    """Draw the positions to predict; `<cls>`, `<sep>` and `<pad>` are never drawn.
+    """Draw the positions (B, P) to predict; `<cls>`, `<sep>` and `<pad>` are never drawn.
 
-    Returns:
-        Positions (B, P), ascending, 0 in unused slots; and which slots are used (B, P), bool.
+    The second result (B, P) says which slots are used; the others come last, with position 0.
     """
     is_padding = token_ids == vocab.pad_id
     can_be_chosen = ~is_padding & (token_ids != vocab.cls_id) & (token_ids != vocab.sep_id)
@@ -84,14 +79,6 @@ def hide_tokens(vocab: Vocab, labels: Tensor, generator: torch.Generator) -> Ten
     """What the network reads instead: 80 % `<mask>`, 10 % a random word, 10 % the token itself.
 
     A random word is never a special token; in d2l it may be.
-
-    Args:
-        vocab: Knows the special ids.
-        labels: (B, P), the tokens to hide.
-        generator: Source of randomness.
-
-    Returns:
-        (B, P), token ids.
     """
     fate = torch.rand(labels.shape, generator=generator)
     drawn = torch.randint(len(vocab.word_ids), labels.shape, generator=generator)

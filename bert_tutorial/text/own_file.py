@@ -1,76 +1,55 @@
 """A text file of your own, brought into WikiText's format."""
 
-import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+import regex
 
 from .vocabulary import LARGEST, SENTENCE_ENDS, fitting_min_freq, tokenize
 from .wikitext_format import Corpus
 
-_CLOSING = "[\"'“”‘’«»‹›)\\]}」』）】]*"
-# Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
-_SENTENCE_END = re.compile(rf"(?:[.!?…]+(?={_CLOSING}(?:\s|$))|[。！？｡؟।॥۔]+)({_CLOSING})")
-# "1. Soup", "CHAPTER IV. The storm": the full stop belongs to the number.
-_NUMBERED = re.compile(
-    r"^(\W*(?:(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]))\.(?=\s|$)"
+_CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
+_END = rf"[\p{{STerm}}…:;]{_CLOSING}"
+_LINE_END = regex.compile(f"{_END}$")
+# The number of a chapter or of a list item, where a line begins: "CHAPTER IV.", "1. Soup".
+_NUMBER = (
+    rf"(?:^|{_END}\n)\W*"
+    r"(?:(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC])"
 )
-_LINE_END = re.compile(rf"(?:[.!?…。！？｡؟।॥۔:;]|\.\.\.){_CLOSING}$")
+# Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
+_SENTENCE_END = regex.compile(
+    rf"(?:(?<!{_NUMBER})[.!?…]+(?={_CLOSING}(?:\s|$))|(?:(?![.!?])\p{{STerm}})+)({_CLOSING})"
+)
 # Libraries put a licence before and behind a book.
-_LIBRARY_BOOK = re.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", re.M | re.S)
+_LIBRARY_BOOK = regex.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", regex.M | regex.S)
 _LOOKS = {
-    "HTML": re.compile(r"^\s*</?[a-zA-Z!][^>]*>"),
-    "JSON Lines": re.compile(r"^\s*\{.*\}\s*,?$"),
-    "a table (CSV)": re.compile(r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
-    "a chat log": re.compile(r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
+    "HTML": regex.compile(r"^\s*</?[a-zA-Z!][^>]*>"),
+    "JSON Lines": regex.compile(r"^\s*\{.*\}\s*,?$"),
+    "a table (CSV)": regex.compile(r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
+    "a chat log": regex.compile(r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
 }
 
 
-class OwnText(NamedTuple):
-    """A text file, cut into paragraphs."""
-
-    paragraphs: list[list[str]]  # sentences of each, as tokens joined by spaces
-    words_used: int
-    words_left_out: int  # in headings, and in what else has no sentence end
-    looks_like: str | None  # "HTML", ... where most lines do
-
-
 def read_own_text(path: Path) -> Corpus:
-    """Read a text file of your own, and hold out every tenth paragraph, at least two.
-
-    Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr. Smith" is cut in two), and at
-    the marks of other scripts. Blank lines separate paragraphs. Between them a line may be a
-    paragraph, a sentence, or what fits the width of a page: `cut_paragraphs` looks which.
-
-    Args:
-        path: A UTF-8 text file.
-
-    Returns:
-        The text in WikiText's format, named after the file.
+    """Read a UTF-8 text file, and hold out every tenth paragraph, at least two.
 
     Raises:
         ValueError: The file is not UTF-8, or holds too little text.
     """
-    found = cut_paragraphs(_decode(path)).paragraphs
-    if not found:
-        raise ValueError(
-            f"{path}: no sentence end found (. ! ? …); corpus needs a text of at least four "
-            "paragraphs"
-        )
+    found = cut_paragraphs(_decode(path))
     usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
     # Next-sentence pairs need sentences of another paragraph, in training and in validation.
     if len(usable) < 4:
         raise ValueError(
             f"{path} has too little text: at least four paragraphs of two or more sentences are "
-            f"needed, but {len(usable)} of its {len(found)} paragraphs have two "
-            "(blank lines separate paragraphs; without any, each line is one)"
+            f"needed, but {len(usable)} of its {len(found)} paragraphs have two (sentences end "
+            "with . ! ? …, blank lines separate paragraphs; without any, each line is one)"
         )
     held_out = set(usable[9::10] if len(usable) >= 20 else usable[-2:])
-    rendered = ["".join(f" {sentence} ." for sentence in sentences) + " \n" for sentences in found]
-    train = "".join(line for i, line in enumerate(rendered) if i not in held_out)
-    return Corpus(path.name, train, "".join(rendered[i] for i in sorted(held_out)))
+    lines = ["".join(f" {sentence} ." for sentence in sentences) + " \n" for sentences in found]
+    train = "".join(line for i, line in enumerate(lines) if i not in held_out)
+    return Corpus(path.name, train, "".join(lines[i] for i in sorted(held_out)))
 
 
 def describe_own_text(path: Path) -> str:
@@ -79,66 +58,56 @@ def describe_own_text(path: Path) -> str:
     Raises:
         ValueError: The file is not UTF-8, or empty.
     """
-    megabytes = path.stat().st_size / 1e6
-    if megabytes > 5:
+    if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     text = _decode(path)
-    found = cut_paragraphs(text)
-    whole = max(1, found.words_used + found.words_left_out)
-    said = f"{found.words_used:,} of {whole:,} words are used ({found.words_used / whole:.0%})"
-    if _LIBRARY_BOOK.search(text):
-        said += " between the library's notes"
-    if found.words_left_out:
+    if book := _LIBRARY_BOOK.search(text):
+        text = book[1]
+    words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
+    used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
+    whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
+    said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
+    said += " between the library's notes" if book else ""
+    if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
-    forms = Counter(word for p in found.paragraphs for s in p for word in s.split())
-    if fitting_min_freq(forms, 2) > 2:
+    if fitting_min_freq(words, 2) > 2:
         said += (
-            f". It has {len(forms):,} different words: the vocabulary keeps about the {LARGEST:,} "
+            f". It has {len(words):,} different words: the vocabulary keeps about the {LARGEST:,} "
             "most frequent, the others are read as <unk>"
         )
-    if found.looks_like:
-        said += f". The file looks like {found.looks_like}: plain running text works best"
-    return f"{path.name}: {said}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for name, shape in _LOOKS.items():
+        if sum(bool(shape.search(line)) for line in lines) > len(lines) / 2:
+            return f"{said}. The file looks like {name}: plain running text works best"
+    return said
 
 
-def cut_paragraphs(text: str) -> OwnText:
-    """Cut a text into paragraphs, as a reader sees them.
+def cut_paragraphs(text: str) -> list[list[str]]:
+    """Cut a text into paragraphs of sentences, as a reader sees them.
 
-    Args:
-        text: The whole file.
+    Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
+    fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
+    Smith" is cut in two), and at the marks of other scripts.
 
     Returns:
-        Paragraphs of sentences, and how much of the text they are.
+        The sentences of each paragraph, as tokens joined by spaces.
     """
     if book := _LIBRARY_BOOK.search(text):
         text = book[1]
-    lines = _without_stops_of_numbers([line.strip() for line in text.splitlines()])
-    blocks = [block.split("\n") for block in re.split(r"\n{2,}", "\n".join(lines).strip("\n"))]
-    blocks = [_without_heading(block) for block in blocks]
-    full = [line for line in lines if line]
-    if len(blocks) == 1 or _lines_are_paragraphs(blocks):
-        pieces = full
-    elif _most_end(blocks):  # each line is a sentence, as in the files for the original BERT
-        pieces = [" ".join(line for line in b if _LINE_END.search(line)) for b in blocks]
+    lines = "\n".join(line.strip() for line in text.splitlines()).strip("\n")
+    blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
+    # A block's first line may be a heading.
+    inner = [line for b in blocks for line in b[1:-1]] or [line for b in blocks for line in b[:-1]]
+    ended = [line for line in inner if _LINE_END.search(line)]
+    are_whole = len(ended) > 0.8 * len(inner)
+    with_several = [line for line in ended if len(_SENTENCE_END.findall(line)) >= 2]
+    if len(blocks) == 1 or (are_whole and len(with_several) > len(ended) / 2):
+        pieces = lines.split("\n")
+    elif are_whole:  # each line is a sentence, as in the files for the original BERT
+        pieces = ["\n".join(line for line in b if _LINE_END.search(line)) for b in blocks]
     else:  # lines are as long as a page is wide
-        pieces = [" ".join(block) for block in blocks]
-    found = [sentences for piece in pieces if (sentences := _split_sentences(piece))]
-    used = _count(sentence.split() for sentences in found for sentence in sentences)
-    whole = _count(map(tokenize, full))
-    looks = (name for name, shape in _LOOKS.items() if sum(map(_is(shape), full)) > len(full) / 2)
-    return OwnText(found, used, max(0, whole - used), next(looks, None))
-
-
-def _without_stops_of_numbers(lines: list[str]) -> list[str]:
-    """Lines in which the number of a chapter or of a list item has no full stop.
-
-    Such a line comes after an empty one, or after the end of a sentence.
-    """
-    before = ["", *lines[:-1]]
-    return [
-        _NUMBERED.sub(r"\1", line) if not last or _LINE_END.search(last) else line
-        for last, line in zip(before, lines, strict=True)
-    ]
+        pieces = ["\n".join(block) for block in blocks]
+    return [sentences for piece in pieces if (sentences := _split_sentences(piece))]
 
 
 def _without_heading(block: list[str]) -> list[str]:
@@ -147,51 +116,20 @@ def _without_heading(block: list[str]) -> list[str]:
     return block[1:] if has_heading and 2 < len(block[0]) < len(block[1]) / 2 else block
 
 
-def _count(parts: Iterable[list[str]]) -> int:
-    """Tokens, without the marks that end sentences."""
-    return sum(token not in SENTENCE_ENDS for tokens in parts for token in tokens)
-
-
-def _is(shape: re.Pattern) -> Callable[[str], bool]:
-    return lambda line: bool(shape.search(line))
-
-
-def _lines_are_paragraphs(blocks: list[list[str]]) -> bool:
-    """Whether each line is a paragraph: lines end where sentences end, and hold several."""
-    ended = [line for block in blocks for line in block[:-1] if _LINE_END.search(line)]
-    several = [line for line in ended if len(_SENTENCE_END.findall(line)) >= 2]
-    return _most_end(blocks) and len(several) > len(ended) / 2
-
-
-def _most_end(blocks: list[list[str]]) -> bool:
-    """Whether lines end where sentences end; a block's first line may be a heading."""
-    inner = [line for block in blocks for line in block[1:-1] if len(block) > 2]
-    inner = inner or [line for block in blocks for line in block[:-1]]
-    return bool(inner) and sum(map(_is(_LINE_END), inner)) > 0.8 * len(inner)
-
-
-def _split_sentences(block: str) -> list[str]:
-    """Sentences of one paragraph, as tokens joined by spaces; none without a sentence end."""
-    # \1: the closing quotation mark.
-    ends_marked = _SENTENCE_END.sub(r"\1\n", block)
-    if "\n" not in ends_marked:
+def _split_sentences(paragraph: str) -> list[str]:
+    ended = _SENTENCE_END.sub("\\1\x1e", paragraph)  # \1: the closing quotation mark
+    if "\x1e" not in ended:
         return []
     # A full stop inside a word ("example.com") is left out too: in WikiText's format it ends a
     # sentence.
-    sentences = [" ".join(t for t in tokenize(s) if t != ".") for s in ends_marked.split("\n")]
+    sentences = (" ".join(t for t in tokenize(s) if t != ".") for s in ended.split("\x1e"))
     return [sentence for sentence in sentences if sentence]
 
 
 def _decode(path: Path) -> str:
-    """The text of a UTF-8 file.
-
-    Raises:
-        ValueError: It is empty or in another encoding; the message says how to save it as UTF-8.
-    """
     content = path.read_bytes()
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:2000].count(0) > 100:
-        encoding, offset = "UTF-16", 0
-    else:
+    encoding, offset = "UTF-16", 0
+    if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
         try:
             text = content.decode("utf-8").removeprefix("\ufeff").strip()
         except UnicodeDecodeError as error:

@@ -20,19 +20,10 @@ def get_tokens_and_segments(
     cls: str = CLS,
     sep: str = SEP,
 ) -> tuple[list[str], list[int]]:
-    """d2l's function: BERT's input for one sentence or a pair.
+    """d2l's function: BERT's input for one sentence or a pair, and the segment of each token.
 
     >>> get_tokens_and_segments(["a", "crane"], ["he", "left"])
     (['<cls>', 'a', 'crane', '<sep>', 'he', 'left', '<sep>'], [0, 0, 0, 0, 1, 1, 1])
-
-    Args:
-        tokens_a: Tokens of the first sentence.
-        tokens_b: Tokens of the second sentence, or None.
-        cls, sep: The special tokens, where a vocabulary has others.
-
-    Returns:
-        The tokens with the special ones put in, and for each its segment: 0 for the first sentence,
-        1 for the second.
 
     Source: Devlin et al. 2019, section 3 and figure 2.
     """
@@ -51,15 +42,7 @@ def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor
     (tensor([31, 10]), tensor([30, 51]))
 
     d2l drops every pair that is too long, a quarter of WikiText-2; Devlin et al. shorten it, as
-    here.
-
-    Args:
-        len_a, len_b: (B,), lengths before.
-        budget: How many tokens both may have together.
-
-    Returns:
-        Both lengths after, (B,) each; pairs that fit are unchanged. Of two equally long ones the
-        second is cut first.
+    here. Of two equally long sentences the second is cut first.
     """
     keep_a = torch.maximum(budget - len_b, torch.tensor((budget + 1) // 2))
     keep_b = torch.maximum(budget - len_a, torch.tensor(budget // 2))
@@ -80,17 +63,9 @@ def draw_pairs(
     sentences_per_segment: int = 1,
     next_sentence_rate: float = 0.5,
 ) -> Pairs:
-    """A second sentence for every first one: the next one, or one from elsewhere.
+    """A second sentence for every one that has a next one: the next one, or one from elsewhere.
 
-    Args:
-        text: At least two paragraphs.
-        generator: Source of randomness.
-        sentences_per_segment: How many sentences stand in for one. The next one begins so much
-            further.
-        next_sentence_rate: How often the second is the next one.
-
-    Returns:
-        A pair for every sentence that has a next one.
+    Several sentences may stand in for one; then the next one begins so much further.
 
     Source: Devlin et al. 2019, section 3.1, task 2. Unlike in d2l, a drawn sentence is never of the
     same paragraph, where it could be the next one after all.
@@ -109,27 +84,10 @@ def draw_pairs(
 
 
 def segment_lengths(text: TokenizedText, first_sentence: Tensor, sentences: int = 1) -> Tensor:
-    """How many tokens some sentences in a row have.
-
-    Args:
-        text: The text.
-        first_sentence: (B,), numbers of the first sentences.
-        sentences: How many in a row; fewer where the paragraph ends.
-
-    Returns:
-        (B,), int64.
-    """
+    """Tokens (B,) of some sentences in a row from `first_sentence` (B,) on, within a paragraph."""
     paragraph = torch.searchsorted(text.paragraph_starts, first_sentence, right=True) - 1
     end = torch.minimum(first_sentence + sentences, text.paragraph_starts[paragraph + 1])
     return text.sentence_starts[end] - text.sentence_starts[first_sentence]
-
-
-class Rows(NamedTuple):
-    """Inputs of the network, before anything is masked."""
-
-    token_ids: Tensor  # (B, L), int64
-    segments: Tensor  # (B, L), 0 or 1
-    valid_lens: Tensor  # (B,), positions that are not padding
 
 
 def assemble(
@@ -139,23 +97,16 @@ def assemble(
     second: Tensor,
     max_len: int,
     sentences_per_segment: int = 1,
-) -> Rows:
-    """Lay out `<cls> first <sep> second <sep>` for many pairs at once.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay out `<cls> first <sep> second <sep>` for the sentence numbers (B,) of many pairs at once.
 
-    Args:
-        vocab: Knows the special ids.
-        text: The text that the pairs are of.
-        first, second: (B,), sentence numbers.
-        max_len: L, length of a row; longer pairs are truncated, shorter ones padded.
-        sentences_per_segment: As in `draw_pairs`.
+    Longer pairs are truncated, shorter ones padded.
 
     Returns:
-        B rows.
+        Token ids (B, L), segments (B, L) and the numbers (B,) of positions that are not padding.
     """
     starts = text.sentence_starts
-    lengths = (
-        segment_lengths(text, sentence, sentences_per_segment) for sentence in (first, second)
-    )
+    lengths = (segment_lengths(text, s, sentences_per_segment) for s in (first, second))
     len_a, len_b = truncated_lengths(*lengths, max_len - 3)
     valid_lens = len_a + len_b + 3
     position = torch.arange(max_len)  # (L,)
@@ -169,4 +120,4 @@ def assemble(
     token_ids[:, 0] = vocab.cls_id
     token_ids.scatter_(1, sep_a, vocab.sep_id).scatter_(1, sep_b, vocab.sep_id)
     segments = ((position > sep_a) & (position <= sep_b)).long()
-    return Rows(token_ids, segments, valid_lens)
+    return token_ids, segments, valid_lens

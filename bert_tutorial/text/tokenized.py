@@ -1,19 +1,18 @@
 """A text as one flat tensor of token ids, and the cache that keeps it."""
 
 import hashlib
-import json
 import sys
 from collections import Counter
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from ..cache import cache_dir, read_safetensors, write_safetensors
+from ..cache import cache_dir, write_file
 from .corpora import find_corpus
 from .vocabulary import LARGEST, Vocab, fitting_min_freq
 from .wikitext_format import Corpus, paragraphs
@@ -23,10 +22,8 @@ class TokenizedText(NamedTuple):
     """A text as flat arrays."""
 
     token_ids: Tensor  # (number of tokens,), int32
-    sentence_starts: Tensor  # (number of sentences + 1,), where each sentence begins in token_ids
-    paragraph_starts: (
-        Tensor  # (number of paragraphs + 1,), number of each paragraph's first sentence
-    )
+    sentence_starts: Tensor  # (number of sentences + 1,), where each begins in token_ids
+    paragraph_starts: Tensor  # (number of paragraphs + 1,), number of each one's first sentence
 
     @classmethod
     def from_paragraphs(cls, vocab: Vocab, text: list[list[list[str]]]) -> "TokenizedText":
@@ -57,30 +54,21 @@ def tokenize_corpus(
     Args:
         corpus: As in `read_text`.
         min_freq: Rarer tokens become `<unk>`; None for the corpus's own number, or a higher one
-            where that leaves more entries than can be trained with (`fitting_min_freq`).
-
-    Returns:
-        Both parts and their vocabulary.
-
-    Raises:
-        ValueError: No word is frequent enough; or see `read_text`.
-        OSError: See `read_text`.
+            where that leaves more words than can be trained with (`fitting_min_freq`).
     """
     entry = find_corpus(corpus)
     corpus, least = entry.read(), min_freq or entry.min_freq
     largest = LARGEST if min_freq is None else None
     if corpus.name == "bundled":
         return _look_up(corpus, least, largest)
-    key = f"format 3, min_freq {least}, largest {largest}\n{corpus.train}\n{corpus.valid}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    path = cache_dir() / "tokenized" / f"{name}.safetensors"
-    with suppress(Exception):  # Whatever is wrong with a cached file, the text itself is at hand.
+    key = f"format 4, min_freq {least}, largest {largest}\n{corpus.train}\n{corpus.valid}"
+    path = cache_dir() / "tokenized" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    with suppress(Exception):  # whatever is wrong with a cached file, the text itself is at hand
         return _load(path)
-    megabytes = len(corpus.train) / 1e6
-    if megabytes > 5:
+    if (megabytes := len(corpus.train) / 1e6) > 5:
         print(f"cutting {megabytes:.0f} MB of text into words; this is done once", file=sys.stderr)
     found = _look_up(corpus, least, largest)
-    with suppress(OSError):  # A cache that cannot be written costs a second each time, no more.
+    with suppress(OSError):  # a cache that cannot be written costs a second each time, no more
         _save(path, found)
     return found
 
@@ -98,24 +86,19 @@ def _look_up(corpus: Corpus, min_freq: int, largest: int | None) -> TokenizedCor
 
 
 def _save(path: Path, corpus: TokenizedCorpus) -> None:
-    parts = {"train": corpus.train, "valid": corpus.valid}
-    tensors = {f"{p}.{name}": t for p, text in parts.items() for name, t in text._asdict().items()}
-    about = {"itos": corpus.vocab.itos, "counts": corpus.vocab.counts}
-    write_safetensors(path, tensors, about | {"sha256": _sha256(tensors, about)})
+    """Eight tensors, and before them the SHA-256 of them all: any damage is noticed."""
+    words = torch.tensor(list("\n".join(corpus.vocab.itos).encode()), dtype=torch.uint8)
+    tensors = [*corpus.train, *corpus.valid, words, torch.tensor(corpus.vocab.counts)]
+    content = save({str(number): tensor for number, tensor in enumerate(tensors)})
+    write_file(path, hashlib.sha256(content).digest() + content)
 
 
 def _load(path: Path) -> TokenizedCorpus:
-    tensors, about = read_safetensors(path)
-    if about.pop("sha256") != _sha256(tensors, about):
+    whole = path.read_bytes()
+    if hashlib.sha256(whole[32:]).digest() != whole[:32]:
         raise ValueError(f"{path} is damaged")
-    vocab = Vocab.from_counts(about["itos"], about["counts"])
-    fields = TokenizedText._fields
-    parts = (
-        TokenizedText(*(tensors[f"{p}.{name}"] for name in fields)) for p in ("train", "valid")
-    )
-    return TokenizedCorpus(*parts, vocab)
-
-
-def _sha256(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
-    """Of all that a cached file holds; any damage changes it."""
-    return hashlib.sha256(save(tensors, {"about": json.dumps(about, sort_keys=True)})).hexdigest()
+    tensors = load(whole[32:])
+    *texts, words, counts = (tensors[str(number)] for number in range(8))
+    itos = bytes(words.tolist()).decode().split("\n")
+    vocab = Vocab.from_counts(itos, counts.tolist())
+    return TokenizedCorpus(TokenizedText(*texts[:3]), TokenizedText(*texts[3:]), vocab)

@@ -1,146 +1,99 @@
-"""WikiText-2: downloaded once, checked by its SHA-256, kept in the cache folder."""
+"""WikiText-2: downloaded once, checked by its SHA-256, kept in the cache folder.
+
+Source: Merity et al. 2016, "Pointer Sentinel Mixture Models", section 4.
+"""
 
 import hashlib
 import io
 import os
-import shutil
-import sys
+import re
+import time
 import zipfile
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
 
 import requests
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
-from ..cache import cache_dir
-from .download import fetch, in_few_words, without_password
+from ..cache import cache_dir, write_file, writing
 from .wikitext_format import Corpus
 
-# Size in bytes and SHA-256 of each file: whoever serves them, only these very bytes are used.
-WIKITEXT2_FILES = {
-    "wiki.train.tokens": (
-        10_797_148,
-        "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
-    ),
-    "wiki.valid.tokens": (
-        1_121_681,
-        "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
-    ),
+SHA256 = {  # whoever serves the files, only these very bytes are used
+    "wiki.train.tokens": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
+    "wiki.valid.tokens": "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
 }
-# A zip of these files is never much larger than they are, even where it also holds the test text.
-LARGEST_ZIP = sum(size for size, _ in WIKITEXT2_FILES.values()) + 2**21
-_ZIP = "https://wikitext.smerity.com/wikitext-2-v1.zip"
-_PLAIN = (
-    "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
+LARGEST = 14_000_000  # bytes: more than each of the files has, and than a zip of them
+_EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/"
+# Each is a zip, or the plain files in the order above. d2l's own address is dead since 2024.
+SOURCES = (
+    ("https://wikitext.smerity.com/wikitext-2-v1.zip",),
+    (f"{_EXAMPLES}wikitext-2/train.txt", f"{_EXAMPLES}wikitext-2/valid.txt"),
 )
-# Each source is one zip, or the plain files in the order above. d2l's own address (the bucket
-# research.metamind.io on s3.amazonaws.com) is left out: it has been dead since 2024.
-WIKITEXT2_SOURCES = ((_ZIP,), (_PLAIN + "train.txt", _PLAIN + "valid.txt"))
+HEADERS = {"User-Agent": "bert_tutorial/0.1 (a tutorial on BERT)"}  # Python's own gets status 403
+LIMIT = 600.0  # seconds for one file, all tries together; and for another process that downloads
+TIMEOUT = (10.0, 60.0)  # seconds to wait for a connection, and for the next bytes
+PAUSES = (1.0, 2.0)  # seconds before the second try, and before the third
 
 
-def read_wikitext2(
-    timeout: tuple[float, float] = (10.0, 60.0), pause: float = 1.0, limit: float = 600.0
-) -> Corpus:
+def read_wikitext2() -> Corpus:
     """Read WikiText-2 from the cache, or download it into the cache first.
-
-    Args:
-        timeout: Seconds to wait for a connection, and for the next bytes.
-        pause: Seconds before the second attempt at a source. Attempt n waits n - 1 times the pause.
-        limit: Seconds that one file may take, all attempts together; then the next source is
-            tried. Also how long another process that downloads WikiText-2 is waited for.
-
-    Returns:
-        The published training and validation text, checked by SHA-256 at every call.
 
     Raises:
         ConnectionError: The text is not in the cache and no source could deliver it.
-        TimeoutError: Another process did not finish its download within `limit`.
-        OSError: The cache folder cannot be read or written.
-
-    Source:
-        Merity et al. 2016, "Pointer Sentinel Mixture Models", section 4.
+        TimeoutError: Another process did not finish its download.
+        OSError: The cache folder cannot be written.
     """
     folder = cache_dir() / "wikitext-2"
-    try:
-        files = _verified_files(folder)
-        if files is None:
+    files = _cached(folder)
+    if files is None:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # Of two processes, the second finds the first's files.
-            with _locked(FileLock(folder / ".lock"), limit):
-                files = _verified_files(folder) or _download(folder, timeout, pause, limit)
-    except ConnectionError:
-        raise
-    except Timeout as error:
-        raise TimeoutError(
-            f"another process has held {error.lock_file} for more than {limit:g} seconds, to "
-            "download WikiText-2: wait for that process or end it, then try again; if there is "
-            "none, delete this file"
-        ) from error
-    except OSError as error:
-        raise OSError(
-            f"the cache folder {folder} cannot be used ({error.strerror or error}); make room or "
-            "give access there, or set BERT_TUTORIAL_CACHE to another folder"
-        ) from error
+            (folder / ".lock").touch()
+        try:
+            with FileLock(folder / ".lock", timeout=LIMIT):  # the second process finds the files
+                files = _cached(folder) or _download(folder)
+        except Timeout as error:
+            raise TimeoutError(
+                f"another process downloads WikiText-2 (it holds {error.lock_file}): wait for it "
+                "or end it, then try again"
+            ) from error
     return Corpus("wikitext-2", *(content.decode("utf-8") for content in files))
 
 
-def _locked(lock: FileLock, limit: float) -> AbstractContextManager:
-    """Take the lock; say so if it has to be waited for."""
+def _cached(folder: Path) -> list[bytes] | None:
     try:
-        return lock.acquire(timeout=1.0)
-    except Timeout:
-        print(
-            f"waiting, {limit:g} seconds at most, for another process that downloads WikiText-2 "
-            f"(it holds {lock.lock_file})",
-            file=sys.stderr,
-        )
-        return lock.acquire(timeout=limit)
-
-
-def _verified_files(folder: Path) -> list[bytes] | None:
-    """Contents of the two files; None if one is missing or not the published one, bit by bit."""
-    paths = [folder / name for name in WIKITEXT2_FILES]
-    if not all(path.is_file() for path in paths):
+        return _checked([(folder / name).read_bytes() for name in SHA256])
+    except (OSError, ValueError):  # missing, not to be read, or damaged: to be written anew
         return None
-    contents = [path.read_bytes() for path in paths]
-    hashes = [hashlib.sha256(content).hexdigest() for content in contents]
-    return contents if hashes == [sha256 for _, sha256 in WIKITEXT2_FILES.values()] else None
 
 
-def _download(
-    folder: Path, timeout: tuple[float, float], pause: float, limit: float
-) -> list[bytes]:
-    """Try the sources in turn until one delivers the published files; move these into `folder`."""
-    own_source = os.environ.get("BERT_TUTORIAL_WIKITEXT2_URL")
-    sources = [(own_source,), *WIKITEXT2_SOURCES] if own_source else WIKITEXT2_SOURCES
-    failures = []
-    partial = folder / "partial"
-    # Left by a process that was killed; nobody else uses it, because we hold the lock.
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
-        for source in sources:
-            try:
-                if os.path.isfile(source[0]):  # a zip that somebody has already
-                    _unzip(source[0], partial)
-                elif len(source) == 1:
-                    archive = fetch(source[0], LARGEST_ZIP, timeout, pause, limit)
-                    _unzip(io.BytesIO(archive), partial)
-                else:
-                    for url, (name, (size, _)) in zip(source, WIKITEXT2_FILES.items(), strict=True):
-                        content = fetch(url, size, timeout, pause, limit)
-                        (partial / name).write_bytes(content)
-                if (files := _verified_files(partial)) is None:
-                    raise ValueError("other bytes than WikiText-2's")
-            except (requests.RequestException, ValueError) as error:
-                failures.append(f"{without_password(source[0])}: {in_few_words(error)}")
-                continue
-            for name in WIKITEXT2_FILES:
-                os.replace(partial / name, folder / name)
-            return files
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _checked(files: list[bytes]) -> list[bytes]:
+    if [hashlib.sha256(file).hexdigest() for file in files] != list(SHA256.values()):
+        raise ValueError("other bytes than WikiText-2's")
+    return files
+
+
+def _download(folder: Path) -> list[bytes]:
+    """Try the sources in turn until one delivers the published files; keep these in `folder`."""
+    own, failures = os.environ.get("BERT_TUTORIAL_WIKITEXT2_URL"), []
+    for source in ((own,), *SOURCES) if own else SOURCES:
+        try:
+            if os.path.isfile(source[0]):  # a zip that somebody has already
+                files = _unzip(source[0])
+            elif len(source) == 1:
+                files = _unzip(io.BytesIO(_fetch(source[0])))
+            else:
+                files = [_fetch(address) for address in source]
+            _checked(files)
+        except (OSError, ValueError) as error:
+            without_password = re.sub(r"(?<=//)[^/@]*@", "", source[0])
+            failures.append(f"{without_password}: {_in_few_words(error)}")
+            continue
+        for left_over in folder.glob("*.part"):  # by a process that was killed
+            left_over.unlink(missing_ok=True)
+        for name, content in zip(SHA256, files, strict=True):
+            write_file(folder / name, content)
+        return files
     raise ConnectionError(
         f"WikiText-2 is not in {folder} and could not be downloaded "
         f"({'; '.join(failures) or 'no source to try'}): use "
@@ -149,23 +102,52 @@ def _download(
     )
 
 
-def _unzip(archive: str | BinaryIO, folder: Path) -> None:
-    """Write the two members into `folder`.
-
-    Only their exact names are read, so an entry named `../x` does nothing. No more is unpacked than
-    their sizes, whatever the archive says of itself.
-    """
-    for name, (size, _) in WIKITEXT2_FILES.items():
+def _fetch(address: str) -> bytes:
+    """Download one file; try again where the failure may pass (no connection, broken body, 5xx)."""
+    end = time.monotonic() + LIMIT
+    for pause in (*PAUSES, None):
+        received = bytearray()
         try:
-            with zipfile.ZipFile(archive) as members:
-                member = members.getinfo(f"wikitext-2/{name}")
-                # Python unpacks other kinds whole, and then cuts them to their size.
-                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise zipfile.BadZipFile
-                with members.open(member) as file:
-                    content = file.read(size + 1) if member.file_size == size else b""
-        except (
-            Exception
-        ) as error:  # a damaged archive: BadZipFile, KeyError, zlib.error, EOFError, ...
-            raise ValueError("not a zip of WikiText-2") from error
-        (folder / name).write_bytes(content)
+            with (
+                tqdm(desc="WikiText-2", unit="B", unit_scale=True, leave=False) as bar,
+                requests.get(address, headers=HEADERS, timeout=TIMEOUT, stream=True) as response,
+            ):
+                response.raise_for_status()
+                bar.reset(response.raw.length_remaining)
+                # Small blocks: one is waited for until it is whole, however slowly it comes.
+                for block in response.iter_content(2**7):
+                    received.extend(block)
+                    bar.update(len(block))
+                    if len(received) > LARGEST:
+                        raise ValueError("larger than WikiText-2")
+                    if time.monotonic() > end:
+                        raise ValueError(f"too slow: {len(received):,} bytes in {LIMIT:g} seconds")
+            return bytes(received)
+        except requests.RequestException as error:
+            status = getattr(error.response, "status_code", 500)
+            lasting = isinstance(error, ValueError) or (status < 500 and status not in (408, 429))
+            if lasting or pause is None or time.monotonic() + pause > end:
+                raise
+        time.sleep(pause)
+
+
+def _in_few_words(error: Exception) -> str:
+    """Such as "HTTP status 403", "connect timeout", "proxy error", "too many redirects"."""
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.RequestException):
+        return re.sub("(?<=[a-z])(?=[A-Z])|(?=Error)", " ", type(error).__name__).lower()
+    return str(error)
+
+
+def _unzip(archive: str | io.BytesIO) -> list[bytes]:
+    """The two members. No more is unpacked than WikiText-2 has, whatever the archive says."""
+    try:
+        with zipfile.ZipFile(archive) as members:
+            found = [members.getinfo(f"wikitext-2/{name}") for name in SHA256]
+            # Python unpacks the other kinds whole, and then cuts them to their size.
+            if max(member.compress_type for member in found) > zipfile.ZIP_DEFLATED:
+                raise zipfile.BadZipFile
+            return [members.open(member).read(LARGEST) for member in found]
+    except Exception as error:  # BadZipFile, KeyError, zlib.error, EOFError, ...
+        raise ValueError("not a zip of WikiText-2 that can be read") from error

@@ -22,9 +22,7 @@ def paragraphs(text: str) -> list[list[list[str]]]:
     >>> paragraphs(" = Cranes = \n\n Cranes dance . They fly far . \n")
     [[['cranes', 'dance'], ['they', 'fly', 'far']]]
 
-    Args:
-        text: One paragraph a line. Lines without a sentence end (headings, blank lines) are
-            skipped.
+    Lines without a sentence end (headings, blank lines) are skipped.
 
     Returns:
         Token `[k]` of sentence `[j]` of paragraph `[i]`. The ` . ` between sentences is no token.
