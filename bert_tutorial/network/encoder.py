@@ -168,15 +168,9 @@ class BERTEncoder(nn.Module):
 
 
 def padding_scores(shape: torch.Size, valid_lens: Tensor | None, like: Tensor) -> Tensor:
-    """What to add to attention scores so that nobody looks at padding.
+    """What to add to attention scores so that nobody looks at padding: 0 or -inf, (B, 1, 1, L).
 
-    Args:
-        shape: (B, L).
-        valid_lens: (B,), real positions of each row; None if there is no padding.
-        like: A tensor of the format and the device that are wanted.
-
-    Returns:
-        (B, 1, 1, L), 0 where a position is real and -inf where it is not.
+    `shape` is (B, L), `valid_lens` as in `BERTEncoder.layers`; format and device are as in `like`.
     """
     B, L = shape
     scores = torch.zeros(B, 1, 1, L, device=like.device, dtype=like.dtype)

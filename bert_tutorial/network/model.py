@@ -151,7 +151,7 @@ class BERTModel(nn.Module):
 
 
 def _take_one_table(net: BERTModel, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """A state of another program may have the word vectors under a second name: take them once."""
+    """Take the word vectors once, also from a state that has them under a second name."""
     second = state.pop(f"{prefix}mlm.weight", None)
     if second is None:
         return
