@@ -177,8 +177,11 @@ def test_a_network_of_the_command_line_can_be_named_by_its_folder_or_file(folder
         )
     with pytest.raises(FileNotFoundError, match="the path of a network .looked at '.*/network.saf"):
         load_pretrained("bundled", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="prefer is 'best', but must be 'trained', 'ship"):
-        load_pretrained("bundled", "best")
+    for other in ("best", "x" * 300):
+        with pytest.raises(FileNotFoundError, match="prefer is .* must be 'trained', 'shipped'"):
+            load_pretrained("bundled", other)
+        with pytest.raises(FileNotFoundError, match="no trained network for the corpus"):
+            load_pretrained(other)
 
 
 def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder, monkeypatch):

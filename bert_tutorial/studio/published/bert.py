@@ -195,7 +195,7 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
         ValueError: It cannot be read into a `BERTModel`; the message says why.
     """
     folder = Path(os.path.expanduser(name))
-    folder = folder if folder.is_dir() else _download(str(name))
+    folder = folder if os.path.isdir(folder) else _download(str(name))
     try:
         said = read_json(folder / "config.json")
         for setting, ours in FIXED.items():
