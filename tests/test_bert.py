@@ -20,7 +20,13 @@ from torch.testing import assert_close
 
 from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
 from bert_tutorial.network.model import check_head
-from bert_tutorial.studio.published.bert import FILES, is_hub_name, read_bert, save_pretrained
+from bert_tutorial.studio.published.bert import (
+    FILES,
+    WEIGHTS,
+    is_hub_name,
+    read_bert,
+    save_pretrained,
+)
 from bert_tutorial.studio.published.wordpiece import WordPieceVocab
 from bert_tutorial.text.vocabulary import Vocab
 
@@ -105,26 +111,17 @@ def assert_agrees(net, vocab, twin, tokenizer, sentence, tolerance):
 def test_real_weights_give_what_they_give_in_transformers(real, package, tmp_path):
     folder = real(*package)
     net, vocab, _ = load_pretrained(folder)
+    twin, tokenizer = twin_of(folder)
     for sentence in SENTENCES:
-        assert_agrees(net, vocab, *twin_of(folder), sentence, 1e-4)
+        assert_agrees(net, vocab, twin, tokenizer, sentence, 1e-4)
+    # One of them has a tokenizer.json that cuts after 128 and pads.
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    wanted = tokenizer(text, add_special_tokens=False, truncation=False, padding=False).input_ids
+    assert len(wanted) > 1000 and vocab[vocab.tokenize(text)] == wanted
     # And back again.
     save_pretrained(net, vocab, tmp_path)
     assert_same_weights(net, load_pretrained(tmp_path).net)
     assert_agrees(net, vocab, *twin_of(tmp_path), SENTENCES[0], 1e-4)
-
-
-def test_a_real_tokenizer_cuts_what_is_long_as_transformers_does(real):
-    from transformers import AutoTokenizer
-
-    folder = real(*NO_HEADS)  # its tokenizer.json cuts after 128 and pads
-    vocab, tokenizer = load_pretrained(folder).vocab, AutoTokenizer.from_pretrained(folder)
-    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    tokens = vocab.tokenize(text)
-    assert len(tokens) > 1000
-    wanted = tokenizer(text, add_special_tokens=False, truncation=False, padding=False).input_ids
-    assert vocab[tokens] == wanted
-    words = vocab.words(vocab.tokenize("unbelievable cranes"))
-    assert [word.text for word in words] == ["unbelievable", "cranes"]
 
 
 def test_guesses_are_those_of_a_pipeline(real, tmp_path):
@@ -144,29 +141,6 @@ def test_guesses_are_those_of_a_pipeline(real, tmp_path):
             assert guess.probability * among_words == pytest.approx(their["score"], rel=0.001)
 
 
-def test_missing_heads_are_told_and_asked_for_in_one_sentence(real, tmp_path):
-    net, vocab, description = load_pretrained("bundled", str(real(*NO_HEADS)))
-    assert net.missing_heads == {"mlm", "nsp"}
-    assert description.endswith("; it has no masked-word head, no next-sentence head")
-    for ask in (
-        lambda: fill_mask(net, vocab, "a <mask>"),
-        lambda: net(
-            torch.tensor([[101, 102]]), torch.zeros(1, 2).long(), None, torch.tensor([[1]])
-        ),
-        lambda: check_head(net, "nsp"),
-    ):
-        with pytest.raises(ValueError, match="saved without its (masked-word|next-sent)") as error:
-            ask()
-        assert_one_sentence(str(error.value))
-    assert net(torch.tensor([[101, 102]]), torch.zeros(1, 2).long()).nsp_logits is None
-    check_head(net, "pooler")
-    # A checkpoint of ours remembers all that.
-    save_checkpoint(net, vocab, tmp_path / "net.safetensors")
-    again, same = load_checkpoint(tmp_path / "net.safetensors")
-    assert again.missing_heads == net.missing_heads and isinstance(same, WordPieceVocab)
-    assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0]) and same.itos == vocab.itos
-
-
 @pytest.mark.parametrize("missing", [(), ("nsp",), ("nsp", "pooler"), ("mlm", "nsp")], ids=str)
 def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
     net = small_net(WORDS)
@@ -184,36 +158,28 @@ def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
 
 # The forms that files come in.
 
-
-def with_old_names(name, tensor):
-    old = name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta")
-    return {old: tensor}
-
-
-def without_prefix(name, tensor):
-    return {name.removeprefix("bert."): tensor}
-
-
-def with_second_names(name, tensor):
-    seconds = {
-        "bert.embeddings.word_embeddings.weight": "cls.predictions.decoder.weight",
-        "cls.predictions.bias": "cls.predictions.decoder.bias",
-    }
-    return {name: tensor} | ({seconds[name]: tensor.clone()} if name in seconds else {})
-
-
-def with_what_is_not_read(name, tensor):
-    more = {"bert.embeddings.position_ids": torch.arange(20), "classifier.bias": torch.ones(2)}
-    return {name: tensor} | (more if "word_emb" in name else {})
-
-
-def in_double_precision(name, tensor):
-    return {name.replace("predictions.bias", "predictions.decoder.bias"): tensor.double()}
-
-
-FORMS = [
-    with_old_names, without_prefix, with_second_names, in_double_precision, with_what_is_not_read,
-]  # fmt: skip
+SECOND_NAMES = {
+    "bert.embeddings.word_embeddings.weight": "cls.predictions.decoder.weight",
+    "cls.predictions.bias": "cls.predictions.decoder.bias",
+}
+NOT_READ = {"bert.embeddings.position_ids": torch.arange(20), "classifier.bias": torch.ones(2)}
+FORMS = {
+    "old names": lambda tensors: {
+        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): value
+        for name, value in tensors.items()
+    },
+    "no prefix": lambda tensors: {
+        name.removeprefix("bert."): value for name, value in tensors.items()
+    },
+    "second names": lambda tensors: (
+        tensors | {new: tensors[name].clone() for name, new in SECOND_NAMES.items()}
+    ),
+    "other bias, double": lambda tensors: {
+        name.replace("predictions.bias", "predictions.decoder.bias"): value.double()
+        for name, value in tensors.items()
+    },
+    "more": lambda tensors: tensors | NOT_READ,
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -223,83 +189,75 @@ def test_every_form_of_a_file_gives_the_same_network(published, form):
     del config["model_type"], config["hidden_act"], config["architectures"]  # as in BERT
     config |= {"position_embedding_type": None, "hidden_dropout_prob": 0}
     (folder / "config.json").write_text(json.dumps(config))
-    tensors = load_file(folder / "model.safetensors")
-    named = {new: t for name, tensor in tensors.items() for new, t in form(name, tensor).items()}
-    assert named.keys() != tensors.keys()
-    save_file(named, folder / "model.safetensors")
+    tensors = load_file(folder / WEIGHTS)
+    changed = FORMS[form](tensors)
+    assert changed.keys() != tensors.keys()
+    save_file(changed, folder / WEIGHTS)
     again, _, description = load_pretrained(folder)
     assert_same_weights(net, again)
     assert again.config.dropout == 0
-    assert ("classifier is not read" in description) == (form is with_what_is_not_read)
+    assert ("classifier is not read" in description) == (form == "more")
     assert all(p.requires_grad for p in again.parameters())
 
 
-def test_missing_heads_are_drawn_always_alike_and_can_be_trained(published):
+def test_missing_heads_are_drawn_always_alike_and_told(published):
     net, folder = published
+    vocab = load_pretrained(folder).vocab
     net.missing_heads = frozenset(("mlm", "nsp", "pooler"))
-    save_pretrained(net, load_pretrained(folder).vocab, folder)
+    save_pretrained(net, vocab, folder)
     state = torch.get_rng_state()
-    one, two = load_pretrained(folder).net, load_pretrained(folder).net
+    one, again, description = load_pretrained("bundled", str(folder))
     assert torch.equal(torch.get_rng_state(), state)
-    assert_same_weights(one, two)
-    assert one.missing_heads == net.missing_heads
+    assert_same_weights(one, load_pretrained(folder).net)
     assert one.mlm.transform.weight.std() > 0.01 and (one.mlm.norm.weight == 1).all()
     assert one.nsp.hidden.weight.std() > 0.01 and (one.nsp.hidden.bias == 0).all()
+    assert description.endswith("; it has no masked-word head, no next-sentence head, no pooler")
+    # A checkpoint of ours remembers all that.
+    save_checkpoint(one, again, folder / "net.safetensors")
+    two, same = load_checkpoint(folder / "net.safetensors")
+    assert one.missing_heads == two.missing_heads == net.missing_heads
+    assert isinstance(same, WordPieceVocab) and same.itos == vocab.itos
+    assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0])
+    row = torch.tensor([[3, 4]]), torch.zeros(1, 2).long()
+    assert two(*row).nsp_logits is None
+    for ask in (
+        lambda: fill_mask(two, same, "a <mask>"),
+        lambda: two(*row, None, torch.tensor([[1]])),
+        lambda: check_head(two, "nsp"),
+        lambda: check_head(two, "pooler"),
+    ):
+        with pytest.raises(ValueError, match="without its (masked|next-s|pooler)") as error:
+            ask()
+        assert_one_sentence(str(error.value))
 
 
 # What cannot be read.
 
 
-def in_json(name, **changes):
-    def change(folder):
-        path = folder / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
+CONFIG, PIECES_FILE, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"
+DECODER, POOLER = "cls.predictions.decoder.", "bert.pooler.dense.bias"
+SELF = "bert.encoder.layer.1.attention.self."
+PIPE = object()
 
 
-def in_weights(name, new):
-    """Change a tensor; None takes it away."""
-
-    def change(folder):
-        tensors = load_file(folder / "model.safetensors")
-        tensors |= {name: new}
-        tensors = {name: value for name, value in tensors.items() if value is not None}
-        save_file(tensors, folder / "model.safetensors")
-
-    return change
+def settings(**changes):
+    return lambda files: files[CONFIG].update(changes)
 
 
-def without(name):
-    return lambda folder: (folder / name).unlink()
+def weights(name, new):
+    return lambda files: files[WEIGHTS].update({name: new})
 
 
-def writing(name, text):
-    return lambda folder: (folder / name).write_bytes(text)
+def content(name, new):
+    return lambda files: files.update({name: new})
 
 
-def as_pipe(folder):
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")
+def pieces(change):
+    return lambda files: change(files[PIECES_FILE]["model"])
 
 
-def in_tokenizer(change):
-    def damage(folder):
-        path = folder / "tokenizer.json"
-        about = json.loads(path.read_text())
-        change(about["model"])
-        about["added_tokens"] = []
-        path.write_text(json.dumps(about))
-
-    return damage
-
-
-def as_vocab_txt(text):
-    def damage(folder):
-        (folder / "tokenizer.json").unlink()
-        (folder / "vocab.txt").write_bytes(text)
-
-    return damage
+def vocab_txt(text):
+    return lambda files: files.update({PIECES_FILE: None, "vocab.txt": text})
 
 
 def as_word_level(model):
@@ -307,51 +265,65 @@ def as_word_level(model):
     model["type"] = "WordLevel"
 
 
-CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
-DECODER, POOLER = "cls.predictions.decoder.", "bert.pooler.dense.bias"
-SELF = "bert.encoder.layer.1.attention.self."
 WRONG = [
-    (in_json(CONFIG, model_type="roberta"), "its model_type is 'roberta', but BERTModel has 'bert"),
-    (in_json(CONFIG, num_hidden_layers=200_000), "it claims 200000 layers, but holds 3"),
-    (in_json(CONFIG, vocab_size=10**8), r"size mismatch for .*.18, 16.*100000000, 16"),
-    (in_json(CONFIG, vocab_size=10**30), "do not fit the sizes it claims"),
-    (in_json(CONFIG, hidden_size="big"), "num_hiddens is 'big', but must be a whole number"),
-    (in_json(CONFIG, hidden_dropout_prob=None), "dropout is None, but must be at least 0"),
-    (writing(CONFIG, b'{"model_type": "bert"}'), "vocab_size is None, but must be"),
-    (writing(CONFIG, b"{"), "its config.json cannot be read .Expecting property name"),
-    (writing(CONFIG, b"[" * 100_000), "its config.json cannot be read .*recursion"),
-    (writing(CONFIG, b"[]"), "its config.json cannot be read .it holds no table"),
-    (as_pipe, "its config.json cannot be read .there is no such file"),
-    (in_weights(f"{SELF}value.bias", None), "encoder.blocks.1.attention.key_value.bias is missing"),
-    (in_weights("cls.predictions.bias", None), "mlm.bias is missing"),
-    (in_weights(POOLER, torch.full((16,), torch.nan)), "nsp.hidden.bias holds what is no number"),
-    (in_weights(POOLER, torch.ones(16).bool()), "nsp.hidden.bias holds what is no number"),
-    (in_weights(POOLER, torch.ones(15)), "size mismatch for nsp.hidden.bias"),
-    (in_weights(f"{DECODER}weight", torch.ones(18, 16)), "mlm.weight differs from the token emb"),
-    (in_weights(f"{DECODER}bias", torch.ones(18)), "its cls.*bias has another value under another"),
-    (in_weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.*new.bias in ours"),
-    (in_weights("bert.new", torch.ones(16)), "there is no bert.new in ours"),
-    (writing("model.safetensors", b"once upon a time"), "its model.safetensors cannot be read"),
-    (without("model.safetensors"), "in one file model.safetensors, .* but there is none;"),
-    (without("tokenizer.json"), "its tokenizer cannot be read .*: it must be a tokenizer.json"),
-    (writing("tokenizer.json", b"[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
-    (in_tokenizer(lambda m: m["vocab"].pop("[CLS]")), r"no entry for its special token .CLS."),
-    (in_tokenizer(lambda m: m.update(unk_token="<u>")), "no entry for its special token <u>"),
-    (in_tokenizer(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its net"),
-    (in_tokenizer(lambda m: m["vocab"].update(b=18)), "19 entries, numbered up to 18, but its net"),
-    (in_tokenizer(as_word_level), "its tokenizer is WordLevel, but must be WordPiece"),
-    (as_vocab_txt(b"[CLS]\n[SEP]\na\ncrane\n"), r"no entry for its special token .UNK."),
-    (as_vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .* on each line"),
-    (in_json(TOKENIZER, mask_token={"id": 5}), "no entry for its special token None"),
-    (writing(TOKENIZER, b'{"mask_token"'), "its tokenizer_config.json cannot be read"),
+    (settings(model_type="roberta"), "its model_type is 'roberta', but BERTModel has 'bert"),
+    (settings(num_hidden_layers=200_000), "it claims 200000 layers, but holds 3"),
+    (settings(vocab_size=10**8), r"size mismatch for .*.18, 16.*100000000, 16"),
+    (settings(vocab_size=10**30), "do not fit the sizes it claims"),
+    (settings(hidden_size="big"), "num_hiddens is 'big', but must be a whole number"),
+    (settings(hidden_dropout_prob=None), "dropout is None, but must be at least 0"),
+    (content(CONFIG, b'{"model_type": "bert"}'), "vocab_size is None, but must be"),
+    (content(CONFIG, b"{"), "its config.json cannot be read .Expecting property name"),
+    (content(CONFIG, b"[" * 100_000), "its config.json cannot be read .*recursion"),
+    (content(CONFIG, b"[]"), "its config.json cannot be read .it holds no table"),
+    (content(CONFIG, PIPE), "its config.json cannot be read .there is no such file"),
+    (weights(f"{SELF}value.bias", None), "encoder.blocks.1.attention.key_value.bias is missing"),
+    (weights("cls.predictions.bias", None), "mlm.bias is missing"),
+    (weights(POOLER, torch.full((16,), torch.nan)), "nsp.hidden.bias holds what is no number"),
+    (weights(POOLER, torch.ones(16).bool()), "nsp.hidden.bias holds what is no number"),
+    (weights(POOLER, torch.ones(15)), "size mismatch for nsp.hidden.bias"),
+    (weights(f"{DECODER}weight", torch.ones(18, 16)), "mlm.weight differs from the token emb"),
+    (weights(f"{DECODER}bias", torch.ones(18)), "its cls.*bias has another value under another"),
+    (weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.*new.bias in ours"),
+    (weights("bert.new", torch.ones(16)), "there is no bert.new in ours"),
+    (content(WEIGHTS, b"once upon a time"), "its model.safetensors cannot be read"),
+    (content(WEIGHTS, None), "in one file model.safetensors, .* but there is none;"),
+    (content(PIECES_FILE, None), "its tokenizer cannot be read .*: it must be a tokenizer.json"),
+    (content(PIECES_FILE, b"[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
+    (pieces(lambda m: m["vocab"].pop("[CLS]")), r"no entry for its special token .CLS."),
+    (pieces(lambda m: m.update(unk_token="<u>")), "no entry for its special token <u>"),
+    (pieces(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its net"),
+    (pieces(lambda m: m["vocab"].update(b=18)), "19 entries, numbered up to 18, but its net"),
+    (pieces(as_word_level), "its tokenizer is WordLevel, but must be WordPiece"),
+    (vocab_txt(b"[CLS]\n[SEP]\na\ncrane\n"), r"no entry for its special token .UNK."),
+    (vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .* on each line"),
+    (content(SETTINGS, {"mask_token": {"id": 5}}), "no entry for its special token None"),
+    (content(SETTINGS, b'{"mask_token"'), "its tokenizer_config.json cannot be read"),
 ]  # fmt: skip
+
+
+def write(folder, files):
+    for name, new in files.items():
+        (folder / name).unlink(missing_ok=True)
+        if new is PIPE:
+            os.mkfifo(folder / name)
+        elif name == WEIGHTS and isinstance(new, dict):
+            save_file({n: t for n, t in new.items() if t is not None}, folder / name)
+        elif new is not None:
+            text = new if isinstance(new, bytes) else json.dumps(new).encode()
+            (folder / name).write_bytes(text)
 
 
 @pytest.mark.parametrize(("damage", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_what_cannot_be_read_is_told_in_a_sentence(published, damage, message):
     _, folder = published
     load_pretrained(folder)  # it was good before
-    damage(folder)
+    names = CONFIG, PIECES_FILE, SETTINGS
+    files = {name: json.loads((folder / name).read_text()) for name in names}
+    files |= {WEIGHTS: load_file(folder / WEIGHTS)}
+    files[PIECES_FILE]["added_tokens"] = []
+    damage(files)
+    write(folder, files)
     with pytest.raises(ValueError, match=message) as error:
         read_bert(folder)
     assert str(folder) in str(error.value)
