@@ -182,6 +182,9 @@ def test_a_row_that_is_too_long_is_refused_in_words():
 
 def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
     one, two = small_net(range(V)), small_net(range(V))
+    with torch.no_grad():
+        for parameter in two.parameters():
+            parameter.add_(1)
     state = torch.get_rng_state()
     one.reset(torch.Generator().manual_seed(3))
     two.reset(torch.Generator().manual_seed(3))
