@@ -216,7 +216,7 @@ def test_the_baselines_are_what_a_slow_reference_counts():
     tokens = [token for paragraph in train for sentence in paragraph for token in sentence]
     vocab = Vocab(tokens)
     for paragraph in held_out:
-        paragraph[0][1] = "unheard"
+        paragraph[0][1:3] = "unheard", "t0w0"
     read = {"batch_size": 8, "max_len": 40}
     valid = PretrainingExamples(
         vocab, TokenizedText.from_paragraphs(vocab, held_out), **read, fixed=True
