@@ -36,6 +36,7 @@ def test_a_text_is_cut_into_pieces_and_unknown_words_stay_as_typed(vocab):
     assert vocab[tokens][-1] == vocab.unk_id and vocab.to_tokens(vocab[tokens][:-1]) == tokens[:-1]
     words = vocab.words(["[CLS]", *vocab.tokenize("cranes flying"), "[SEP]"])
     assert [word.text for word in words] == ["[CLS]", "cranes", "flying", "[SEP]"]
+    assert vocab.pieces("flying") == ["fly", "##ing"] and vocab.pieces(" ") == [" "]
 
 
 def test_it_offers_what_a_vocab_offers(vocab):

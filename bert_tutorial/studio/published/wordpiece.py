@@ -96,6 +96,10 @@ class WordPieceVocab(Vocab):
                 words.append(Word(place, place + 1, token))
         return words
 
+    def pieces(self, word: str) -> list[str]:
+        """The pieces of one word."""
+        return self.tokenize(word) or [word]
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The table in a JSON file.
