@@ -148,6 +148,8 @@ def test_what_we_write_is_read_by_transformers_and_by_us(tmp_path, missing):
     save_pretrained(net, WORDS, tmp_path / "new" / "bert")
     for sentence in ("Mr. Crane is flying over it.", "a <mask> — “is” 鶴, 3.5-metre"):
         assert_agrees(net, WORDS, *twin_of(tmp_path / "new" / "bert"), sentence, 1e-5)
+    config = json.loads((tmp_path / "new" / "bert" / "config.json").read_text())
+    assert config["pad_token_id"] == WORDS.pad_id
     again, vocab, _ = load_pretrained(str(tmp_path / "new" / "bert"))
     assert type(vocab) is Vocab
     assert (vocab.itos, vocab.counts) == (WORDS.itos, WORDS.counts)
