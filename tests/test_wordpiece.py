@@ -78,6 +78,7 @@ def test_words_take_in_every_token_once_and_in_order(tokens):
     for word in words:
         first, *more = tokens[word.start : word.end]
         assert all(piece.startswith("##") for piece in more)
+        assert not more or first not in BERT_SPECIAL_TOKENS
         assert word.text == first + "".join(piece.removeprefix("##") for piece in more)
     for before, after in itertools.pairwise(words):  # none is cut without need
         assert not after.text.startswith("##") or before.text in BERT_SPECIAL_TOKENS
