@@ -33,7 +33,7 @@ OTHER = small_net(VOCAB, num_layers=2)
 @pytest.mark.parametrize("wrap", [lambda net: net, torch.compile], ids=["plain", "compiled"])
 def test_what_is_read_is_what_was_written(tmp_path, wrap):
     path = tmp_path / "a" / "new" / "folder" / "net.safetensors"
-    save_checkpoint(OTHER, VOCAB, tmp_path / "a" / "new" / "folder" / "net.safetensors")
+    save_checkpoint(OTHER, VOCAB, path)
     net = small_net(VOCAB).train()
     save_checkpoint(wrap(net), VOCAB, path, corpus="bundled", steps="200")  # in place of the old
     assert list(path.parent.iterdir()) == [path] and net.training  # saving changes nothing
@@ -104,40 +104,19 @@ def test_a_damaged_file(tmp_path, damage):
 ABOUT = {"config": vars(NET.config), "itos": VOCAB.itos, "counts": VOCAB.counts}
 
 
-def claiming(**sizes):
-    return lambda tensors, about: about["config"].update(sizes)
-
-
-def nan(tensors, about):
-    tensors["nsp.output.bias"] = torch.tensor([0.0, float("nan")])
-
-
-def as_whole_numbers(tensors, about):
-    tensors["nsp.output.bias"] = torch.ones(2, dtype=torch.int64)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (claiming(num_layers=200_000), "it claims 200000 layers, but holds 3"),
-        (claiming(vocab_size=10**8), "do not fit the sizes it claims .size mismatch for encoder"),
-        (claiming(num_hiddens=10**12), "do not fit the sizes it claims .Storage size .* overflow"),
-        (claiming(max_len=9), "do not fit the sizes it claims .size mismatch .*position"),
-        (claiming(num_heads=5), "num_heads is 5, but must divide"),
-        (lambda tensors, about: about["config"].pop("vocab_size"), "vocab_size"),
-        (lambda tensors, about: about.update(config=5), "must be a mapping"),
-        (lambda tensors, about: about.pop("itos"), "itos"),
-        (lambda tensors, about: about["itos"].append("word"), "network has .* but the vocabulary"),
-        (lambda tensors, about: tensors.pop("nsp.output.bias"), "nsp.output.bias is missing"),
-        (lambda tensors, about: tensors.update(x=torch.ones(1)), "there is no x in ours"),
-        (lambda tensors, about: tensors.clear(), "claims 3 layers, but holds 0"),
-        (nan, "nsp.output.bias holds what is no number"),
-        (as_whole_numbers, "nsp.output.bias holds what is no number"),
+        (lambda _, about: about["config"].update(max_len=10**12), "do not fit the sizes it claims"),
+        (lambda _, about: about["config"].update(num_heads=5), "num_heads is 5, but must divide"),
+        (lambda _, about: about.update(config=5), "must be a mapping"),
+        (lambda _, about: about.pop("itos"), "itos"),
+        (lambda _, about: about["itos"].append("word"), "network has .* but the vocabulary"),
+        (lambda tensors, _: tensors.pop("nsp.output.bias"), "nsp.output.bias is missing"),
+        (lambda tensors, _: tensors.clear(), "claims 3 layers, but holds 0"),
     ],
 )
-def test_a_file_with_something_else_in_it_is_refused_before_anything_is_built(
-    tmp_path, change, message
-):
+def test_a_file_with_something_else_in_it(tmp_path, change, message):
     path = tmp_path / "net.safetensors"
 
     def write(change):
@@ -198,8 +177,11 @@ def test_a_network_of_the_command_line_can_be_named_by_its_folder_or_file(folder
         )
     with pytest.raises(FileNotFoundError, match="the path of a network .looked at '.*/network.saf"):
         load_pretrained("bundled", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="prefer is 'best', but must be 'trained', 'ship"):
-        load_pretrained("bundled", "best")
+    for other in ("best", "x" * 300):
+        with pytest.raises(FileNotFoundError, match="prefer is .* must be 'trained', 'shipped'"):
+            load_pretrained("bundled", other)
+        with pytest.raises(FileNotFoundError, match="no trained network for the corpus"):
+            load_pretrained(other)
 
 
 def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder, monkeypatch):
@@ -215,7 +197,9 @@ def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder,
         one_error(OSError, "set BERT_TUTORIAL_CACHE to another folder$", path, save)
 
 
-@pytest.mark.parametrize("corpus", ["bundled", "wikitext-2"])
+@pytest.mark.parametrize(
+    "corpus", ["bundled", pytest.param("wikitext-2", marks=pytest.mark.nightly)]
+)
 def test_the_shipped_networks_are_small_and_do_what_their_cards_say(
     corpus, request, tmp_path, monkeypatch
 ):

@@ -66,6 +66,14 @@ def test_a_padded_row_is_encoded_as_without_padding_whatever_stands_there():
             assert_close(output.nsp_logits[row], alone.nsp_logits[0], rtol=1e-5, atol=1e-5)
 
 
+def test_rows_of_one_token_and_of_none():
+    token_ids, segments, _, _ = some_input()
+    net = small_net(range(V))
+    encoded = net(token_ids, segments, torch.tensor([0, 1, 1, 1])).encoded
+    assert encoded.isfinite().all()
+    assert_close(encoded[1, :1], net(token_ids[1:2, :1], segments[1:2, :1]).encoded[0])
+
+
 def test_every_layer_and_every_head_and_in_the_last_layer_only_what_is_asked_for():
     token_ids, segments, valid_lens, positions = some_input()
     net = small_net(range(V))
@@ -182,6 +190,9 @@ def test_a_row_that_is_too_long_is_refused_in_words():
 
 def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
     one, two = small_net(range(V)), small_net(range(V))
+    with torch.no_grad():
+        for parameter in two.parameters():
+            parameter.add_(1)
     state = torch.get_rng_state()
     one.reset(torch.Generator().manual_seed(3))
     two.reset(torch.Generator().manual_seed(3))

@@ -1,13 +1,12 @@
 """A step that decodes some of the words only."""
 
-import pytest
 import torch
 from small import assert_identical, losses, small_net, some_examples
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from bert_tutorial.network.fast import WordSampler
-from bert_tutorial.network.losses import pretraining_losses
+from bert_tutorial.network.losses import pretraining_losses, read_out
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import train_steps
 
@@ -32,6 +31,19 @@ def test_with_all_words_the_loss_is_that_of_the_full_softmax():
     net, batch = small_net(examples, dropout=0.0), examples.batch(0, 0)
     sampler = WordSampler(examples.vocab.counts, len(examples.vocab) - 1e-9)
     assert_close(pretraining_losses(net, batch, sampler=sampler), pretraining_losses(net, batch))
+
+
+def test_the_loss_of_a_sample_corrects_for_how_likely_each_word_is_drawn():
+    examples = some_examples()
+    net, batch = small_net(examples, dropout=0.0), examples.batch(0, 0)
+    sampler, encoded = WordSampler(examples.vocab.counts, 8), read_out(net, batch)
+    torch.manual_seed(3)
+    words, log_chance, labels = sampler.draw(encoded.labels)
+    assert log_chance.min() < -0.1
+    logits = F.linear(encoded.features, net.word_vectors[words], net.mlm.bias[words] - log_chance)
+    torch.manual_seed(3)
+    got = pretraining_losses(net, batch, sampler=sampler)
+    assert_close(got.mlm, F.cross_entropy(logits, labels))
 
 
 def test_it_leads_to_the_probabilities_that_the_full_softmax_leads_to():
@@ -66,8 +78,3 @@ def test_a_run_with_sampled_words_repeats_and_resumes():
         train_steps(small_net(examples := some_examples()), examples, Settings(num_steps=6))
     )
     assert (one[:, 0] < full[:, 0]).all()  # the right one of few words is easier to tell
-
-
-def test_an_impossible_number_is_named():
-    with pytest.raises(ValueError, match="^sampled_words is -1, but must be at least 0"):
-        Settings(sampled_words=-1)

@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
         Args:
             queries: (B, Q, D), vectors of the positions that look.
             x: (B, L, D), vectors of the positions that are looked at.
-            padding: (B, 1, 1, L), from `padding_scores`.
+            padding: (B, 1, 1, L), 0 where a position is real and -inf where it is not.
 
         Returns:
             The mixed vectors (B, Q, D) and the attention weights (B, H, Q, L).
@@ -111,8 +111,7 @@ class BERTEncoder(nn.Module):
 
     Attributes:
         checkpointing: Whether training stores only what goes into each layer, and computes the rest
-            of it again in the backward pass: far less memory, about a third more time, losses and
-            gradients the same bit for bit.
+            again in the backward pass: far less memory, about a third more time, the same losses.
     """
 
     checkpointing = False
@@ -154,7 +153,11 @@ class BERTEncoder(nn.Module):
             Vectors and attention; the embeddings have no attention (None).
         """
         x = self.embeddings(token_ids, segments)
-        padding = padding_scores(token_ids.shape, valid_lens, x)
+        B, L = token_ids.shape
+        padding = torch.zeros(B, 1, 1, L, device=x.device, dtype=x.dtype)
+        if valid_lens is not None:  # nobody looks at padding
+            real = valid_lens.reshape(B, 1, 1, 1).clamp(min=1)
+            padding.masked_fill_(torch.arange(L, device=x.device) >= real, float("-inf"))
         yield x, None
         for block in self.blocks:
             queries = x
@@ -165,22 +168,3 @@ class BERTEncoder(nn.Module):
             else:
                 x, attention = block(queries, x, padding)
             yield x, attention
-
-
-def padding_scores(shape: torch.Size, valid_lens: Tensor | None, like: Tensor) -> Tensor:
-    """What to add to attention scores so that nobody looks at padding.
-
-    Args:
-        shape: (B, L).
-        valid_lens: (B,), real positions of each row; None if there is no padding.
-        like: A tensor of the format and the device that are wanted.
-
-    Returns:
-        (B, 1, 1, L), 0 where a position is real and -inf where it is not.
-    """
-    B, L = shape
-    scores = torch.zeros(B, 1, 1, L, device=like.device, dtype=like.dtype)
-    if valid_lens is None:
-        return scores
-    is_padding = torch.arange(L, device=like.device) >= valid_lens.reshape(B, 1, 1, 1).clamp(min=1)
-    return scores.masked_fill(is_padding, float("-inf"))

@@ -39,14 +39,7 @@ class Dropout(nn.Module):
 def plain_linear_cross_entropy(
     features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor
 ) -> Tensor:
-    """Mean cross-entropy of the logits `features @ weight.T + bias`, in nats.
-
-    Args:
-        features: (N, D).
-        weight: (V, D).
-        bias: (V,).
-        labels: (N,), the right ones.
-    """
+    """Mean cross-entropy in nats: features (N, D), weight (V, D), bias (V,), right labels (N,)."""
     return F.cross_entropy(F.linear(features, weight, bias), labels)
 
 

@@ -20,8 +20,7 @@ from .model import BERTModel
 def rows_at_once(net: BERTModel, device: torch.device) -> int:
     """Sentence pairs that go through the network together.
 
-    On a CPU so many that they take a fraction of a second: between two parts another thread can
-    ask the network something. More at once would not be faster there.
+    On a CPU so many that they take a fraction of a second: then another thread has its turn.
     """
     if device.type != "cpu":
         return 512

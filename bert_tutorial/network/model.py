@@ -66,8 +66,7 @@ class BERTOutput(NamedTuple):
 
     encoded: Tensor  # (B, L, D), the last layer's vectors
     mlm_logits: Tensor | None  # (B, P, V), a score for every word at each position to predict
-    # (B, 2), scores of "from elsewhere" and "is next"; None if the network has no such head.
-    nsp_logits: Tensor | None
+    nsp_logits: Tensor | None  # (B, 2), "from elsewhere", "is next"; None if there is no such head
 
 
 class BERTModel(nn.Module):
@@ -141,23 +140,20 @@ class BERTModel(nn.Module):
         Raises:
             ValueError: There are positions to predict, but no head for it; see `check_head`.
         """
-        encoded, mlm_logits, nsp_logits = self.encoder(token_ids, segments, valid_lens), None, None
+        encoded, mlm_logits = self.encoder(token_ids, segments, valid_lens), None
         if pred_positions is not None:
             check_head(self, "mlm")
             mlm_logits = self.mlm(encoded, pred_positions, self.word_vectors)
-        if "nsp" not in self.missing_heads:
-            nsp_logits = self.nsp(encoded[:, 0])
+        nsp_logits = None if "nsp" in self.missing_heads else self.nsp(encoded[:, 0])
         return BERTOutput(encoded, mlm_logits, nsp_logits)
 
 
 def _take_one_table(net: BERTModel, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """A state of another program may have the word vectors under a second name: take them once."""
-    second = state.pop(f"{prefix}mlm.weight", None)
-    if second is None:
+    """Take the word vectors once, also from a state that has them under a second name."""
+    if (second := state.pop(f"{prefix}mlm.weight", None)) is None:
         return
     table = state.setdefault(f"{prefix}encoder.embeddings.token.weight", second)
-    is_same = second.shape == table.shape
-    if not is_same or not torch.allclose(second.to(table), table, 0, 0, equal_nan=True):
+    if second.shape != table.shape or not torch.allclose(second.to(table), table, 0, 0):
         rest[-1].append(
             f"{prefix}mlm.weight differs from the token embeddings, but this network has one table "
             "for both: give it under both names, or as the token embeddings only"

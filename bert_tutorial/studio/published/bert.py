@@ -117,17 +117,17 @@ def network_of(config: BERTConfig, state: dict[str, Tensor]) -> BERTModel:
     Raises:
         ValueError: A weight is missing, superfluous, of another size, or no number.
     """
-    for name, value in state.items():
-        if not value.is_floating_point() or not value.float().isfinite().all():
+    weights = {name: value.float() for name, value in state.items()}
+    for name, value in weights.items():
+        if not state[name].is_floating_point() or not value.isfinite().all():
             raise ValueError(f"its {name} holds what is no number")
     held = len({name.split(".")[2] for name in state if name.startswith("encoder.blocks.")})
     if held != config.num_layers:
         raise ValueError(f"it claims {config.num_layers} layers, but holds {held}")
-    state = {name: value.float() for name, value in state.items()}
     try:
         with torch.device("meta"):  # sizes without numbers
             net = BERTModel.from_config(config)
-        missing, superfluous = net.load_state_dict(state, strict=False, assign=True)
+        missing, superfluous = net.load_state_dict(weights, strict=False, assign=True)
     except (RuntimeError, TypeError) as error:  # TypeError where a size is beyond 64 bits
         said = str(error).partition("for BERTModel:")[2] or str(error)
         reason = said.strip().splitlines()[0]
@@ -140,12 +140,13 @@ def network_of(config: BERTConfig, state: dict[str, Tensor]) -> BERTModel:
         wrong = f"{lacking[0]} is missing" if lacking else f"there is no {superfluous[0]} in ours"
         raise ValueError(f"its weights are not those of a BERTModel: {wrong}")
     generator = torch.Generator().manual_seed(0)
-    for name, value in net.state_dict().items():
-        if name in missing:
-            state[name] = torch.full(value.shape, float(name.endswith("norm.weight")))
-            if value.dim() > 1:
-                state[name].normal_(std=INIT_STD, generator=generator)
-    net.load_state_dict(state, assign=True)
+    for name in missing:
+        size = net.get_parameter(name).shape
+        weights[name] = torch.full(size, float(name.endswith("norm.weight")))
+        if len(size) > 1:
+            weights[name].normal_(std=INIT_STD, generator=generator)
+    if missing:
+        net.load_state_dict(weights, assign=True)
     return net.eval()
 
 
@@ -195,7 +196,7 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
         ValueError: It cannot be read into a `BERTModel`; the message says why.
     """
     folder = Path(os.path.expanduser(name))
-    folder = folder if folder.is_dir() else _download(str(name))
+    folder = folder if os.path.isdir(folder) else _download(str(name))
     try:
         said = read_json(folder / "config.json")
         for setting, ours in FIXED.items():

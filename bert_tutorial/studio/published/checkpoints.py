@@ -118,23 +118,24 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
         ValueError: The file is damaged, or the published BERT is one that `BERTModel` cannot be.
     """
     corpus, prefer = str(corpus), str(prefer)
-    named = Path(os.path.expanduser(prefer))
-    if is_hub_name(prefer) or (named / "config.json").is_file():
+    # os.path, not Path: False also where a name is too long, or a folder must not be looked into.
+    if is_hub_name(prefer) or os.path.isfile(os.path.expanduser(f"{prefer}/config.json")):
         return Pretrained(*read_bert(prefer))
     places = {
         "trained": (trained_path(corpus), "trained in notebook 02"),
         "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
     }
     if prefer not in places:
-        named = named / "network.safetensors" if named.is_dir() else named
-        if not named.is_file():
+        path = os.path.abspath(os.path.expanduser(prefer))
+        path = os.path.join(path, "network.safetensors") if os.path.isdir(path) else path
+        if not os.path.isfile(path):
             raise FileNotFoundError(
                 f"prefer is {prefer!r}, but must be 'trained', 'shipped' or the path of a network"
-                f" (looked at {os.path.abspath(named)!r})"
+                f" (looked at {path!r})"
             )
-        places = {prefer: (named, f"of the file {prefer}")}
+        places = {prefer: (path, f"of the file {prefer}")}
     for path, where in (places.pop(prefer), *places.values()):
-        if os.path.isfile(path):  # False too where the cache folder must not be looked into
+        if os.path.isfile(path):
             net, vocab, card = _load(path)
             untaught = card.get("next_sentence_rate") in ("0.0", "1.0")
             game = "; it was not taught the next-sentence game" if untaught else ""
@@ -142,10 +143,8 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
     path = os.path.abspath(os.path.expanduser(corpus))
     if is_hub_name(corpus) or os.path.isdir(path):
         return Pretrained(*read_bert(corpus))
-    bert = (
-        "" if os.path.exists(path) else f"; if a folder was meant, there is none at {path[:300]!r}"
-    )
-    raise FileNotFoundError(
-        f"there is no trained network for the corpus {corpus!r} yet: run notebook 02 with it "
-        f"first{bert}"
-    )
+    message = f"there is no trained network for the corpus {corpus!r} yet: "
+    message += "run notebook 02 with it first"
+    if not os.path.exists(path):
+        message += f"; if a folder was meant, there is none at {path[:300]!r}"
+    raise FileNotFoundError(message)
