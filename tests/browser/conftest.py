@@ -419,7 +419,7 @@ class Lab:
             for node in violation["nodes"]
         ]
 
-    def too_wide(self) -> list[str]:
+    def too_wide(self, name: str) -> list[str]:
         """Classes of what is wider than its place, at 900 and at 1280 pixels."""
         found = []
         for width in (900, 1280):
@@ -430,7 +430,7 @@ class Lab:
                     .filter(each => each.scrollWidth > each.clientWidth + 1)
                     .map(each => `${each.className} at ${innerWidth}`)"""
             )
-            self.screenshot(f"{width}")
+            self.screenshot(f"{name} {width}")
         return found
 
     def screenshot(self, name: str) -> None:
