@@ -59,26 +59,26 @@ def test_the_lab_follows_what_is_typed_chosen_and_clicked(lab):
     page.get_by_label("Example", exact=True).select_option("bank: money, river")
     tokens(page, 1).get_by_text("coins").wait_for()
     type_into(page, "Labels", "1")
-    page.get_by_text("means from up to 1 of each sense").wait_for()
+    page.get_by_text("means from up to 1 of each sense").first.wait_for()
     show_part(page, "hidden word")
     tokens(page, 1).nth(3).click()
     type_into(page, "Your guess", "money")
-    page.get_by_text("Your guess, money, by the network").wait_for()
+    page.get_by_text("Your guess, money, by the network").first.wait_for()
     page.get_by_role("button", name="Keep as HTML").click()
-    page.get_by_text("sentence_lab.html").wait_for()
+    page.get_by_text("sentence_lab.html").first.wait_for()
     assert (lab.server.root / "sentence_lab.html").read_text("utf-8").startswith("<!DOCTYPE")
     page.get_by_label("Model", exact=True).select_option("untrained")
-    page.get_by_text("All words are in the vocabulary").wait_for()
+    page.get_by_text("All words are in the vocabulary").first.wait_for()
 
     type_into(page, "Sentence 1", "")
-    page.get_by_text("the first text has no word in it").wait_for()
+    page.get_by_text("the first text has no word in it").first.wait_for()
     expect(page.locator(".bert-lab-status")).to_have_attribute("role", "status")
     type_into(page, "Sentence 1", f"the bank {HOSTILE}")
     page.get_by_text("read as <unk>").first.wait_for()
     for name in ("hidden word", "nearest uses in the corpus", "map of uses", "attention"):
         show_part(page, name)
     type_into(page, "Other BERT", "no/such/folder/here")
-    page.get_by_text("Not possible").wait_for()
+    page.get_by_text("Not possible").first.wait_for()
     assert page.title() != "broken into" and page.locator("img[src='x']").count() == 0
     assert lab.errors() == []
 
@@ -89,7 +89,7 @@ def test_the_lab_by_keys_and_by_pointing(lab):
     page.get_by_label("Show", exact=True).select_option("nearest uses in the corpus")
     chips.nth(8).focus()
     page.keyboard.press("Enter")
-    page.get_by_text("The five uses of pond (sentence 1)").wait_for()
+    page.get_by_text("The five uses of pond (sentence 1)").first.wait_for()
     expect(chips.nth(8)).to_have_attribute("aria-pressed", "true")
     show_part(page, "similar words")
     grid = page.get_by_role("grid").first
@@ -97,7 +97,7 @@ def test_the_lab_by_keys_and_by_pointing(lab):
     page.keyboard.press("ArrowRight")
     words, _ = grid.locator(":focus").get_attribute("aria-label").rsplit(":", 1)
     page.keyboard.press("Enter")
-    page.get_by_text(f"{words}: cosine").wait_for()
+    page.get_by_text(f"{words}: cosine").first.wait_for()
     view = page.locator(".bert-view").filter(has=page.get_by_role("grid")).first
     view.get_by_role("gridcell", name="crane, crane").hover()
     expect(view.get_by_role("status")).to_contain_text("crane, crane: ")
