@@ -29,15 +29,9 @@ HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 PATIENCE = 240  # seconds that anything may take, on a slow and busy machine
 MAX_PICTURE_HEIGHT = 12_000  # pixels; browsers cannot take much higher ones
 
-BROWSER_OPTIONS = [
-    "--no-sandbox",  # a sandbox inside a container, or as root, does not start
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-]
+# A sandbox inside a container, or as root, does not start.
+BROWSER_OPTIONS = """--no-sandbox --disable-dev-shm-usage --disable-background-networking
+--disable-component-update --disable-sync --disable-quic --no-first-run""".split()
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     # Every cell is in the page, not only the visible ones, and there is no empty space below the
@@ -50,13 +44,8 @@ LAB_SETTINGS = {
 def browser_type_launch_args(browser_type_launch_args):
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        reason = (
-            "there is no Chromium here; install it, or name a browser of its kind in the "
-            "environment variable CHROMIUM"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop("there is no Chromium here; install it, or name one in the variable CHROMIUM")
     return {**browser_type_launch_args, "executable_path": browser, "args": BROWSER_OPTIONS}
 
 
@@ -192,13 +181,11 @@ def blank(page):
 
 
 class Server:
-    """A JupyterLab on this machine only, whose settings, kernels and notebooks stand in a folder
-    of its own.
+    """A JupyterLab on this machine only, with a folder of its own.
 
     Attributes:
         root: Folder of the notebooks: a copy, which tests may change, add to and spoil.
-        url: Where it answers.
-        token: What it wants to be told.
+        url, token: Where it answers, and what it wants to be told.
     """
 
     def __init__(self, folder: Path):
@@ -210,14 +197,9 @@ class Server:
         settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
-        own = {
-            "JUPYTER_CONFIG_DIR": "config",
-            "JUPYTER_DATA_DIR": "data",
-            "JUPYTER_RUNTIME_DIR": "runtime",
-            "IPYTHONDIR": "ipython",
-            "BERT_TUTORIAL_CACHE": "cache",  # what was trained elsewhere does not count
-        }
-        environment = {**os.environ, **{name: str(folder / place) for name, place in own.items()}}
+        own = {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
+        own |= {"IPYTHONDIR": "ipython", "BERT_TUTORIAL_CACHE": "cache"}  # with nothing trained
+        environment = os.environ | {name: str(folder / place) for name, place in own.items()}
         environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_TOKEN": self.token}
         options = {
             "ServerApp.ip": "127.0.0.1",
@@ -363,18 +345,6 @@ class Lab:
             [start, source],
         )
 
-    def ask_kernel(self, code: str) -> str:
-        """Run code as another cell would; gives what it prints."""
-        return self.ask(
-            """const future = kernel.requestExecute({code: given});
-            let printed = "";
-            future.onIOPub = message => { printed += message.content.text ?? ""; };
-            const reply = await future.done;
-            if (reply.content.status !== "ok") throw new Error(reply.content.evalue);
-            return printed.trim();""",
-            code,
-        )
-
     def errors(self) -> list[str]:
         """What went wrong so far: cells that failed, widgets that did not appear, and `Reports`."""
         failed = self.ask(
@@ -387,36 +357,25 @@ class Lab:
         )
 
     def set_theme(self, theme: str) -> None:
-        """Change to the theme "Light" or "Dark", and wait until it is there."""
-        self.ask(
-            'await commands.execute("apputils:change-theme", {theme: given})', f"JupyterLab {theme}"
-        )
-        # The theme's colours are there when its style sheet is.
-        self.page.wait_for_function(
-            """isLight => {
-                const style = getComputedStyle(document.body);
-                const colour = style.getPropertyValue("--jp-layout-color1").trim();
-                return document.body.dataset.jpThemeLight === String(isLight)
-                    && ["white", "#fff", "#ffffff"].includes(colour) === isLight;
-            }""",
-            arg=theme == "Light",
+        """Change to the theme "Light" or "Dark", and wait until its style sheet is there."""
+        theme_command = 'await commands.execute("apputils:change-theme", {theme: given})'
+        self.ask(theme_command, f"JupyterLab {theme}")
+        self.wait_for(
+            f"""document.body.dataset.jpThemeLight === "{str(theme == "Light").lower()}" &&
+            {str(theme == "Light").lower()} === ["white", "#fff", "#ffffff"].includes(
+                getComputedStyle(document.body).getPropertyValue("--jp-layout-color1").trim())"""
         )
 
     def axe(self) -> list[str]:
-        """What axe finds at fault under the cells: serious and critical violations only.
-
-        Returns:
-            One line for each element, such as "label (critical): Form elements must have labels"...
-        """
+        """What axe finds at fault under the cells, a line each: serious and critical only."""
         options = {"resultTypes": ["violations"]}
         found = Axe().run(self.page, ".jp-OutputArea-output", options).response
         assert found["passes"]  # something was checked
         return [
-            f"{violation['id']} ({violation['impact']}): {violation['help']}: "
-            f"{node['html'][:200]} {node['failureSummary']}"
-            for violation in found["violations"]
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
+            f"{fault['id']} ({fault['impact']}): {node['html'][:200]} {node['failureSummary']}"
+            for fault in found["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
         ]
 
     def too_wide(self, name: str) -> list[str]:
@@ -435,12 +394,12 @@ class Lab:
 
     def screenshot(self, name: str) -> None:
         """Take pictures of the whole notebook, `name-1.png` and so on, if there is a folder."""
-        if not PICTURES:
-            return
-        size = self.page.viewport_size
-        self.page.set_viewport_size({**size, "height": MAX_PICTURE_HEIGHT})
+        size, is_end = self.page.viewport_size, not PICTURES
         panel = self.page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
         for number in itertools.count(1):
+            if is_end:
+                break
+            self.page.set_viewport_size({**size, "height": MAX_PICTURE_HEIGHT})
             self.page.screenshot(path=Path(PICTURES) / f"{name}-{number}.png")
             is_end = panel.evaluate(
                 """panel => {
@@ -449,9 +408,6 @@ class Lab:
                     return panel.scrollTop === before;
                 }"""
             )
-            if is_end:
-                break
-        panel.evaluate("panel => panel.scrollTo({top: 0, behavior: 'instant'})")
         self.page.set_viewport_size(size)
 
     def close(self) -> None:

@@ -36,8 +36,8 @@ def show_part(page, name: str) -> None:
     page.get_by_label("Show", exact=True).first.select_option(name)
     {
         "similar words": page.get_by_role("grid").first,
-        "nearest uses in the corpus": page.get_by_text("According to the untrained network"),
-        "map of uses": page.get_by_text("Held-out uses on the right side"),
+        "nearest uses in the corpus": page.get_by_text("According to the untrained network").first,
+        "map of uses": page.get_by_text("Held-out uses on the right side").first,
         "attention": page.get_by_role("combobox", name="Head").first,
         "hidden word": page.get_by_label("Your guess").first,
         "layers": page.get_by_alt_text("A word and itself in another sentence").first,
