@@ -70,17 +70,16 @@ class Reports(list):
 
 # A widget's model as anywidget gives it to `render`; `toPython` and `fromPython` are the kernel.
 MOUNT = """async ({esm, css, state}) => {
-    const inBytes = value => value?.bytes
-        ? new DataView(Uint8Array.from(value.bytes).buffer) : value;
-    const [traits, listeners, unsaved] = [{}, new Map(), {}];
+    const [traits, unsaved, events] = [{}, {}, new EventTarget()];
     const set = (name, value) => {
         if (JSON.stringify(traits[name]) === JSON.stringify(value) && !value?.buffer) return false;
         traits[name] = value;
-        for (const listener of listeners.get(`change:${name}`) ?? []) listener();
-        return true;
+        return events.dispatchEvent(new Event(`change:${name}`));
     };
     window.fromPython = update => {
-        for (const [name, value] of Object.entries(update)) set(name, inBytes(value));
+        for (const [name, value] of Object.entries(update)) {
+            set(name, value?.bytes ? new DataView(Uint8Array.from(value.bytes).buffer) : value);
+        }
     };
     const model = {
         get: name => traits[name],
@@ -90,19 +89,15 @@ MOUNT = """async ({esm, css, state}) => {
             for (const name of Object.keys(sent)) delete unsaved[name];
             window.fromPython(await window.toPython(sent));
         },
-        on: (names, listener) => names.split(" ").forEach(
-            name => listeners.set(name, [...(listeners.get(name) ?? []), listener])),
-        off: (names, listener) => names.split(" ").forEach(
-            name => listeners.set(name, listeners.get(name).filter(each => each !== listener))),
+        on: (name, listener) => events.addEventListener(name, listener),
+        off: (name, listener) => events.removeEventListener(name, listener),
     };
     window.fromPython(state);
     window.passedOn = []; // keys that a notebook would take as commands
     document.addEventListener("keydown", event => window.passedOn.push(event.key));
-    const style = document.createElement("style");
-    style.textContent = css;
-    document.head.append(style);
+    document.head.append(Object.assign(document.createElement("style"), {textContent: css}));
     const address = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
-    window.end = (await import(address)).default.render({model, el: document.body});
+    (await import(address)).default.render({model, el: document.body});
 }"""
 
 
@@ -125,12 +120,7 @@ def wait_until(page: Page, condition: Callable[[], bool]) -> None:
 
 
 class Blank:
-    """An empty page with one widget, without a kernel: traits follow the page, and the page them.
-
-    Attributes:
-        page: The page.
-        widget: What is shown.
-    """
+    """An empty page with one widget and no kernel: traits follow the page, and the page them."""
 
     def __init__(self, page: Page):
         self.page, self.reports, self._is_receiving = page, Reports(page), False
@@ -226,11 +216,9 @@ class Server:
         """Fewer steps where nobody looks at the pictures; nbval takes all of them."""
         for name in ("02_pretraining", "04_exercises"):
             path = self.root / f"{name}.ipynb"
-            text, count = re.subn(
-                r"num_steps = \d+(?=  #)", "num_steps = 10", path.read_text("utf-8")
-            )
-            assert count == 1, name
-            path.write_text(text, "utf-8")
+            text, steps = path.read_text("utf-8"), r"num_steps = \d+(?=  #)"
+            assert len(re.findall(steps, text)) == 1, name
+            path.write_text(re.sub(steps, "num_steps = 10", text), "utf-8")
 
     def _url(self, info: Path) -> str:
         """Where it answers, once it does."""
@@ -269,12 +257,7 @@ const errors = cell => (cell.getMetadata("tags") ?? []).includes("raises-excepti
 
 
 class Lab:
-    """One JupyterLab tab with one notebook.
-
-    Attributes:
-        page: The tab: `lab.page.get_by_label("Steps").fill("20")`.
-        server: The server behind it; `lab.server.root` is the folder of the notebooks.
-    """
+    """One JupyterLab tab (`page`) with one notebook, and the server behind it."""
 
     def __init__(self, page: Page, server: Server):
         self.page, self.server, self._reports = page, server, Reports(page)
@@ -325,11 +308,7 @@ class Lab:
         )
 
     def run_cell(self, start: str, source: str | None = None) -> str:
-        """Run the code cell that begins so, with another source if one is given.
-
-        Returns:
-            What is printed under it.
-        """
+        """Run the code cell that begins so, perhaps with another source; gives what it prints."""
         return self.ask(
             """const [start, source] = given;
             const all = [...panel.content.model.cells];
