@@ -373,20 +373,20 @@ class Lab:
 
     def screenshot(self, name: str) -> None:
         """Take pictures of the whole notebook, `name-1.png` and so on, if there is a folder."""
-        size, is_end = self.page.viewport_size, not PICTURES
-        panel = self.page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
+        if not PICTURES:
+            return
+        size, panel = self.page.viewport_size, self.page.locator(".jp-WindowedPanel-outer:visible")
+        height = panel.evaluate("panel => panel.scrollHeight + innerHeight - panel.clientHeight")
+        self.page.set_viewport_size({**size, "height": min(MAX_PICTURE_HEIGHT, height)})
+        scroll = """panel => {
+            const before = panel.scrollTop;
+            panel.scrollBy({top: panel.clientHeight, behavior: "instant"});
+            return panel.scrollTop > before;
+        }"""
         for number in itertools.count(1):
-            if is_end:
-                break
-            self.page.set_viewport_size({**size, "height": MAX_PICTURE_HEIGHT})
             self.page.screenshot(path=Path(PICTURES) / f"{name}-{number}.png")
-            is_end = panel.evaluate(
-                """panel => {
-                    const before = panel.scrollTop;
-                    panel.scrollBy({top: panel.clientHeight, behavior: "instant"});
-                    return panel.scrollTop === before;
-                }"""
-            )
+            if not panel.evaluate(scroll):
+                break
         self.page.set_viewport_size(size)
 
     def close(self) -> None:

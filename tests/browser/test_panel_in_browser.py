@@ -49,7 +49,7 @@ def open_panel(lab, name: str, **numbers: object) -> None:
 
 
 def set_number(page, label: str, value: object) -> None:
-    field = page.get_by_label(label, exact=True)
+    field = page.get_by_label(label, exact=True).last
     field.press("Control+a")
     field.press_sequentially(str(value))
     field.press("Enter")
@@ -65,7 +65,7 @@ def button(page, name: str):
 
 
 def expect_status(page, text: str | re.Pattern) -> None:
-    expect(page.get_by_role("status").and_(page.locator(".bert-lab-status"))).to_contain_text(text)
+    expect(page.locator(".bert-lab-status").last).to_contain_text(text)
 
 
 def press(page, name: str, answer: str, moment: str = "") -> None:
