@@ -7,7 +7,7 @@ from itertools import cycle
 import pytest
 from playwright.sync_api import expect
 from test_lab_in_browser import LAB, show_part, type_into
-from test_panel_in_browser import SMALL, button, press, set_number
+from test_panel_in_browser import SMALL, button, press, set_number, show
 
 from conftest import HOSTILE
 
@@ -54,7 +54,7 @@ def test_all_widgets_in_both_themes_and_widths(lab):
         lab.set_theme(theme)
         for part, panel_part in zip(LAB_PARTS, cycle(PANEL_PARTS)):
             show_part(page, part)
-            page.get_by_label("Show", exact=True).last.select_option(panel_part)
+            show(page, panel_part)
             assert lab.axe() == []
             assert lab.too_wide(f"gallery {theme} {part}") == []
     type_into(page, "Sentence 1", "")
