@@ -26,7 +26,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PICTURES = os.environ.get("BERT_TUTORIAL_SCREENSHOTS")  # a folder: pictures are taken only for it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
-PATIENCE = 240  # seconds that anything may take, on a slow and busy machine
+PATIENCE = 240  # seconds that anything may take, on a slow and busy machine,
+NOTEBOOK_PATIENCE = 1000  # but a whole notebook more
 MAX_PICTURE_HEIGHT = 12_000  # pixels; browsers cannot take much higher ones
 
 # A sandbox inside a container, or as root, does not start.
@@ -267,9 +268,10 @@ class Lab:
         """Run JavaScript that knows `NOTEBOOK_JS`; its argument is called `given`."""
         return self.page.evaluate(f"async given => {{ {NOTEBOOK_JS} {script}\n}}", argument)
 
-    def wait_for(self, condition: str) -> None:
+    def wait_for(self, condition: str, seconds: float = PATIENCE) -> None:
         """Wait until some JavaScript that knows `NOTEBOOK_JS` is true."""
-        self.page.wait_for_function(f"() => {{ {NOTEBOOK_JS} return {condition} }}")
+        script = f"() => {{ {NOTEBOOK_JS} return {condition} }}"
+        self.page.wait_for_function(script, timeout=seconds * 1000)
 
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, and wait until its kernel is ready."""
@@ -304,7 +306,8 @@ class Lab:
         """Wait until the kernel has run all code cells, or one has failed."""
         self.wait_for(
             """kernel?.status === "idle" && (cells.some(cell => errors(cell).length) || cells.every(
-            cell => cell.executionCount !== null && cell.executionState !== "running"))"""
+            cell => cell.executionCount !== null && cell.executionState !== "running"))""",
+            NOTEBOOK_PATIENCE,
         )
 
     def run_cell(self, start: str, source: str | None = None) -> str:
