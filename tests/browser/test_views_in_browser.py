@@ -22,15 +22,9 @@ RNG = np.random.default_rng(0)
 
 
 def test_chips_are_clicked_with_mouse_and_keys(blank):
-    notes = ["", "bird 94 of 100", "", "", "", "<i>note</i>"]
-    chips = TokenChips(
-        label="Sentence 1",
-        chosen=[1],
-        tokens=[
-            {"text": word, "note": note, "is_unknown": word.startswith("<")}
-            for word, note in zip(WORDS, notes, strict=True)
-        ],
-    )
+    notes = {"crane": "bird 94 of 100", HOSTILE[1]: "<i>note</i>"}
+    tokens = [{"text": w, "note": notes.get(w), "is_unknown": w.startswith("<")} for w in WORDS]
+    chips = TokenChips(label="Sentence 1", chosen=[1], tokens=tokens)
     page = blank.show(chips)
     buttons = page.get_by_role("group", name="Sentence 1").get_by_role("button")
     expect(buttons).to_have_count(6)
@@ -67,19 +61,16 @@ def test_heatmap_tells_numbers_and_selects_cells(blank):
     cell.click()
     blank.has(selected=[1, 2])
     expect(cell).to_have_attribute("aria-selected", "true")
-    for key, place in {
-        "ArrowDown": (2, 2),
-        "ArrowRight": (2, 3),
-        "Home": (2, 0),
-        "End": (2, 4),
-        "Control+Home": (0, 0),
-        "ArrowUp": (0, 0),
-        "Control+End": (5, 4),
-    }.items():
+    for key, *place in (
+        ("ArrowDown", 2, 2), ("ArrowRight", 2, 3), ("Home", 2, 0), ("End", 2, 4),
+        ("Control+Home", 0, 0), ("ArrowLeft", 0, 0), ("ArrowRight", 0, 1), ("ArrowUp", 0, 1),
+        ("Control+End", 5, 4), ("ArrowRight", 5, 4), ("Home", 5, 0), ("ArrowDown", 5, 0),
+        ("End", 5, 4),
+    ):  # fmt: skip
         page.keyboard.press(key)
         at = grid.locator("tbody tr").nth(place[0]).get_by_role("gridcell").nth(place[1])
         expect(at).to_be_focused()
-        expect(status).to_have_text(blank.focused() + (" (framed)" if place == (2, 2) else ""))
+        expect(status).to_have_text(blank.focused() + (" (framed)" if place == [2, 2] else ""))
     page.keyboard.press("Enter")
     blank.has(selected=[5, 4])
     expect(grid.locator("[tabindex='0']")).to_have_count(1)
@@ -96,16 +87,15 @@ def test_heatmap_tells_numbers_and_selects_cells(blank):
 
 
 def test_a_heatmap_is_readable_in_black_or_white(blank):
-    """The ends and the middle of the colours, and the ink on them: contrast by WCAG 2."""
     page = blank.show(TokenHeatmap(rows=["r"], columns=[*"abc"], values=[[-1, 0, 1]]))
-    for cell, colour, ink in zip(
-        page.get_by_role("gridcell").all(),
-        ("rgb(10, 38, 84)", "rgb(121, 122, 122)", "rgb(246, 224, 92)"),
-        ("rgb(255, 255, 255)", "rgb(0, 0, 0)", "rgb(0, 0, 0)"),
-        strict=True,
-    ):
-        expect(cell).to_have_css("background-color", colour)
-        expect(cell).to_have_css("color", ink)
+    colours = (
+        ("10, 38, 84", "255, 255, 255"),
+        ("121, 122, 122", "0, 0, 0"),
+        ("246, 224, 92", "0, 0, 0"),
+    )
+    for cell, (colour, ink) in zip(page.get_by_role("gridcell").all(), colours, strict=True):
+        expect(cell).to_have_css("background-color", f"rgb({colour})")
+        expect(cell).to_have_css("color", f"rgb({ink})")
     legend = page.get_by_role("img", name="Colours: dark is -1.00, bright is 1.00")
     expect(legend).to_contain_text("0.00")
 
@@ -116,8 +106,7 @@ def test_attention_follows_mouse_keys_and_choices(blank):
     view.show(WORDS, weights)
     page = blank.show(view)
     status, lines = page.get_by_role("status"), page.locator(".bert-lines line")
-    numbers = page.locator("ol b")
-    every = lines.count()
+    numbers, every = page.locator("ol b"), lines.count()
     driver = page.get_by_role("button", name="driver", exact=True)
     driver.hover()
     expect(status).to_contain_text("driver looks at: ")
@@ -157,16 +146,14 @@ def test_attention_follows_mouse_keys_and_choices(blank):
 
 
 def test_points_are_read_dragged_over_and_selected_by_keys(blank):
+    groups = ["bird", "machine", "verb", "name"]
     points = [
-        {"x": x, "y": y, "group": "bird machine verb name".split()[i % 4], "kind": "corpus",
-         "label": "crane", "text": f"sentence {i} about a crane"}
+        {"x": x, "y": y, "group": groups[i % 4], "kind": "corpus", "text": f"sentence {i}"}
         for i, (x, y) in enumerate(RNG.normal(size=(60, 2)).tolist())
-    ]  # fmt: skip
-    typed = {"x": 0.5, "y": 0.4, "group": "typed", "kind": "typed", "label": HOSTILE[0]}
-    points += [
-        {**typed, "text": "a typed " + HOSTILE[1]},
-        {**typed, "x": 9, "group": "bird", "label": "the last", "text": "the rightmost sentence"},
     ]
+    typed = {"x": 0.5, "y": 0.4, "group": "typed", "kind": "typed", "label": HOSTILE[0]}
+    last = {"x": 9, "group": "bird", "label": "the last", "text": "the rightmost sentence"}
+    points += [{**typed, "text": "a typed " + HOSTILE[1]}, {**typed, **last}]
     view = PointMap(points=points, x_name="first", y_name="second", caption="uses of crane")
     page = blank.show(view)
     status, listed = page.get_by_role("status"), page.locator(".bert-list li")

@@ -10,16 +10,13 @@ LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or 
 
 
 class Panel(ipw.VBox):
-    """A column of widgets, with a text in its place where widgets cannot be shown.
-
-    Attributes:
-        is_shown: Whether there is a place under it for what is seen without a kernel.
-    """
+    """A column of widgets, with a text in its place where widgets cannot be shown."""
 
     fallback = "Widget (open this notebook in JupyterLab to use it)"
 
     def __init__(self, children: list[ipw.Widget]):
-        self.is_shown, self._kept, self._static = False, "", Display()
+        self._kept, self._static = "", Display()
+        self.is_shown = False  # whether there is a place for what is seen without a kernel
         super().__init__(children)
 
     def keep_static(self, body: str) -> None:

@@ -21,8 +21,7 @@ SUM_TOLERANCE = 0.02  # of a row of attention weights: sixteen bits are enough
 
 def module_of(name: str) -> str:
     """A view's JavaScript, behind the functions that all views share."""
-    parts, view = (STATIC / file for file in ("parts.js", name))
-    return parts.read_text("utf-8") + view.read_text("utf-8")
+    return "".join((STATIC / file).read_text("utf-8") for file in ("parts.js", name))
 
 
 class View(anywidget.AnyWidget):
@@ -61,7 +60,7 @@ class TokenHeatmap(View):
         values: R lists of C numbers; None or a missing number is drawn as an empty cell.
         low, high: Numbers at both ends of the colours; beyond them the colour stays the same.
         caption: One line above the table.
-        marked, selected: `[row, column]` of each cell that gets a frame; of the one clicked last.
+        marked, selected: `[row, column]` of each cell with a frame; of the one clicked last.
     """
 
     _esm = module_of("heatmap.js")
@@ -80,8 +79,8 @@ class AttentionView(View):
 
     Attributes:
         tokens: L tokens.
-        attention: Weights as bytes: float32, C order.
-        shape: Their shape, `[layers, H, L, L]`: from the third axis to the fourth.
+        attention, shape: Weights as bytes, float32 in C order, and `[layers, H, L, L]`: from the
+            third axis to the fourth.
         layer, head: Which are shown, from 0; head -1 is the mean of all.
         kept: Index of the token whose weights alone are shown, or -1.
     """
