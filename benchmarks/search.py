@@ -23,16 +23,20 @@ from bert_tutorial.network.model import POSITION_INIT_STD
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
+from bert_tutorial.studio.runs.settings import RECIPES
 from bert_tutorial.text.corpora import CORPORA
 
 # For each corpus the recipe that this search chose, and how many sentence pairs a trial sees. Later
 # trials chose other mask rates, and for WikiText-2 to decode some of the words (see README.md).
-LATER = ("steps", "weight_decay", "sampled_words")
+SEARCHED = (
+    "batch_size", "mask_rate", "sentences_per_segment", "next_sentence_rate", "dropout",
+    "learning_rate", "embedding_rate",
+)  # fmt: skip
 BEST = {
-    name: {setting: value for setting, value in entry.recipe.items() if setting not in LATER}
-    | dict(num_heads=2, positions=POSITION_INIT_STD, matrices="muon")
-    | dict(word_neighbours=1)
-    for name, entry in CORPORA.items()
+    corpus: {name: getattr(recipe, name) for name in SEARCHED}
+    | dict(sentences_per_segment=list(recipe.sentences_per_segment))
+    | dict(num_heads=2, positions=POSITION_INIT_STD, matrices="muon", word_neighbours=1)
+    for corpus, recipe in RECIPES.items()
 }
 BEST["bundled"] |= dict(mask_rate=0.4)
 BEST["wikitext-2"] |= dict(batch_size=64, mask_rate=0.4)

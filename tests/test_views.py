@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from bert_tutorial.studio.widgets.run_table import RunTable
 
 from bert_tutorial.studio.widgets import views
-from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture
+from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture, RunTable
 from bert_tutorial.studio.widgets.views import AttentionView, ChoiceSlider, NumberSlider, RateSlider
 
 SLIDERS = [NumberSlider, ChoiceSlider, RateSlider]
