@@ -55,36 +55,30 @@ def train_steps(
         train_iter: Training examples. Step s takes `train_iter.batch_at(s)`.
         settings: How to train, and for how many steps.
         optimizers: From `make_optimizers`; new ones if None.
-        first_step: Steps already done. With the network's and the optimizers' state of that moment,
-            this resumes a run exactly.
+        first_step: Steps already done; with network and optimizers of that moment it goes on.
         processes: Which of how many processes of one run this is.
 
     Raises:
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
-        ValueError: See `prepare`.
     """
     prepare(net, train_iter, settings)
     optimizers = optimizers or make_optimizers(net, settings)
-    device, vocab, sampler = net.mlm.bias.device, train_iter.vocab, None
-    if 0 < settings.sampled_words < len(vocab):
-        sampler = WordSampler(vocab.counts, settings.sampled_words)
+    device, sampler = net.mlm.bias.device, make_sampler(train_iter.vocab, settings)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, settings.num_steps):
         began, learning_rate = time.perf_counter(), settings.learning_rate_at(step)
         batch = train_iter.batch_at(step).trim().to(device)
         net.zero_grad(set_to_none=True)
-        mlm_loss, nsp_loss = losses_and_gradients(
-            net, batch, settings, step, with_nsp, sampler, processes
-        )
+        losses = losses_and_gradients(net, batch, settings, step, with_nsp, sampler, processes)
         length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
-        check_finite(step, mlm_loss, nsp_loss, length, settings)
+        check_finite(step, *losses, length, settings)
         with in_mode(net, training=True):  # whoever reads the network waits for whole weights
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * group.get("factor", 1.0)
                 optimizer.step()
         seconds = time.perf_counter() - began
-        yield Step(step + 1, mlm_loss, nsp_loss, len(batch.nsp_labels), seconds, learning_rate)
+        yield Step(step + 1, *losses, len(batch.nsp_labels), seconds, learning_rate)
 
 
 def losses_and_gradients(
@@ -118,6 +112,12 @@ def losses_and_gradients(
             totals += torch.stack([mlm, nsp]).detach()
     processes.add_up(totals, *(p.grad for p in net.parameters() if p.grad is not None))
     return totals[0].item(), totals[1].item()
+
+
+def make_sampler(vocab: Vocab, settings: Settings) -> WordSampler | None:
+    """What draws the words that a step decodes; None where it decodes all."""
+    is_sampled = 0 < settings.sampled_words < len(vocab)
+    return WordSampler(vocab.counts, settings.sampled_words) if is_sampled else None
 
 
 def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Settings) -> None:
