@@ -272,54 +272,33 @@ def notebook(path) -> dict:
     return json.loads(path.read_text("utf-8"))
 
 
-def test_there_are_notebooks():
-    assert NOTEBOOKS
+def faults(notebook: dict) -> dict[str, list]:
+    """What is wrong with a notebook, by kind; kinds without a fault are left out."""
+    texts = [source(c) for c in notebook["cells"] if c["cell_type"] == "markdown"]
+    counts = [cell["execution_count"] for cell in code_cells(notebook)]
+    run = [count for count in counts if count is not None]
+    found = {
+        "never run": cells_without_count(notebook),
+        "failed": stored_errors(notebook),
+        "not run in order in a fresh kernel": run if run != [*range(1, len(run) + 1)] else [],
+        # Code hosts then refuse to show the notebook.
+        "widget state": [key for key in notebook["metadata"] if key == "widgets"],
+        "defines what the package defines": sorted(
+            notebook_functions(notebook) & public_functions(PACKAGE)
+        ),
+        "not one heading in the first cell": [n for n in first_level_headings(notebook) if n],
+        "long code cells": [
+            source(c) for c in code_cells(notebook) if source(c).count("\n") >= MAX_CELL_LINES
+        ],
+        "long text cells": [text for text in texts if count_words(text) > MAX_CELL_WORDS],
+        "wide lines": [line for text in texts for line in long_lines(text)],
+    }
+    return {kind: some for kind, some in found.items() if some}
 
 
 @each_notebook
-def test_every_cell_was_run_and_none_failed(notebook):
-    assert cells_without_count(notebook) == []
-    assert stored_errors(notebook) == []
-
-
-@each_notebook
-def test_cells_were_run_in_order_in_a_fresh_kernel(notebook):
-    counts = [
-        cell["execution_count"]
-        for cell in code_cells(notebook)
-        if cell["execution_count"] is not None
-    ]
-    assert counts == list(range(1, len(counts) + 1))
-
-
-@each_notebook
-def test_no_widget_state_is_stored(notebook):
-    assert "widgets" not in notebook["metadata"]  # code hosts then refuse to show the notebook
-
-
-@each_notebook
-def test_the_notebook_defines_nothing_that_the_package_defines(notebook):
-    assert notebook_functions(notebook) & public_functions(PACKAGE) == set()
-
-
-@each_notebook
-def test_one_first_level_heading_in_the_first_cell(notebook):
-    assert first_level_headings(notebook) == [0]
-
-
-@each_notebook
-def test_code_cells_are_short(notebook):
-    assert [
-        source(c) for c in code_cells(notebook) if len(source(c).splitlines()) > MAX_CELL_LINES
-    ] == []
-
-
-def test_text_cells_are_short_and_narrow():
-    for path in NOTEBOOKS:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        texts = [source(cell) for cell in cells if cell["cell_type"] == "markdown"]
-        assert [text for text in texts if count_words(text) > MAX_CELL_WORDS] == [], path.stem
-        assert [line for text in texts for line in long_lines(text)] == [], path.stem
+def test_a_notebook_has_no_fault(notebook):
+    assert faults(notebook) == {} and first_level_headings(notebook) == [0]
 
 
 @each_notebook
@@ -452,17 +431,23 @@ BAD_NOTEBOOK = {
         cell("markdown", "text\n# One\n```python\n# no\n```"),
         cell("code", "x = 1", execution_count=None, outputs=[]),
         cell("markdown", "# Two\n## no"),
-        cell("code", DEFINES, execution_count=1, outputs=[FAILED]),
+        cell("code", DEFINES, execution_count=2, outputs=[FAILED]),
+        cell("code", "x = 1\n" * 41, execution_count=None, outputs=[]),
+        cell("markdown", "word " * 121),
     ],
+    "metadata": {"widgets": {}},
 }
 
 
 def test_the_helpers_find_bad_notebooks():
-    assert cells_without_count(BAD_NOTEBOOK) == ["x = 1"]
-    assert stored_errors(BAD_NOTEBOOK) == ["E: bad"]
-    assert first_level_headings(BAD_NOTEBOOK) == [0, 2]
+    found = faults(BAD_NOTEBOOK)
+    assert found["failed"] == ["E: bad"] and found["never run"] == ["x = 1", "x = 1\n" * 41]
+    assert found["not run in order in a fresh kernel"] == [2] and found["widget state"]
+    assert found["not one heading in the first cell"] == [2]
+    assert found["defines what the package defines"] == ["Vocab", "tokenize"]
     assert notebook_functions(BAD_NOTEBOOK) == {"tokenize", "Vocab"}
-    assert {"tokenize", "Vocab", "train_bert"} <= public_functions(PACKAGE)
+    assert len(found["long code cells"]) == len(found["long text cells"]) == 1
+    assert found["wide lines"] == ["word " * 121]
 
 
 def test_the_helpers_find_imports_that_lead_up_and_circles(tmp_path):
