@@ -198,5 +198,4 @@ def test_more_of_anything_costs_more_and_speed_is_measured():
     for change in (dict(num_hiddens=32), dict(num_layers=3), dict(batch_size=64)):
         after = cost_of(replace(SETTINGS, **change), of)
         assert after.flops > before.flops and after.memory > before.memory
-    assert before.seconds(20, 1e9) == pytest.approx(2 * before.seconds(10, 1e9))
     assert 1e6 < measure_speed(of) < 1e16

@@ -166,7 +166,7 @@ def test_a_run_may_be_renamed_while_it_is_saved(queue, monkeypatch):
     monkeypatch.setattr(saved_runs, "SAVING", 0)
     run, number = queue.begin(replace(SHORT, num_steps=25)), 0
     while not run.wait(0):
-        queue.rename(run.saved.id, f"name {(number := number + 1)}")
+        queue.saved.find(run.saved.id).rename(f"name {(number := number + 1)}")
     assert run.state == "finished", run.error
     (saved,) = SavedRuns(queue.saved.path).all()
     assert saved.name == f"name {number}" == queue.name and saved.is_finished
@@ -181,7 +181,7 @@ def test_a_run_that_goes_on_is_not_deleted(queue, store):
         SavedRuns(store.path).delete(id)
     stopped(queue)
     queue.delete(id)
-    for what in (queue.delete, queue.go_on, lambda id: queue.rename(id, "x")):
+    for what in (queue.delete, queue.go_on, queue.saved.find):
         with pytest.raises(ValueError, match="no longer there"):
             what(id)
     assert queue.runs() == [] and list(store.path.iterdir()) == []

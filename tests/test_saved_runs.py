@@ -14,6 +14,7 @@ import pytest
 import torch
 from small import PATIENCE, assert_identical, losses, some_examples, until
 
+from bert_tutorial.cache import read_safetensors, write_safetensors
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import Step, train_steps
 from bert_tutorial.studio.runs.run import TrainingRun
@@ -154,9 +155,8 @@ def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path,
     elif damage == "cut":
         content.write_bytes(content.read_bytes()[:-1000])
     elif damage == "shape":
-        checkpoint = torch.load(content)
-        checkpoint["states"][0]["mlm.bias"] = torch.zeros(3)
-        torch.save(checkpoint, content)
+        tensors, about = read_safetensors(content)
+        write_safetensors(content, tensors | {"net.0.mlm.bias": torch.zeros(3)}, about)
     elif damage == "folder":
         content.unlink()
         content.mkdir()
@@ -180,7 +180,7 @@ def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_p
     saved, plain = SavedRun(tmp_path / "run", {"settings": {}}), tmp_path / "plain"
     plain.touch()
     saved.path.mkdir()
-    (saved.path / "checkpoint.pt.123.part").write_bytes(b"half")
+    (saved.path / "checkpoint.safetensors.123.part").write_bytes(b"half")
     saved.open()
     assert not list(saved.path.glob("*.part"))
     saved.save(SETTINGS.network(20), [], 3)
@@ -206,7 +206,7 @@ def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
         with full_disk(100), pytest.raises(OSError, match="cannot be written .File too large"):
             write()
     assert saved.load(net, optimizers) == 3 and saved.steps() == steps
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "log.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(plain_user_folder):

@@ -28,15 +28,6 @@ class RunQueue:
         train_iter: Examples of the text to train on; a run has its own, with its settings.
         saved: Where runs are saved; None for the folder in the cache.
         probe: As in `TrainingRun`.
-
-    Attributes:
-        run: The run that goes on, or the last one, or None.
-        settings: What that run was begun with.
-        experiment: The experiment that goes on, or the last one.
-        left: Settings of its runs that have not begun, by name.
-        done: Ids of its runs that have, by name.
-        viewer: The panel that shows it; an earlier one leaves off.
-        problem: Why an experiment ended early; empty if it did not.
     """
 
     _at_work: "RunQueue | None" = None  # of this process: the last whose run went on
@@ -48,12 +39,14 @@ class RunQueue:
         saved: SavedRuns | None = None,
         probe: Callable[[BERTModel], Any] | None = None,
     ):
-        self.saved, self.viewer, self.problem = saved or SavedRuns(), None, ""
+        self.saved, self.viewer = saved or SavedRuns(), None  # the panel that shows it
+        # The run that goes on, or the last one, what it was begun with, and its experiment.
         self.run: TrainingRun | None = None
         self.settings: RunSettings | None = None
         self.experiment: Experiment | None = None
-        self.left: dict[str, RunSettings] = {}
-        self.done: dict[str, str] = {}
+        self.left: dict[str, RunSettings] = {}  # runs of the experiment that have not begun
+        self.done: dict[str, str] = {}  # ids of those that have, by name
+        self.problem = ""  # why an experiment ended early
         self._measuring, self._pauses = threading.Lock(), False
         self._set_text(train_iter, probe)
 
@@ -65,8 +58,8 @@ class RunQueue:
     def open(cls, *how: Any) -> "RunQueue":
         """The queue of this process that is busy, or a new one."""
         with cls._lock:
-            is_there = cls._at_work is not None and cls._at_work.is_busy
-            cls._at_work = cls._at_work if is_there else None
+            if cls._at_work is not None and not cls._at_work.is_busy:
+                cls._at_work = None
             return cls._at_work or cls(*how)
 
     @property
@@ -86,12 +79,7 @@ class RunQueue:
                 self._set_text(train_iter, probe)
 
     def begin(self, settings: RunSettings, name: str = "") -> TrainingRun:
-        """A new network and a new run; returns at once.
-
-        Raises:
-            ValueError, MemoryError, OSError: A run goes on, a setting cannot be, the network does
-                not fit into memory, the run cannot be saved.
-        """
+        """A new network and a new run; returns at once, or raises what stands in the way."""
         with self._free():
             return self._begin(settings, name or f"run {len(self.saved.all()) + 1}")
 
@@ -116,10 +104,9 @@ class RunQueue:
     def _free(self) -> Iterator[None]:
         """For whoever begins something: a ValueError while a run goes on."""
         with self._lock:
-            other = RunQueue._at_work
             if self.is_busy:
                 raise ValueError(f"{self.name} goes on: stop it first, or wait for its end")
-            if other is not None and other.is_busy:
+            if (other := RunQueue._at_work) is not None and other.is_busy:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
             self._pauses, self.problem = False, ""
@@ -211,10 +198,6 @@ class RunQueue:
     def is_going(self, saved: SavedRun) -> bool:
         """Whether a saved run is the one that goes on here."""
         return self.run is not None and self.run.saved is saved and self.run.state in GOING
-
-    def rename(self, id: str, name: str) -> None:
-        """Give a saved run another name."""
-        self.saved.find(id).rename(name)
 
     def delete(self, id: str) -> None:
         """Delete a saved run for good, unless it goes on."""

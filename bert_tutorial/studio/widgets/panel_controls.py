@@ -17,17 +17,16 @@ from ..runs.settings import (
     changes,
     from_shown,
     shown,
-)
+)  # fmt: skip
 from .parts import NAME
 from .views import ChoiceSlider, NumberSlider, RateSlider
 
-HEADS = [1, 2, 4, 8]
 HIDDEN = [16, 32, 64, 96, 128, 192, 256, 384]
 BATCHES = [8, 16, 32, 64, 128, 256, 512, 1024]
 # The control of each setting, and what it is made with; the others are yes or no.
 CONTROLS = {
     "num_steps": (NumberSlider, dict(min=1, max=5000)),
-    "num_heads": (ChoiceSlider, dict(choices=HEADS, hint="they share the hidden units")),
+    "num_heads": (ChoiceSlider, dict(choices=[1], hint="they share the hidden units")),
     "num_layers": (NumberSlider, dict(min=1, max=6)),
     "num_hiddens": (ChoiceSlider, dict(choices=HIDDEN, hint="numbers in a vector")),
     "learning_rate": (RateSlider, dict(min=1e-5, max=0.1, hint="the highest of the run")),
@@ -54,21 +53,20 @@ class Controls:
     """
 
     def __init__(self, queue: RunQueue, settings: RunSettings):
-        self.queue, self._is_filling, self._is_measuring = queue, False, False
+        self.queue, self._is_filling = queue, False
         wide = ipw.Layout(width="22rem", max_width="100%")
-        options = [*PANEL_RECIPES, MINE]
-        self.recipe = ipw.Dropdown(options=options, description="Settings", style=NAME, layout=wide)
+        self.recipe = ipw.Dropdown(
+            options=[*PANEL_RECIPES, MINE], description="Settings", style=NAME, layout=wide
+        )
         self.note, self.cost = ipw.HTML(), ipw.HTML()
         self.by_name: dict[str, ipw.DOMWidget] = {}
         for name, title in NAMES.items():
             kind, how = CONTROLS.get(name, (ipw.Checkbox, dict(indent=False)))
             self.by_name[name] = kind(description=title, **how)
         self.by_name["optimizer"].layout = ipw.Layout(width="auto", max_width="25rem")
-        columns = ipw.Layout(
-            grid_template_columns="repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))",
-            grid_gap="0 1rem",
-        )
-        grid = ipw.GridBox(list(self.by_name.values()), layout=columns)
+        columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
+        layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
+        grid = ipw.GridBox(list(self.by_name.values()), layout=layout)
         self.box = ipw.VBox([self.recipe, self.note, grid, self.cost])
         self.fill(settings)
         for control in self.by_name.values():
@@ -100,9 +98,8 @@ class Controls:
     def _changed(self) -> None:
         if not self._is_filling:
             self._offer_heads()
-            self.note.value = ""
-            now = replace(self.settings, seed=0)
-            self.recipe.value = next((n for n, s in PANEL_RECIPES.items() if s == now), MINE)
+            self.note.value, now = "", replace(self.settings, seed=0)
+            self.recipe.value = next((n for n, r in PANEL_RECIPES.items() if r == now), MINE)
             self.tell_cost()
 
     def _take_recipe(self) -> None:
@@ -115,8 +112,7 @@ class Controls:
         """Say what a run will cost; where nothing is known of this machine, measure."""
         speed = self.queue.speed()
         self._show_cost(speed, "is being measured")
-        if speed is None and not self.queue.is_busy and not self._is_measuring:
-            self._is_measuring = True
+        if speed is None and not self.queue.is_busy:
             threading.Thread(target=self._measure, name="measuring", daemon=True).start()
 
     def _measure(self) -> None:
@@ -124,8 +120,6 @@ class Controls:
             self._show_cost(self.queue.speed(measure=True))
         except Exception:  # a run will say what is wrong with this text
             self._show_cost(None, "is not known")
-        finally:
-            self._is_measuring = False
 
     def _show_cost(self, speed: float | None, otherwise: str = "") -> None:
         settings = self.settings
@@ -136,7 +130,7 @@ class Controls:
             return
         time = f"the time {otherwise}"
         if speed is not None:
-            seconds = cost.seconds(settings.num_steps, speed)
-            time = f"about {duration(seconds)} on this machine"
+            seconds = duration(settings.num_steps * cost.flops / speed)
+            time = f"about {seconds} on this machine"
         memory = f"about {max(1, round(cost.memory / 1e6)):,} MB for training"
         self.cost.value = f"<p>{cost.parameters:,} parameters; {memory}; {time}</p>"
