@@ -13,19 +13,11 @@ from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.training import train_steps
 from bert_tutorial.studio.runs.experiments import EXPERIMENTS, START
 from bert_tutorial.studio.runs.settings import (
-    DOCUMENT,
-    NAMES,
-    OPTIMIZERS,
-    PANEL_RECIPES,
-    RECIPES,
-    RunSettings,
-    as_text,
-    changes,
-    from_shown,
-    hash_of,
-    read_settings,
-    shown,
-)
+    DOCUMENT, PANEL_RECIPES, RECIPES, RunSettings, hash_of, read_settings,
+)  # fmt: skip
+from bert_tutorial.studio.widgets.panel_controls import (
+    NAMES, OPTIMIZERS, as_text, changes, from_shown, shown,
+)  # fmt: skip
 from bert_tutorial.text.corpora import CORPORA
 
 SMALL = RunSettings(num_hiddens=16, ffn_num_hiddens=24, batch_size=16, num_steps=3)

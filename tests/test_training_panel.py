@@ -14,8 +14,9 @@ from bert_tutorial.pretraining import training
 from bert_tutorial.studio.published.checkpoints import trained_path
 from bert_tutorial.studio.runs.experiments import EXPERIMENTS, Experiment
 from bert_tutorial.studio.runs.saved_runs import SavedRuns
-from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, PANEL_RECIPES, RunSettings
+from bert_tutorial.studio.runs.settings import DOCUMENT, MINUTE, PANEL_RECIPES, RunSettings
 from bert_tutorial.studio.widgets import TrainingPanel
+from bert_tutorial.studio.widgets.panel_controls import MINE
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
@@ -99,7 +100,7 @@ def test_it_trains_what_the_controls_say_and_keeps_a_picture(make, monkeypatch):
 def test_pause_resume_and_stop(make):
     panel = started(make())
     first = panel.run
-    panel._try(panel._press, "Start")  # as a click that comes before the button is grey
+    panel._try(panel._press, {"name": "Start"})  # as a click that comes before the button is grey
     assert panel.run is first and len(panel.queue.runs()) == 1
     until(lambda: "run 1 trains: 100000 steps, 2 heads." in panel.status.text)
     panel.buttons.press("Pause")

@@ -1,10 +1,9 @@
-"""What the training panel does: one run at a time, experiments one after the other, saved runs.
+"""What the training panel does: one run at a time, those of an experiment, saved runs.
 
 No widget: `widgets/training_panel.py` shows it, tests use it alone.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 from ...network.model import BERTModel
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
-from .fits import Cost, check_fits, cost_of, measure_speed
+from .fits import check_fits, cost_of, measure_speed
 from .run import TrainingRun
 from .saved_runs import SavedRun, SavedRuns
 from .settings import RunSettings, hash_of, read_settings
@@ -46,8 +45,7 @@ class RunQueue:
         self.experiment: Experiment | None = None
         self.left: dict[str, RunSettings] = {}  # runs of the experiment that have not begun
         self.done: dict[str, str] = {}  # ids of those that have, by name
-        self.problem = ""  # why an experiment ended early
-        self._measuring, self._pauses = threading.Lock(), False
+        self._measuring = threading.Lock()
         self._set_text(train_iter, probe)
 
     def _set_text(self, train_iter: PretrainingExamples, probe: Callable | None) -> None:
@@ -92,13 +90,34 @@ class RunQueue:
             return self._begin(read_settings(saved.record["settings"]), "", saved)
 
     def begin_experiment(self, title: str) -> None:
-        """Run the runs of an experiment, one after the other; returns at once."""
+        """Begin the first run of an experiment; `begin_next` begins the others."""
         with self._free():
             self.experiment, self.done = EXPERIMENTS[title], {}
-            left = dict(self.experiment.runs)
-            how = dict(target=self._go_through, args=(self._begin_next(left), left))
-            self.left = left
-            threading.Thread(**how, name="experiment", daemon=True).start()
+            self.left = dict(self.experiment.runs)
+            self._take_next()
+
+    def begin_next(self, run: TrainingRun) -> bool:
+        """Begin what an experiment has after this run; False if there is nothing.
+
+        A pause that was pressed between the two holds the next one, and a stop ends the experiment.
+        """
+        with self._lock:
+            if self.run is not run:  # somebody has begun it
+                return True
+            if not self.left or run.state != "finished":
+                self.left = {}
+                return False
+            self._take_next(paused=run.is_to_pause)
+            return True
+
+    def _take_next(self, paused: bool = False) -> None:
+        name, settings = next(iter(self.left.items()))
+        try:
+            self.done[name] = self._begin(settings, name, paused=paused).saved.id
+            del self.left[name]
+        except BaseException:
+            self.left = {}
+            raise
 
     @contextmanager
     def _free(self) -> Iterator[None]:
@@ -109,11 +128,10 @@ class RunQueue:
             if (other := RunQueue._at_work) is not None and other.is_busy:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
-            self._pauses, self.problem = False, ""
             yield
 
     def _begin(
-        self, settings: RunSettings, name: str, saved: SavedRun | None = None
+        self, settings: RunSettings, name: str, saved: SavedRun | None = None, paused: bool = False
     ) -> TrainingRun:
         net = settings.network(len(self.train_iter.vocab))
         examples = settings.examples(self.train_iter)
@@ -122,61 +140,29 @@ class RunQueue:
             about = dict(settings=asdict(settings), num_steps=settings.num_steps)
             saved = self.saved.new(name=name, text=self.text, **about)
         run = TrainingRun(net, examples, settings, 10, saved, self.probe)
-        if self._pauses:  # somebody has pressed it between two runs of an experiment
+        if paused:
             run.pause()
         self.run, self.settings, RunQueue._at_work = run.start(), settings, self
         return run
 
-    def _begin_next(self, left: dict[str, RunSettings]) -> TrainingRun:
-        name = next(iter(left))
-        run = self._begin(left[name], name)
-        self.done[name] = run.saved.id
-        del left[name]
-        return run
-
-    def _go_through(self, run: TrainingRun, left: dict[str, RunSettings]) -> None:
-        try:
-            while left:
-                run.wait()
-                with self._lock:
-                    if not left or run.state != "finished":
-                        break
-                    run = self._begin_next(left)
-        except Exception as error:
-            self.problem = str(error) or type(error).__name__
-        finally:
-            left.clear()
-
-    def wait_for_next(self, run: TrainingRun) -> None:
-        """Wait until an experiment has begun the run after this one, or has ended."""
-        while self.left and self.run is run:
-            time.sleep(0.02)
-
     def pause(self) -> None:
-        """Stand still after the step under way; between two runs of an experiment, in the next."""
+        """Stand still after the step under way."""
         with self._lock:
-            self._pauses = self.is_busy
             if self.run is not None:
                 self.run.pause()
 
     def resume(self) -> None:
         """Go on exactly where the run stood."""
         with self._lock:
-            self._pauses = False
             if self.run is not None:
                 self.run.resume()
 
     def stop(self) -> None:
         """End the run, and the experiment with it."""
         with self._lock:
-            self.left.clear()
+            self.left = {}
             if self.run is not None:
                 self.run.stop()
-
-    def cost(self, settings: RunSettings) -> Cost:
-        """What settings cost on this text; a ValueError names one that cannot be."""
-        settings.examples(self.train_iter)
-        return cost_of(settings, self.train_iter)
 
     def speed(self, measure: bool = False) -> float | None:
         """Operations per second of this machine: of the last saved run, or measured, or None."""

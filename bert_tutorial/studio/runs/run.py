@@ -95,6 +95,11 @@ class TrainingRun(Progress):
         return has_ended
 
     @property
+    def is_to_pause(self) -> bool:
+        """Whether `pause` was called, and not `resume` since."""
+        return not self._go_on.is_set()
+
+    @property
     def state(self) -> str:
         """Waiting, running, pausing, paused, stopping, stopped, failed or finished."""
         if self._thread.ident is None:
@@ -134,7 +139,7 @@ class TrainingRun(Progress):
     def _train(self) -> None:
         how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
         for _ in run_training(self.net, self, **how):
-            done, pauses = len(self.history), not self._go_on.is_set()
+            done, pauses = len(self.history), self.is_to_pause
             if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
                 self.probes.append((done, self.probe(self.net)))
             if self.saved is not None:

@@ -5,7 +5,7 @@ the fields of `RunSettings`.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -70,7 +70,7 @@ RECIPES = {
         weight_decay=0.4, sampled_words=2048,
     ),
 }  # fmt: skip
-DOCUMENT, MINUTE, MINE = "the document's sizes", "learns in a minute", "mine"
+DOCUMENT, MINUTE = "the document's sizes", "learns in a minute"
 PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(
@@ -78,66 +78,6 @@ PANEL_RECIPES = {
         next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5,
     ),
 }  # fmt: skip
-
-# The settings that the panel can choose, as it and the table of runs call them.
-NAMES = {
-    "num_steps": "Steps",
-    "num_heads": "Heads",
-    "num_layers": "Layers",
-    "num_hiddens": "Hidden units",
-    "learning_rate": "Learning rate",
-    "batch_size": "Batch size",
-    "mask_rate": "Mask rate, %",
-    "sentences_per_segment": "Sentences per segment",
-    "dropout": "Dropout, %",
-    "embedding_rate": "Rate of word vectors, %",
-    "seed": "Seed",
-    "next_sentence_rate": "Next-sentence game",
-    "word_frequencies": "Start from word frequencies",
-    "optimizer": "Optimizer",
-}
-PERCENT = ("mask_rate", "dropout", "embedding_rate")
-OPTIMIZERS = {"Muon and AdamW": "muon", "Adam, constant rate (d2l's)": "adam"}
-
-
-def shown(name: str, value: Any) -> Any:
-    """A setting as a control of the panel has it: whole percent, a number, yes or no, or a text."""
-    if name in PERCENT:
-        return round(100 * value)
-    if name == "sentences_per_segment":
-        return max(value)
-    return value < 1 if name == "next_sentence_rate" else value
-
-
-def from_shown(values: dict[str, Any]) -> RunSettings:
-    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3."""
-    values = values | {name: values[name] / 100 for name in PERCENT}
-    values["sentences_per_segment"] = tuple(range(1, values["sentences_per_segment"] + 1))
-    values["next_sentence_rate"] = 0.5 if values["next_sentence_rate"] else 1.0
-    return RunSettings(**values, ffn_num_hiddens=2 * values["num_hiddens"])
-
-
-def as_text(name: str, value: Any) -> str:
-    """A setting as it is shown in a table, also one of another version.
-
-    >>> as_text("mask_rate", 0.155), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
-    ('15.5', 'yes', '50')
-    """
-    value = 100 * value if name in PERCENT else shown(name, value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    titles = {kind: title for title, kind in OPTIMIZERS.items()}
-    return titles.get(value, str(value)) if name == "optimizer" else f"{value:.6g}"
-
-
-def changes(before: RunSettings, after: RunSettings) -> str:
-    """What differs, in words: `Steps 50 → 430, Batch size 512 → 128`; empty if nothing does."""
-    one, two = asdict(before), asdict(after)
-    return ", ".join(
-        f"{title} {as_text(name, one[name])} → {as_text(name, two[name])}"
-        for name, title in NAMES.items()
-        if one[name] != two[name]
-    )
 
 
 def hash_of(examples: PretrainingExamples) -> str:

@@ -74,7 +74,8 @@ class MemoryCalculator(Panel):
         if self.available is not None and self.memory.total > self.available:
             found = nearest_that_fits(config, available=self.available, **how)
         bars = {f"BERT {name}": self.memory}
-        bars |= {"nearest that fits": nearest.memory for nearest in found[:1]}
+        if found:
+            bars["nearest that fits"] = found[0].memory
         alt = describe_bars(bars, self.available)
         png = memory_bars(bars, self.available, f"one training step of BERT {name}")
         self.picture.show(png, alt)

@@ -13,8 +13,8 @@ from ..runs.experiments import EXPERIMENTS
 from ..runs.overlay import describe_overlay, overlay, style_of
 from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
-from ..runs.settings import NAMES, as_text
 from .lab_html import paragraph, table
+from .panel_controls import NAMES, as_text
 from .panel_views import ButtonRow, Picture, RunTable
 from .parts import NAME, WIDE
 

@@ -73,9 +73,7 @@ class TrainingPanel(Panel):
             "Stop": queue.stop,
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
-            "Run experiment": lambda: self._begin(
-                queue.begin_experiment, self.experiment.choice.value
-            ),
+            "Run experiment": self._begin_experiment,
             "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(queue)}"),
             "Save PNG": lambda: self.status.say(f"Written: {self.runs.save_png()}"),
         }
@@ -140,6 +138,9 @@ class TrainingPanel(Panel):
         self.learned.use(self._probe)
         how(what)
         self._follow()
+
+    def _begin_experiment(self) -> None:
+        self._begin(self.queue.begin_experiment, self.experiment.choice.value)
 
     def _keep(self) -> None:
         save_checkpoint(self.run.net, self.run.train_iter.vocab, trained_path(self.corpus))
@@ -223,10 +224,7 @@ class TrainingPanel(Panel):
                         return
                     self._update(run, looks := looks + 1)
                 self._close(run)
-                self.queue.wait_for_next(run)
-                is_last = run is self.queue.run
-            if self.queue.problem:
-                self.status.say(self.queue.problem, is_error=True)
+                is_last = not self.queue.begin_next(run)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
             self.queue.stop()
             run.wait(10)  # so that Start comes back
