@@ -17,6 +17,7 @@ from small import PATIENCE, assert_identical, losses, some_examples, until
 from bert_tutorial.cache import read_safetensors, write_safetensors
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import Step, train_steps
+from bert_tutorial.studio.runs import saved_runs
 from bert_tutorial.studio.runs.run import TrainingRun
 from bert_tutorial.studio.runs.saved_runs import SavedRun, SavedRuns
 from bert_tutorial.studio.runs.settings import RunSettings
@@ -119,18 +120,33 @@ def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
     assert saved.record["step"] == len(run.history) and saved.checkpoint.exists()
     for other in (saved, run.saved):  # of another process, or of this one
         error = ended(run_of(other), "failed").error
-        assert "another process trains in" in str(error)
+        assert "another process trains in" in str(error) and run.saved.is_open
     run.resume()
     assert run.wait(PATIENCE) and run.state == "finished"
     assert_is_a_whole_run(run)
+    assert SavedRuns(tmp_path).all()[0].is_finished and not run.saved.is_open
 
 
-def test_a_run_that_goes_on_asks_nothing_twice(tmp_path):
+def test_what_is_known_of_a_run_is_on_disk_while_it_goes_on_and_nothing_is_asked_twice(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(saved_runs, "SAVE_EVERY", 1e9)  # no checkpoints
+
+    def step_on_disk(_):
+        return SavedRuns(tmp_path).all()[0].record["step"]
+
     first = run_of(new(SavedRuns(tmp_path)))
-    first.probe = lambda net: (first.stop(), "first")[1]
+    first.probe = lambda net: (len(first.history) == 16 and first.stop(), "first")[1]
     ended(first, "stopped")
-    again = ended(run_of(SavedRuns(tmp_path).all()[0], probe=lambda net: "again"))
-    assert again.probes == [(0, "first"), *((step, "again") for step in (8, 16, 24, 32, 40))]
+    last = run_of(SavedRuns(tmp_path).all()[0])
+    last.probe = lambda net: (len(last.history) == 40 and last.stop(), step_on_disk(net))[1]
+    ended(last)
+    first = [(step, "first") for step in (0, 8, 16)]
+    assert last.probes == [*first, (24, 16), (32, 24), (40, 32)]
+    (saved,) = SavedRuns(tmp_path).all()
+    assert not saved.is_finished and [step for step, _ in saved.held_out] == [0, 8, 16, 24, 32]
+    ended(run_of(saved))  # measures what the stop has left out
+    assert SavedRuns(tmp_path).all()[0].is_finished and saved.held_out[-1][0] == 40
 
 
 def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
@@ -139,7 +155,12 @@ def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
     lines[1], lines[2], lines[3] = '{"step": 2}', "{", lines[3].replace("step", "stop")
     odd = [lines[0], "null", "[3]", '{"step": "x"}', lines[5].replace('"step": 6', '"step": 99')]
     first.saved.log.write_bytes("\n".join([*lines, *odd]).encode() + b'\n{"step": 20\xff\x00\n')
+    beyond = [99, "beyond the checkpoint"]
+    first.saved.update(
+        probes=[beyond], held_out=[*first.saved.record["held_out"], [99, 1, 1, 1, 1]]
+    )
     again = ended(run_of(SavedRuns(tmp_path).all()[0]))
+    assert again.probes == [] and again.held_out[-1][0] == 40
     assert [step.step for step in again.history] == list(range(1, 41))
     assert losses(again.history)[1:4].isnan().all()
     assert [step.step for step in again.saved.steps()] == [1, *range(5, 41)]
@@ -149,31 +170,24 @@ def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
 @pytest.mark.parametrize("damage", ["garbage", "shape", "cut", "folder", "settings"])
 def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path, damage):
     saved = stopped_after(run_of(new(SavedRuns(tmp_path))), 3).saved
-    before, content = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
-    if damage == "garbage":
-        content.write_bytes(b"\xff" * 1000)
-    elif damage == "cut":
-        content.write_bytes(content.read_bytes()[:-1000])
-    elif damage == "shape":
-        tensors, about = read_safetensors(content)
-        write_safetensors(content, tensors | {"net.0.mlm.bias": torch.zeros(3)}, about)
+    before, file = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
+    tensors, about = read_safetensors(file)
+    if damage == "shape":
+        write_safetensors(file, tensors | {"net.0.mlm.bias": torch.zeros(3)}, about)
     elif damage == "folder":
-        content.unlink()
-        content.mkdir()
-    else:
+        file.unlink()
+        file.mkdir()
+    elif damage == "settings":
         saved.record["settings"]["seed"] = 1
+    else:
+        file.write_bytes(file.read_bytes()[:-1000] if damage == "cut" else b"\xff" * 1000)
     error = str(ended(run_of(saved), "failed").error)
     told = {"folder": "cannot be read", "settings": "was begun with seed 0, now 1: use that, or"}
     assert told.get(damage, "is damaged") in error
     assert "delete the run in the table" in error or damage == "folder"
     after = json.loads((saved.path / "record.json").read_text())
     before["settings"]["seed"] = saved.record["settings"]["seed"]
-    assert after == before | {"error": error}
-
-
-def test_without_a_checkpoint_a_run_begins_at_the_beginning(tmp_path):
-    net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
-    assert saved.load(net, make_optimizers(net, SETTINGS)) == 0
+    assert after == before | {"error": error} and not saved.is_open
 
 
 def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_path):
@@ -184,6 +198,11 @@ def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_p
     saved.open()
     assert not list(saved.path.glob("*.part"))
     saved.save(SETTINGS.network(20), [], 3)
+    assert not saved.is_due
+    saved._saved_at -= 2 * saved_runs.SAVE_EVERY + saved_runs.SAVING * saved._cost
+    assert saved.is_due
+    saved._cost = 1  # it takes longer than it may
+    assert not saved.is_due
     saved.add(Step(1, 1.0, 1.0, 1, 1.0, 1.0))
     saved.close()
     modes = {file.stat().st_mode for file in (saved.checkpoint, saved.log, plain)}
@@ -193,6 +212,7 @@ def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_p
 def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
     net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
     optimizers = make_optimizers(net, SETTINGS)
+    assert saved.load(net, optimizers) == 0  # there is no checkpoint yet
     saved.save(net, optimizers, 3)
     steps = [Step(n, 1.0, 1.0, 1, 1.0, 1.0) for n in range(1, 31)]
     for step in steps:
@@ -212,15 +232,14 @@ def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
 def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(plain_user_folder):
     (plain_user_folder / "locked").mkdir(0o500)
     (plain_user_folder / "file").touch()
-    for name, why in (("locked", "Permission"), ("locked/run", "Permission"), ("file", "exists")):
+    for name, why in (
+        ("locked", "Permission"),
+        ("locked/run", "Permission"),
+        ("file", "File exists"),
+    ):
         path = plain_user_folder / name
-        with pytest.raises(OSError, match=f"in the run's folder {path} .*{why}.*or use another"):
-            SavedRun(path, otherwise="use another one").open()
-
-
-def test_an_answer_that_json_cannot_hold_ends_the_run_with_a_sentence(tmp_path):
-    error = ended(run_of(new(SavedRuns(tmp_path)), probe=lambda net: {1, 2}), "failed").error
-    assert "not JSON serializable" in str(error)
+        with pytest.raises(OSError, match=f"{path} cannot be written \\({why}"):
+            SavedRun(path).open()
 
 
 def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(tmp_path):

@@ -78,19 +78,12 @@ def nearest_that_fits(
     smaller: str = "rows",
     **how: Any,
 ) -> list[Suggestion]:
-    """What to change so that a training step fits, from the change that loses least.
+    """What to change so that a training step (see `memory_of`) fits into the available bytes.
 
-    Fewer rows at a time and checkpointing change nothing of what is learned, but take time. Then
-    come narrower numbers; and only if all that is not enough, shorter rows and fewer layers.
-
-    Args:
-        config, batch_size, length, rows, **how: As in `memory_of`.
-        available: Bytes that there are.
-        smaller: What can be made smaller: "rows" (at a time) or "batch_size".
-
-    Returns:
-        One for each kind of change that is enough. The first has no settings if it fits as it is.
-        Nothing fits if there is none.
+    One suggestion for each kind of change that is enough, from the change that loses least; the
+    first has no settings if it fits as it is. Fewer rows at a time (or, as `smaller` says, smaller
+    batches) and checkpointing change nothing of what is learned, but take time. Then come narrower
+    numbers; and only if all that is not enough, shorter rows and fewer layers.
     """
     now = dict(precision="fp32", checkpointing=False) | how
     now |= dict(batch_size=batch_size, length=length, num_layers=config.num_layers)
@@ -159,13 +152,8 @@ def check_fits(
 ) -> None:
     """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
-    It takes less than a millisecond where all is well. Only in doubt it looks at the text, and
-    makes room first. What is not known is not refused.
-
-    Args:
-        net: The network, on its device.
-        train_iter, settings: What is trained on, and how.
-        available: Bytes that there are besides the network; what `available_memory` says if None.
+    Only in doubt it looks at the text, and makes room first. What is not known is not refused.
+    `available` are bytes besides the network; what `available_memory` says if None.
     """
     device, config, batch_size = net.mlm.bias.device, net.config, train_iter.batch_size
     how = how_of(settings, device)

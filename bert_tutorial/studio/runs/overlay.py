@@ -20,9 +20,7 @@ class Style(NamedTuple):
     marker: str  # one of matplotlib's
 
 
-DASHES = (
-    "", "8 3", "2 2", "10 3 2 3", "5 3", "12 4 2 2 2 4", "14 3", "4 2 4 6", "6 2 2 2", "3 5",
-)  # fmt: skip
+DASHES = "", "8 3", "2 2", "10 3 2 3", "5 3", "12 4 2 2 2 4", "14 3", "4 2 4 6", "6 2 2 2", "3 5"
 STYLES = tuple(map(Style, SAFE_COLOURS, DASHES, "os^DvXP*ph"))
 
 

@@ -79,7 +79,7 @@ class RunQueue:
     def begin(self, settings: RunSettings, name: str = "") -> TrainingRun:
         """A new network and a new run; returns at once, or raises what stands in the way."""
         with self._free():
-            return self._begin(settings, name or f"run {len(self.saved.all()) + 1}")
+            return self._begin(settings, name)
 
     def go_on(self, id: str) -> TrainingRun:
         """Go on with a saved run exactly where it was, unless it is of another text or version."""
@@ -87,7 +87,7 @@ class RunQueue:
             saved = self.saved.find(id)
             if saved.record.get("text") != self.text:
                 raise ValueError("this run was begun on another text: read that in the first cell")
-            return self._begin(read_settings(saved.record["settings"]), "", saved)
+            return self._begin(read_settings(saved.record["settings"]), saved=saved)
 
     def begin_experiment(self, title: str) -> None:
         """Begin the first run of an experiment; `begin_next` begins the others."""
@@ -97,23 +97,22 @@ class RunQueue:
             self._take_next()
 
     def begin_next(self, run: TrainingRun) -> bool:
-        """Begin what an experiment has after this run; False if there is nothing.
-
-        A pause that was pressed between the two holds the next one, and a stop ends the experiment.
-        """
+        """Begin what an experiment has after this run; False if there is nothing, or it failed."""
         with self._lock:
             if self.run is not run:  # somebody has begun it
                 return True
-            if not self.left or run.state != "finished":
+            if run.state != "finished":
                 self.left = {}
-                return False
-            self._take_next(paused=run.is_to_pause)
-            return True
+            if self.left:
+                self._take_next()
+                if run.is_to_pause:  # pressed between the two
+                    self.run.pause()
+            return self.run is not run
 
-    def _take_next(self, paused: bool = False) -> None:
+    def _take_next(self) -> None:
         name, settings = next(iter(self.left.items()))
         try:
-            self.done[name] = self._begin(settings, name, paused=paused).saved.id
+            self.done[name] = self._begin(settings, name).saved.id
             del self.left[name]
         except BaseException:
             self.left = {}
@@ -131,17 +130,16 @@ class RunQueue:
             yield
 
     def _begin(
-        self, settings: RunSettings, name: str, saved: SavedRun | None = None, paused: bool = False
+        self, settings: RunSettings, name: str = "", saved: SavedRun | None = None
     ) -> TrainingRun:
         net = settings.network(len(self.train_iter.vocab))
         examples = settings.examples(self.train_iter)
         check_fits(net, examples, settings)
         if saved is None:
+            name = name or f"run {len(self.saved.all()) + 1}"
             about = dict(settings=asdict(settings), num_steps=settings.num_steps)
             saved = self.saved.new(name=name, text=self.text, **about)
         run = TrainingRun(net, examples, settings, 10, saved, self.probe)
-        if paused:
-            run.pause()
         self.run, self.settings, RunQueue._at_work = run.start(), settings, self
         return run
 

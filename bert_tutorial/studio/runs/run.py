@@ -23,13 +23,10 @@ class TrainingRun(Progress):
     way: the losses are those of a run without a pause.
 
     Args:
-        net: The network, changed in place.
-        train_iter: Training examples, and in `valid` the held-out ones.
-        settings: How to train.
+        net, train_iter, settings: The network, changed in place, and how to train it on what.
         num_evaluations: How often to look at the held-out text before the end.
         saved: Where to save the run on disk; it goes on where that one was.
-        probe: Asked at each evaluation what the network has learned so far; gives what JSON can
-            hold.
+        probe: Asked at each evaluation what the network has learned; gives what JSON can hold.
 
     Raises:
         ValueError: The network has another vocabulary, or weights that are not float32.

@@ -35,8 +35,8 @@ class SavedRun:
     Args:
         path: Its folder; made when something is written.
         record: What is known of it. `settings` (what the run was begun with) is needed to go on;
-            the panel's runs have `name`, `text` (hash of the text) and `num_steps` as well, and, as
-            they come, `step`, `seconds`, `held_out`, `baselines`, `probes` and `error`.
+            the panel's runs have `name`, `text` (hash of the text), `num_steps`, and what
+            `TrainingRun` writes.
         otherwise: What its user can do where the folder cannot be used.
     """
 
@@ -75,23 +75,18 @@ class SavedRun:
 
     def open(self) -> None:
         """Make the folder, keep other processes out of it, and clear what a killed one left."""
-        try:
-            with self._writing:  # or this would clear what is half written
-                self.path.mkdir(parents=True, exist_ok=True)
-                if self.is_open:
+        with self._writing, writing(self.path):  # or this would clear what is half written
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                if self.is_open:  # a lock lets its owner in again
                     raise Timeout(self._lock.lock_file)
                 self._lock.acquire(blocking=False)
-                for left_over in self.path.glob("*.part"):
-                    left_over.unlink()
-        except Timeout as error:
-            raise ValueError(
-                f"another process trains in {self.path}: wait for it, or {self.otherwise}"
-            ) from error
-        except OSError as error:
-            raise OSError(
-                f"nothing can be written in the run's folder {self.path} "
-                f"({error.strerror or error}): make room or give access, or {self.otherwise}"
-            ) from error
+            except Timeout as error:
+                raise ValueError(
+                    f"another process trains in {self.path}: wait for it, or {self.otherwise}"
+                ) from error
+            for left_over in self.path.glob("*.part"):
+                left_over.unlink()
         self.is_open, self._saved_at = True, time.monotonic()
 
     def close(self) -> None:
@@ -118,14 +113,7 @@ class SavedRun:
         return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVING * self._cost)
 
     def load(self, net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> int:
-        """Read the checkpoint into a network and its optimizers; without one, change nothing.
-
-        Returns:
-            Steps done.
-
-        Raises:
-            ValueError, OSError: It was begun with other settings, is damaged, or cannot be read.
-        """
+        """Read the checkpoint into a network and its optimizers; the steps done, 0 without one."""
         now = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
         try:
             tensors, about = read_safetensors(self.checkpoint)
@@ -192,11 +180,9 @@ class SavedRun:
 
 
 class SavedRuns:
-    """All runs of a folder; each has one object, for as long as this one lives.
+    """All runs of a folder, by default of one in the cache, which may take `limit` bytes together.
 
-    Args:
-        path: The folder; None for the one in the cache.
-        limit: Bytes that they may take together.
+    Each run has one object, for as long as this one lives.
     """
 
     def __init__(self, path: Path | None = None, limit: int = LIMIT):
@@ -229,9 +215,8 @@ class SavedRuns:
 
     def find(self, id: str) -> SavedRun:
         """The run of that id."""
-        for run in self.all():
-            if run.id == id:
-                return run
+        if run := next((run for run in self.all() if run.id == id), None):
+            return run
         raise ValueError("this run is no longer there: somebody has deleted it")
 
     def delete(self, id: str) -> None:

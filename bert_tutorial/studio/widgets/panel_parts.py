@@ -77,10 +77,8 @@ class LearnedPart:
 
     def show(self, queue: RunQueue) -> None:
         """Show what the run has found so far."""
-        probes = list(queue.run.probes) if queue.run is not None else []
-        if probes != self.rows:
-            self.rows = probes
-            self._draw()
+        self.rows = list(queue.run.probes) if queue.run is not None else []
+        self._draw()
 
     def _draw(self) -> None:
         if not self.rows:
