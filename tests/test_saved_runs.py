@@ -1,14 +1,8 @@
 """Runs on disk: killed, stopped, gone on with, renamed, deleted."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -82,33 +76,6 @@ def test_a_run_goes_on_in_another_process_with_the_same_losses(tmp_path, optimiz
     assert saved.record["probes"] == [list(found) for found in again.probes]
     assert saved.record["probes"][-1] == [40, {"said": "yes"}]
     assert saved.baselines == again.baselines and saved.record["seconds"] > 0
-
-
-CHILD = """
-import sys; sys.path.insert(0, {tests!r})
-from pathlib import Path
-from bert_tutorial.studio.runs import saved_runs
-from test_saved_runs import SavedRuns, new, run_of
-saved_runs.SAVE_EVERY, saved_runs.SAVING = 0.0, 1
-run = run_of(new(SavedRuns(Path({folder!r}))), num_evaluations=1).start()
-while not run.wait(0):
-    print(len(run.history), flush=True)
-"""
-
-
-@pytest.mark.parametrize("after", [0.05, pytest.param(0.3, marks=pytest.mark.nightly)])
-def test_a_run_whose_process_is_killed_goes_on_with_the_same_losses(tmp_path, after):
-    script = CHILD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    for line in child.stdout:
-        if int(line) >= 3:
-            break
-    time.sleep(after)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    (saved,) = SavedRuns(tmp_path).all()
-    assert saved.record["step"] >= 1 and saved.checkpoint.exists()
-    assert_is_a_whole_run(ended(run_of(saved)))
 
 
 def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):

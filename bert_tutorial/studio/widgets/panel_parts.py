@@ -4,7 +4,6 @@ import csv
 import io
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import ipywidgets as ipw
 
@@ -41,12 +40,20 @@ def cell_of(saved: SavedRun, name: str) -> str:
     return ""
 
 
-class LearnedPart:
-    """A sentence with a mask and a word with two senses, asked at every held-out point.
+def csv_of(runs: list[SavedRun]) -> bytes:
+    """The settings and results of runs."""
+    file = io.StringIO()
+    rows = csv.writer(file)
+    rows.writerow(["name", *NAMES, "step", "seconds", "held_out_mlm_loss", "mlm_accuracy"])
+    for run in runs:
+        settings = [run.record["settings"].get(name) for name in NAMES]
+        done = run.record["step"], run.record.get("seconds", 0)
+        rows.writerow([run.name, *settings, *done, *last_loss(run)])
+    return file.getvalue().encode()
 
-    Args:
-        probe: What is asked.
-    """
+
+class LearnedPart:
+    """A sentence with a mask and a word with two senses, asked at every held-out point."""
 
     def __init__(self, probe: Probe):
         field = dict(continuous_update=False, style=NAME, layout=WIDE)
@@ -145,10 +152,10 @@ class ExperimentPart:
 
 
 class RunsPart:
-    """All saved runs: a table, the curves of those that are ticked, and files of both."""
+    """All saved runs: a table, the curves of those that are ticked, and buttons for files."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.smoothing, self.drawn = folder, 0.9, ()  # the files are written there
+    def __init__(self):
+        self.smoothing, self.drawn = 0.9, ()
         self.table, self.picture, self.size = RunTable(), Picture(), ipw.HTML()
         self.buttons = ButtonRow(names=["Save CSV", "Save PNG"], label="Files of these runs")
         self.box = ipw.VBox([self.table, self.size, self.buttons, self.picture])
@@ -157,23 +164,28 @@ class RunsPart:
         """Show the runs as they are on disk now."""
         runs = queue.runs()
         ticked = [run.id for run in runs if run.id in self.table.ticked]
-        found = {n: [cell_of(run, n) for run in runs] for n in NAMES}
-        names = [name for name, cells in found.items() if len(set(cells)) > 1]
-        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in names}
+        found = {name: [cell_of(run, name) for run in runs] for name in NAMES}
+        usual = {  # of the settings in which they differ
+            name: Counter(cells).most_common(1)[0][0]
+            for name, cells in found.items()
+            if len(set(cells)) > 1
+        }
         rows = []
         for run in reversed(runs):
-            state = "finished" if run.is_finished else "stopped"
-            state = "failed" if run.record.get("error") else state
-            cells = [cell_of(run, name) for name in names]
+            cells = [cell_of(run, name) for name in usual]
             row = dict(id=run.id, name=run.name, cells=cells + results_of(run))
             look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
             row["colour"], row["dash"], *_ = look
-            row["marked"] = [i for i, name in enumerate(names) if cells[i] != usual[name]]
-            row["state"] = queue.run.state if queue.is_going(run) else state
+            row["marked"] = [i for i, name in enumerate(usual) if cells[i] != usual[name]]
+            row["state"] = "finished" if run.is_finished else "stopped"
+            if run.record.get("error"):
+                row["state"] = "failed"
+            if queue.is_going(run):
+                row["state"] = queue.run.state
             row["can_go_on"] = not run.is_finished and not queue.is_busy
             rows.append(row)
         with self.table.hold_sync():
-            self.table.columns = [*(NAMES[n] for n in names), *RESULTS]
+            self.table.columns = [*(NAMES[name] for name in usual), *RESULTS]
             self.table.rows, self.table.ticked = rows, ticked
         used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
         self.size.value = (
@@ -196,23 +208,3 @@ class RunsPart:
         baselines = next((run.baselines for run in runs if run.baselines), None)
         png = overlay(curves, baselines, self.smoothing) if curves else b""
         self.picture.show(png, describe_overlay(curves) if curves else "")
-
-    def save_csv(self, queue: RunQueue) -> Path:
-        """Write the settings and results of all runs, those of this text."""
-        file = io.StringIO()
-        rows = csv.writer(file)
-        rows.writerow(["name", *NAMES, "step", "seconds", "held_out_mlm_loss", "mlm_accuracy"])
-        for run in queue.runs():
-            settings = [run.record["settings"].get(name) for name in NAMES]
-            done = run.record["step"], run.record.get("seconds", 0)
-            rows.writerow([run.name, *settings, *done, *last_loss(run)])
-        return self._write("runs.csv", file.getvalue().encode())
-
-    def save_png(self) -> Path:
-        """Write the picture."""
-        return self._write("runs.png", self.picture.png)
-
-    def _write(self, name: str, content: bytes) -> Path:
-        path = (self.folder / name).resolve()
-        path.write_bytes(content)
-        return path

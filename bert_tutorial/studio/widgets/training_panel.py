@@ -24,7 +24,7 @@ from ..runs.run import TrainingRun
 from ..runs.saved_runs import SavedRuns
 from ..runs.settings import DOCUMENT, PANEL_RECIPES, RunSettings
 from .panel_controls import Controls
-from .panel_parts import ExperimentPart, LearnedPart, RunsPart
+from .panel_parts import ExperimentPart, LearnedPart, RunsPart, csv_of
 from .panel_views import ButtonRow, Picture
 from .parts import NAME, Panel
 from .views import NumberSlider, StatusLine
@@ -57,7 +57,7 @@ class TrainingPanel(Panel):
         saved: SavedRuns | None = None,
         folder: str | Path = ".",
     ):
-        self.train_iter, self.corpus, problem = train_iter, corpus, ""
+        self.train_iter, self.corpus, self.folder, problem = train_iter, corpus, Path(folder), ""
         try:
             self._probe = Probe(train_iter.vocab, read_text(corpus))
         except (OSError, ValueError) as error:  # no words of two senses without a corpus
@@ -74,14 +74,14 @@ class TrainingPanel(Panel):
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
             "Run experiment": self._begin_experiment,
-            "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(queue)}"),
-            "Save PNG": lambda: self.status.say(f"Written: {self.runs.save_png()}"),
+            "Save CSV": lambda: self._write("runs.csv", csv_of(queue.runs())),
+            "Save PNG": lambda: self._write("runs.png", self.runs.picture.png),
         }
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
         self.learned = LearnedPart(queue.probe or self._probe)
-        self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
+        self.experiment, self.runs = ExperimentPart(), RunsPart()
         parts = [self.learned, self.experiment, self.runs]
         self.parts = dict(zip(("what it learns", "experiments", "runs"), parts, strict=True))
         self.show = ipw.Dropdown(options=list(self.parts), description="Show", style=NAME)
@@ -148,6 +148,11 @@ class TrainingPanel(Panel):
             f"{self.queue.name} is kept as it is after {len(self.run.history)} steps: notebook 3 "
             'takes it, with prefer = "trained" in its first cell.'
         )
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = (self.folder / name).resolve()
+        path.write_bytes(content)
+        self.status.say(f"Written: {path}")
 
     def _reset(self) -> None:
         if self.queue.is_busy or self.status.is_going:
