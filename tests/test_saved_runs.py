@@ -91,7 +91,10 @@ def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
     run.resume()
     assert run.wait(PATIENCE) and run.state == "finished"
     assert_is_a_whole_run(run)
-    assert SavedRuns(tmp_path).all()[0].is_finished and not run.saved.is_open
+    (other,) = SavedRuns(tmp_path).all()
+    assert other.is_finished
+    other.open()  # it is free again
+    other.close()
 
 
 def test_what_is_known_of_a_run_is_on_disk_while_it_goes_on_and_nothing_is_asked_twice(
