@@ -124,9 +124,11 @@ def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel.controls.recipe.value = MINUTE
     assert panel.settings == PANEL_RECIPES[MINUTE]
     assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
+    controls["seed"].value = 5
+    assert panel.controls.recipe.value == MINUTE  # whatever the seed
     controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
-    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3)
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3, seed=5)
     controls["num_heads"].value, controls["num_hiddens"].value = 16, 96
     assert controls["num_heads"].choices == [1, 2, 3, 4, 6, 8, 12, 16]
     assert 96 % controls["num_heads"].value == 0
