@@ -31,22 +31,17 @@ LARGE = BERTConfig.large()
 SETTINGS = RunSettings(num_hiddens=16, batch_size=16, num_steps=3)
 
 
-# What to change.
-
-
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("gib", [8, 16, 24, 80])
 def test_bert_large_can_be_made_to_fit(gib, device):
     found = nearest_that_fits(LARGE, 256, 512, gib * GIB, rows=64, device=device)
-    if not found[0].settings:
-        assert memory_of(LARGE, 256, 512, rows=64, device=device).total <= gib * GIB
     for settings, estimate, sentence in found:
         how = dict(rows=64, device=device) | settings
         assert memory_of(LARGE, 256, 512, **how) == estimate and estimate.total <= gib * GIB
         assert sentence.endswith("iB.")
         assert_one_sentence(sentence)
     assert list(found[0].settings) == ["rows"]  # which loses nothing
-    assert {"checkpointing"} <= set(found[1].settings)
+    assert "checkpointing" in found[1].settings
 
 
 def test_only_where_nothing_else_helps_something_is_lost():
@@ -139,14 +134,9 @@ def test_other_systems_tell_how_much_there_is_or_nothing(tmp_path, monkeypatch):
     assert available_memory("cpu", tmp_path) is None
 
 
-# What a run costs.
-
-
-@pytest.mark.parametrize(
-    "settings", [SETTINGS, replace(SETTINGS, num_layers=3, num_heads=8, num_hiddens=48)]
-)
-def test_parameters_are_those_of_the_network_and_no_generator_is_touched(settings):
+def test_parameters_are_those_of_the_network_and_no_generator_is_touched():
     of, before = some_examples(), torch.random.get_rng_state()
+    settings = replace(SETTINGS, num_layers=3, num_heads=8, num_hiddens=48)
     parameters = cost_of(settings, of).parameters
     assert torch.equal(torch.random.get_rng_state(), before)
     assert parameters == sum(p.numel() for p in settings.network(len(of.vocab)).parameters())
@@ -165,8 +155,7 @@ def test_operations_are_those_counted_by_hand():
 
 @pytest.mark.parametrize("sentences", [(1,), (1, 2, 3)])
 def test_the_mean_length_is_that_of_the_batches(sentences):
-    of = some_examples(200)
-    settings = replace(SETTINGS, sentences_per_segment=sentences)
+    of, settings = some_examples(200), replace(SETTINGS, sentences_per_segment=sentences)
     examples = settings.examples(of)
     lengths = [examples.batch(0, i).valid_lens.float().mean() for i in range(len(examples))]
     wanted = float(torch.stack(lengths).mean())
@@ -175,11 +164,7 @@ def test_the_mean_length_is_that_of_the_batches(sentences):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        dict(num_hiddens=32, num_layers=1),
-        dict(num_hiddens=64, dropout=0.0, mask_rate=0.4),
-        dict(num_hiddens=128, num_layers=3, optimizer="adam"),
-    ],
+    [dict(num_hiddens=64, dropout=0.0, mask_rate=0.4), dict(num_layers=3, optimizer="adam")],
 )
 def test_memory_is_about_what_a_training_takes(change):
     of = PretrainingExamples(*tokenized(made_up_text(60)), 64, 64)
@@ -192,11 +177,5 @@ def test_memory_is_about_what_a_training_takes(change):
     assert taken / 1.7 < expected < 1.7 * taken
 
 
-def test_more_of_anything_costs_more_and_speed_is_measured():
-    of = some_examples()
-    before = cost_of(SETTINGS, of)
-    for change in (dict(num_hiddens=32), dict(num_layers=3), dict(batch_size=64)):
-        after = cost_of(replace(SETTINGS, **change), of)
-        assert after.flops > before.flops and after.memory > before.memory
-    assert before.seconds(20, 1e9) == pytest.approx(2 * before.seconds(10, 1e9))
-    assert 1e6 < measure_speed(of) < 1e16
+def test_speed_is_that_of_this_machine():
+    assert 1e6 < measure_speed(some_examples()) < 1e16

@@ -72,10 +72,10 @@ def test_a_sentence_can_be_encoded_while_a_run_trains_and_neither_disturbs_the_o
     assert_identical(losses(run.history), alone)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been(training):
-    examples = some_examples()
-    run = run_of(100, examples, small_net(examples).train(training)).start()
+def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been():
+    run = run_of(100)
+    run.net.eval()
+    run.start()
     until(lambda: run.history)
     with in_mode(run.net, training=False):  # no step can end
         run.pause()
@@ -83,17 +83,19 @@ def test_a_paused_run_does_nothing_and_goes_on_as_if_nothing_had_been(training):
         assert run.state == "pausing" and not run.is_still
     until(lambda: run.state == "paused")
     paused_at = len(run.history)
-    assert paused_at <= done + 1 and run.is_still
+    assert paused_at <= done + 1 and run.is_still and run.is_to_pause
     time.sleep(0.5)  # time enough for the whole run
     assert len(run.history) == paused_at < 100 and not run.wait(0)
     run.resume()
     assert run.state in ("running", "finished")
-    assert run.wait(PATIENCE) and run.state == "finished" and run.net.training == training
+    assert run.wait(PATIENCE) and run.state == "finished" and not run.net.training
     assert_is_the_beginning_of_a_whole_run(run)
 
 
-@pytest.mark.parametrize("doing", ["counting", "evaluating", "training"])
-@pytest.mark.parametrize("paused", [True, False])
+@pytest.mark.parametrize(
+    ("doing", "paused"),
+    [("counting", False), ("evaluating", False), ("training", False), ("training", True)],
+)
 def test_a_run_stops_soon_whatever_it_does_and_keeps_whole_steps(doing, paused):
     often = 100_000 if doing == "evaluating" else 5
     run = run_of(100_000, num_evaluations=often).start()
@@ -135,6 +137,17 @@ def test_two_runs_at_once_on_the_same_examples_each_repeat_themselves():
         assert_identical(losses(run.history), wanted)
 
 
+def test_of_two_runs_on_one_network_the_second_waits_for_the_end_of_the_first():
+    first = run_of(100_000)
+    second = run_of(3, first.train_iter, first.net)
+    first.start().pause()
+    with pytest.raises(ValueError, match="^another run trains this network: stop it first, or"):
+        second.start()
+    assert second.state == "waiting"
+    first.stop()
+    assert first.wait(PATIENCE) and second.start().wait(PATIENCE) and second.state == "finished"
+
+
 @pytest.mark.parametrize("valid", [True, False])
 def test_a_network_is_probed_at_each_evaluation_also_without_held_out_text(valid):
     examples = some_examples() if valid else some_examples(valid=None)
@@ -160,6 +173,8 @@ def test_an_error_ends_the_run_and_is_kept():
     assert isinstance(run.error, FloatingPointError)
     for name, value in net.encoder.state_dict().items():
         assert_identical(value, before[name])
+    with pytest.raises(ValueError, match=r"torch.bfloat16, .* write net.float"):
+        run_of(2, examples, net.bfloat16())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pthread_kill")
@@ -181,10 +196,3 @@ def test_an_interrupted_wait_does_not_take_the_run_for_ended():
         run.stop()
         go_on.set()
         assert run.wait(PATIENCE) and run.state == "stopped"
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_a_run_of_a_network_in_another_format_is_refused_at_once(dtype):
-    examples = some_examples()
-    with pytest.raises(ValueError, match=f"weights are {dtype}, .* write net.float"):
-        run_of(2, examples, small_net(examples).to(dtype))

@@ -1,21 +1,17 @@
 """Runs on disk: killed, stopped, gone on with, renamed, deleted."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
 from small import PATIENCE, assert_identical, losses, some_examples, until
 
+from bert_tutorial.cache import read_safetensors, write_safetensors
 from bert_tutorial.pretraining.optimizers import make_optimizers
 from bert_tutorial.pretraining.training import Step, train_steps
+from bert_tutorial.studio.runs import saved_runs
 from bert_tutorial.studio.runs.run import TrainingRun
 from bert_tutorial.studio.runs.saved_runs import SavedRun, SavedRuns
 from bert_tutorial.studio.runs.settings import RunSettings
@@ -82,33 +78,6 @@ def test_a_run_goes_on_in_another_process_with_the_same_losses(tmp_path, optimiz
     assert saved.baselines == again.baselines and saved.record["seconds"] > 0
 
 
-CHILD = """
-import sys; sys.path.insert(0, {tests!r})
-from pathlib import Path
-from bert_tutorial.studio.runs import saved_runs
-from test_saved_runs import SavedRuns, new, run_of
-saved_runs.SAVE_EVERY, saved_runs.SAVING = 0.0, 1
-run = run_of(new(SavedRuns(Path({folder!r}))), num_evaluations=1).start()
-while not run.wait(0):
-    print(len(run.history), flush=True)
-"""
-
-
-@pytest.mark.parametrize("after", [0.05, pytest.param(0.3, marks=pytest.mark.nightly)])
-def test_a_run_whose_process_is_killed_goes_on_with_the_same_losses(tmp_path, after):
-    script = CHILD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    for line in child.stdout:
-        if int(line) >= 3:
-            break
-    time.sleep(after)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    (saved,) = SavedRuns(tmp_path).all()
-    assert saved.record["step"] >= 1 and saved.checkpoint.exists()
-    assert_is_a_whole_run(ended(run_of(saved)))
-
-
 def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
     run = run_of(new(SavedRuns(tmp_path))).start()
     until(lambda: len(run.history) >= 3)
@@ -118,18 +87,36 @@ def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
     assert saved.record["step"] == len(run.history) and saved.checkpoint.exists()
     for other in (saved, run.saved):  # of another process, or of this one
         error = ended(run_of(other), "failed").error
-        assert "another process trains in" in str(error)
+        assert "another process trains in" in str(error) and run.saved.is_open
     run.resume()
     assert run.wait(PATIENCE) and run.state == "finished"
     assert_is_a_whole_run(run)
+    (other,) = SavedRuns(tmp_path).all()
+    assert other.is_finished
+    other.open()  # it is free again
+    other.close()
 
 
-def test_a_run_that_goes_on_asks_nothing_twice(tmp_path):
+def test_what_is_known_of_a_run_is_on_disk_while_it_goes_on_and_nothing_is_asked_twice(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(saved_runs, "SAVE_EVERY", 1e9)  # no checkpoints
+
+    def step_on_disk(_):
+        return SavedRuns(tmp_path).all()[0].record["step"]
+
     first = run_of(new(SavedRuns(tmp_path)))
-    first.probe = lambda net: (first.stop(), "first")[1]
+    first.probe = lambda net: (len(first.history) == 16 and first.stop(), "first")[1]
     ended(first, "stopped")
-    again = ended(run_of(SavedRuns(tmp_path).all()[0], probe=lambda net: "again"))
-    assert again.probes == [(0, "first"), *((step, "again") for step in (8, 16, 24, 32, 40))]
+    last = run_of(SavedRuns(tmp_path).all()[0])
+    last.probe = lambda net: (len(last.history) == 40 and last.stop(), step_on_disk(net))[1]
+    ended(last)
+    first = [(step, "first") for step in (0, 8, 16)]
+    assert last.probes == [*first, (24, 16), (32, 24), (40, 32)]
+    (saved,) = SavedRuns(tmp_path).all()
+    assert not saved.is_finished and [step for step, _ in saved.held_out] == [0, 8, 16, 24, 32]
+    ended(run_of(saved))  # measures what the stop has left out
+    assert SavedRuns(tmp_path).all()[0].is_finished and saved.held_out[-1][0] == 40
 
 
 def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
@@ -138,7 +125,12 @@ def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
     lines[1], lines[2], lines[3] = '{"step": 2}', "{", lines[3].replace("step", "stop")
     odd = [lines[0], "null", "[3]", '{"step": "x"}', lines[5].replace('"step": 6', '"step": 99')]
     first.saved.log.write_bytes("\n".join([*lines, *odd]).encode() + b'\n{"step": 20\xff\x00\n')
+    beyond = [99, "beyond the checkpoint"]
+    first.saved.update(
+        probes=[beyond], held_out=[*first.saved.record["held_out"], [99, 1, 1, 1, 1]]
+    )
     again = ended(run_of(SavedRuns(tmp_path).all()[0]))
+    assert again.probes == [] and again.held_out[-1][0] == 40
     assert [step.step for step in again.history] == list(range(1, 41))
     assert losses(again.history)[1:4].isnan().all()
     assert [step.step for step in again.saved.steps()] == [1, *range(5, 41)]
@@ -148,42 +140,39 @@ def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
 @pytest.mark.parametrize("damage", ["garbage", "shape", "cut", "folder", "settings"])
 def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path, damage):
     saved = stopped_after(run_of(new(SavedRuns(tmp_path))), 3).saved
-    before, content = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
-    if damage == "garbage":
-        content.write_bytes(b"\xff" * 1000)
-    elif damage == "cut":
-        content.write_bytes(content.read_bytes()[:-1000])
-    elif damage == "shape":
-        checkpoint = torch.load(content)
-        checkpoint["states"][0]["mlm.bias"] = torch.zeros(3)
-        torch.save(checkpoint, content)
+    before, file = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
+    tensors, about = read_safetensors(file)
+    if damage == "shape":
+        write_safetensors(file, tensors | {"net.0.mlm.bias": torch.zeros(3)}, about)
     elif damage == "folder":
-        content.unlink()
-        content.mkdir()
-    else:
+        file.unlink()
+        file.mkdir()
+    elif damage == "settings":
         saved.record["settings"]["seed"] = 1
+    else:
+        file.write_bytes(file.read_bytes()[:-1000] if damage == "cut" else b"\xff" * 1000)
     error = str(ended(run_of(saved), "failed").error)
     told = {"folder": "cannot be read", "settings": "was begun with seed 0, now 1: use that, or"}
     assert told.get(damage, "is damaged") in error
     assert "delete the run in the table" in error or damage == "folder"
     after = json.loads((saved.path / "record.json").read_text())
     before["settings"]["seed"] = saved.record["settings"]["seed"]
-    assert after == before | {"error": error}
-
-
-def test_without_a_checkpoint_a_run_begins_at_the_beginning(tmp_path):
-    net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
-    assert saved.load(net, make_optimizers(net, SETTINGS)) == 0
+    assert after == before | {"error": error} and not saved.is_open
 
 
 def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_path):
     saved, plain = SavedRun(tmp_path / "run", {"settings": {}}), tmp_path / "plain"
     plain.touch()
     saved.path.mkdir()
-    (saved.path / "checkpoint.pt.123.part").write_bytes(b"half")
+    (saved.path / "checkpoint.safetensors.123.part").write_bytes(b"half")
     saved.open()
     assert not list(saved.path.glob("*.part"))
     saved.save(SETTINGS.network(20), [], 3)
+    assert not saved.is_due
+    saved._saved_at -= 2 * saved_runs.SAVE_EVERY + saved_runs.SAVING * saved._cost
+    assert saved.is_due
+    saved._cost = 1  # it takes longer than it may
+    assert not saved.is_due
     saved.add(Step(1, 1.0, 1.0, 1, 1.0, 1.0))
     saved.close()
     modes = {file.stat().st_mode for file in (saved.checkpoint, saved.log, plain)}
@@ -193,6 +182,7 @@ def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_p
 def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
     net, saved = SETTINGS.network(20), SavedRun(tmp_path, {"settings": {}})
     optimizers = make_optimizers(net, SETTINGS)
+    assert saved.load(net, optimizers) == 0  # there is no checkpoint yet
     saved.save(net, optimizers, 3)
     steps = [Step(n, 1.0, 1.0, 1, 1.0, 1.0) for n in range(1, 31)]
     for step in steps:
@@ -206,21 +196,20 @@ def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
         with full_disk(100), pytest.raises(OSError, match="cannot be written .File too large"):
             write()
     assert saved.load(net, optimizers) == 3 and saved.steps() == steps
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "log.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(plain_user_folder):
     (plain_user_folder / "locked").mkdir(0o500)
     (plain_user_folder / "file").touch()
-    for name, why in (("locked", "Permission"), ("locked/run", "Permission"), ("file", "exists")):
+    for name, why in (
+        ("locked", "Permission"),
+        ("locked/run", "Permission"),
+        ("file", "File exists"),
+    ):
         path = plain_user_folder / name
-        with pytest.raises(OSError, match=f"in the run's folder {path} .*{why}.*or use another"):
-            SavedRun(path, otherwise="use another one").open()
-
-
-def test_an_answer_that_json_cannot_hold_ends_the_run_with_a_sentence(tmp_path):
-    error = ended(run_of(new(SavedRuns(tmp_path)), probe=lambda net: {1, 2}), "failed").error
-    assert "not JSON serializable" in str(error)
+        with pytest.raises(OSError, match=f"{path} cannot be written \\({why}"):
+            SavedRun(path).open()
 
 
 def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(tmp_path):

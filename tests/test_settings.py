@@ -11,21 +11,10 @@ from small import assert_identical, some_examples
 from bert_tutorial import load_data_wiki
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.pretraining.training import train_steps
+from bert_tutorial.studio.runs import settings as module
 from bert_tutorial.studio.runs.experiments import EXPERIMENTS, START
-from bert_tutorial.studio.runs.settings import (
-    DOCUMENT,
-    NAMES,
-    OPTIMIZERS,
-    PANEL_RECIPES,
-    RECIPES,
-    RunSettings,
-    as_text,
-    changes,
-    from_shown,
-    hash_of,
-    read_settings,
-    shown,
-)
+from bert_tutorial.studio.runs.settings import DOCUMENT, PANEL_RECIPES, RECIPES, RunSettings
+from bert_tutorial.studio.widgets import panel_controls as panel
 from bert_tutorial.text.corpora import CORPORA
 
 SMALL = RunSettings(num_hiddens=16, ffn_num_hiddens=24, batch_size=16, num_steps=3)
@@ -34,23 +23,20 @@ ALL = [SMALL, *RECIPES.values(), *PANEL_RECIPES.values()]
 
 def test_there_are_recipes_for_all_corpora_and_names_for_what_the_panel_has():
     assert list(RECIPES) == list(CORPORA) and PANEL_RECIPES[DOCUMENT] == RunSettings()
-    assert set(NAMES) <= {field.name for field in fields(RunSettings)}
-    assert len(set(NAMES.values())) == len(NAMES)
+    assert set(panel.NAMES) <= {field.name for field in fields(RunSettings)}
+    assert len(set(panel.NAMES.values())) == len(panel.NAMES)
 
 
 def test_network_and_examples_are_what_the_settings_say():
-    of = some_examples()
-    settings = replace(
-        SMALL, num_heads=4, num_layers=3, mask_rate=0.4, sentences_per_segment=(1, 2),
-        next_sentence_rate=1.0, dropout=0.1, seed=7,
-    )  # fmt: skip
-    config = settings.network(len(of.vocab), 40).config
-    assert (config.num_heads, config.num_layers, config.num_hiddens) == (4, 3, 16)
-    assert (config.ffn_num_hiddens, config.dropout, config.max_len) == (24, 0.1, 40)
-    examples = settings.examples(of)
-    assert examples.sentence_counts == [1, 2] and examples.next_sentence_rate == 1.0
-    assert (examples.mask_rate, examples.seed, examples.valid) == (0.4, 7, of.valid)
-    assert (examples.batch_size, examples.max_len, examples.text) == (16, of.max_len, of.text)
+    of, others = some_examples(), dict(dropout=0.1, num_heads=4, num_layers=3)
+    how = dict(mask_rate=0.4, sentences_per_segment=(1, 2), next_sentence_rate=1.0, seed=7)
+    settings = replace(SMALL, **how, **others)
+    config, examples = settings.network(len(of.vocab), 40).config, settings.examples(of)
+    wanted = dict(num_hiddens=16, ffn_num_hiddens=24, max_len=40, **others)
+    assert {name: getattr(config, name) for name in wanted} == wanted
+    how["sentence_counts"] = list(how.pop("sentences_per_segment"))
+    how |= dict(batch_size=16, valid=of.valid, max_len=of.max_len, text=of.text)
+    assert {name: getattr(examples, name) for name in how} == how
 
 
 def test_a_network_follows_from_its_seed_and_draws_from_no_other_generator():
@@ -82,37 +68,38 @@ def test_a_setting_that_cannot_be_is_named(change, message):
 
 def test_settings_as_the_panel_shows_them():
     for settings in PANEL_RECIPES.values():
-        values = {name: shown(name, getattr(settings, name)) for name in NAMES}
-        assert from_shown(values) == settings
+        values = {name: panel.shown(name, getattr(settings, name)) for name in panel.NAMES}
+        assert panel.from_shown(values) == settings
     assert values["sentences_per_segment"] == 3 and values["mask_rate"] == 40
-    assert from_shown(values | {"num_hiddens": 96}).ffn_num_hiddens == 192
-    assert as_text("dropout", 0.125) == "12.5" and as_text("learning_rate", 5e-3) == "0.005"
-    assert as_text("word_frequencies", False) == "no" and as_text("embedding_rate", 0.5) == "50"
-    assert as_text("sentences_per_segment", [1, 2, 3]) == "3"
-    for title, kind in OPTIMIZERS.items():
-        assert as_text("optimizer", kind) == title
-    assert changes(SMALL, SMALL) == ""
+    assert panel.from_shown(values | {"num_hiddens": 96}).ffn_num_hiddens == 192
+    told = dict(dropout=(0.125, "12.5"), learning_rate=(5e-3, "0.005"), embedding_rate=(0.5, "50"))
+    told |= dict(word_frequencies=(False, "no"), sentences_per_segment=([1, 2, 3], "3"))
+    for name, (value, text) in told.items():
+        assert panel.as_text(name, value) == text
+    for title, kind in panel.OPTIMIZERS.items():
+        assert panel.as_text("optimizer", kind) == title
     after = replace(SMALL, num_steps=9, dropout=0.0, next_sentence_rate=1.0)
-    assert changes(SMALL, after) == "Steps 3 → 9, Dropout, % 20 → 0, Next-sentence game yes → no"
+    told = "Steps 3 → 9, Dropout, % 20 → 0, Next-sentence game yes → no"
+    assert panel.changes(SMALL, SMALL) == "" and panel.changes(SMALL, after) == told
 
 
 def test_settings_are_read_as_they_were_and_of_another_version_refused():
     for settings in ALL:
         stored = json.loads(json.dumps(asdict(settings)))
-        assert read_settings(stored) == settings
+        assert module.read_settings(stored) == settings
     with pytest.raises(ValueError, match="of another version: .* colour$"):
-        read_settings(stored | {"colour": "red"})
+        module.read_settings(stored | {"colour": "red"})
     del stored["dropout"]
     with pytest.raises(ValueError, match="of another version: .* dropout$"):
-        read_settings(stored)
+        module.read_settings(stored)
 
 
 def test_a_hash_tells_texts_lengths_and_vocabularies_apart():
     one, others = some_examples(60), [some_examples(60) for _ in range(3)]
-    assert hash_of(one) == hash_of(others[0]) == hash_of(SMALL.examples(one))
+    assert module.hash_of(one) == module.hash_of(others[0]) == module.hash_of(SMALL.examples(one))
     others[0].max_len, others[1].valid = 32, None
     others[2].vocab.itos[-1] = "another"
-    assert len({hash_of(examples) for examples in [one, some_examples(61), *others]}) == 5
+    assert len({module.hash_of(examples) for examples in [one, some_examples(61), *others]}) == 5
 
 
 @lru_cache

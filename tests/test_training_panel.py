@@ -14,8 +14,9 @@ from bert_tutorial.pretraining import training
 from bert_tutorial.studio.published.checkpoints import trained_path
 from bert_tutorial.studio.runs.experiments import EXPERIMENTS, Experiment
 from bert_tutorial.studio.runs.saved_runs import SavedRuns
-from bert_tutorial.studio.runs.settings import DOCUMENT, MINE, MINUTE, PANEL_RECIPES, RunSettings
+from bert_tutorial.studio.runs.settings import DOCUMENT, MINUTE, PANEL_RECIPES, RunSettings
 from bert_tutorial.studio.widgets import TrainingPanel
+from bert_tutorial.studio.widgets.panel_controls import MINE
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
 from bert_tutorial.text.vocabulary import Vocab
@@ -73,7 +74,7 @@ def started(panel, steps=100_000):
     return panel
 
 
-def test_it_trains_what_the_controls_say_and_keeps_a_picture(make, monkeypatch):
+def test_it_trains_what_the_controls_say_and_keeps_picture_and_network(make, monkeypatch, tmp_path):
     panel, kept = make(), []
     assert repr(panel) == panel._repr_mimebundle_()["text/plain"] == TrainingPanel.fallback
     assert panel.buttons.active == ["Start", "Reset"]
@@ -86,20 +87,22 @@ def test_it_trains_what_the_controls_say_and_keeps_a_picture(make, monkeypatch):
     assert panel.picture.png.startswith(b"\x89PNG") and "over 4 steps" in panel.picture.alt
     assert "run 1: finished after 4 steps with 4 heads; held-out text: " in panel.status.text
     assert panel.buttons.active == ["Start", "Reset", "Keep for notebook 3"]
+    panel.corpus = "bundled"
+    panel.buttons.press("Keep for notebook 3")
+    assert "run 1 is kept as it is after 4 steps" in panel.status.text
+    assert tmp_path in trained_path("bundled").parents and trained_path("bundled").is_file()
     assert "step 4 of 4: finished" in panel.bar.value
     assert base64.b64encode(panel.picture.png).decode() in kept[-1] and "<img alt=" in kept[-1]
     panel.buttons.press("Reset")
-    assert (
-        panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None and panel.picture.alt == ""
-    )
-    assert panel.picture.png == b"" and panel.buttons.active == ["Start", "Reset"]
+    assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.run is None
+    assert panel.picture.alt == "" and panel.buttons.active == ["Start", "Reset"]
     assert len(panel.queue.runs()) == 1 and "saved runs stay" in panel.status.text
 
 
 def test_pause_resume_and_stop(make):
     panel = started(make())
     first = panel.run
-    panel._try(panel._press, "Start")  # as a click that comes before the button is grey
+    panel._try(panel._press, {"name": "Start"})  # as a click that comes before the button is grey
     assert panel.run is first and len(panel.queue.runs()) == 1
     until(lambda: "run 1 trains: 100000 steps, 2 heads." in panel.status.text)
     panel.buttons.press("Pause")
@@ -121,9 +124,11 @@ def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel.controls.recipe.value = MINUTE
     assert panel.settings == PANEL_RECIPES[MINUTE]
     assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
+    controls["seed"].value = 5
+    assert panel.controls.recipe.value == MINUTE  # whatever the seed
     controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
-    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3)
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3, seed=5)
     controls["num_heads"].value, controls["num_hiddens"].value = 16, 96
     assert controls["num_heads"].choices == [1, 2, 3, 4, 6, 8, 12, 16]
     assert 96 % controls["num_heads"].value == 0
@@ -149,25 +154,17 @@ def test_an_error_is_told_and_start_comes_back(make, monkeypatch, broken):
     assert panel.run.state == "finished" and not panel.status.is_error
 
 
-def test_a_text_without_held_out_part_comes_to_its_end(make):
-    examples = cranes()
-    examples.valid = None
-    panel = trained(make(examples))
-    assert panel.status.text == "run 1: finished after 4 steps with 2 heads"
-    panel.show.value = "runs"
-    assert panel.runs.table.rows[0]["state"] == "finished"
-
-
 @pytest.mark.parametrize("corpus", ["/nowhere/own.txt", PLAIN])
 def test_without_a_corpus_or_words_of_two_senses_a_sentence_is_asked(make, corpus):
-    panel = make(some_examples(), corpus=corpus)
+    panel = make(some_examples(valid=None), corpus=corpus)
     assert panel.status.is_error == (corpus is not PLAIN)
     assert ("nowhere" in panel.status.text) == panel.status.is_error
     assert panel.learned.word.options == () and panel.learned.word.value is None
     panel.learned.sentence.value = "t1w1 <mask>"
     trained(panel)
     answer = panel.run.probes[-1][1]
-    assert panel.run.state == "finished" and "guesses" in answer and "right" not in answer
+    assert panel.status.text == "run 1: finished after 4 steps with 2 heads"  # no held-out text
+    assert "guesses" in answer and "right" not in answer and panel.queue.runs()[0].is_finished
 
 
 def test_what_is_typed_is_escaped_and_cut(make):
@@ -278,14 +275,6 @@ def test_tables_and_pictures_are_written_also_with_runs_of_another_version(make,
     assert row["optimizer"] == "sgd" and float(row["held_out_mlm_loss"]) > 0
     panel.runs.buttons.press("Save PNG")
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
-    panel.runs.folder = tmp_path / "nowhere"
+    panel.folder = tmp_path / "nowhere"
     panel.runs.buttons.press("Save CSV")
     assert panel.status.is_error and "nowhere" in panel.status.text
-
-
-def test_a_network_is_kept_for_notebook_3(make, tmp_path):
-    panel = make()
-    panel.corpus = "bundled"
-    trained(panel).buttons.press("Keep for notebook 3")
-    assert "run 1 is kept as it is after 4 steps" in panel.status.text
-    assert trained_path("bundled").is_file() and tmp_path in trained_path("bundled").parents

@@ -13,19 +13,12 @@ START = replace(PANEL_RECIPES[MINUTE], num_steps=150)
 
 
 class Experiment(NamedTuple):
-    """Runs to compare.
+    """Runs to compare."""
 
-    Attributes:
-        question: What to guess first.
-        runs: Settings by the name of the run.
-        answer: What one should see on the bundled corpus.
-        holds: Whether held-out MLM losses, in the order of the runs, are what the answer says.
-    """
-
-    question: str
-    runs: dict[str, RunSettings]
-    answer: str
-    holds: Callable[[list[float]], bool]
+    question: str  # what to guess first
+    runs: dict[str, RunSettings]  # by name
+    answer: str  # what one should see on the bundled corpus
+    holds: Callable[[list[float]], bool]  # whether held-out MLM losses are what the answer says
 
 
 def _vary(name: str, field: str, values: dict[str, object]) -> dict[str, RunSettings]:
@@ -50,10 +43,8 @@ EXPERIMENTS = {
     "d2l's Adam at 0.01, or ours": Experiment(
         "d2l trains with Adam at a constant rate of 0.01. Is that as good as Muon with AdamW, "
         "whose rate rises and falls?",
-        {
-            "Muon and AdamW": START,
-            "Adam at 0.01": replace(START, optimizer="adam", learning_rate=0.01),
-        },
+        {"Muon and AdamW": START}
+        | {"Adam at 0.01": replace(START, optimizer="adam", learning_rate=0.01)},
         "Adam at 0.01 stays near the word frequencies, however long it runs. Ours is a nat or more "
         "below.",
         lambda losses: losses[0] < losses[1] - 1.0,

@@ -37,43 +37,27 @@ def available_memory(device: torch.device | str = "cpu", root: Path = Path("/"))
         return torch.cuda.mem_get_info(device)[0] + kept  # PyTorch keeps what it has freed
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    rooms = []
+    rooms, top = [], root / "sys/fs/cgroup"
     with suppress(OSError, ValueError, KeyError):  # Linux
         lines = (root / "proc/meminfo").read_text().splitlines()
         rooms.append(1024 * int(dict(x.split()[:2] for x in lines)["MemAvailable:"]))
     with suppress(OSError):  # within each limit that a container sets
         groups = (root / "proc/self/cgroup").read_text().splitlines()
         for _, kinds, path in (line.split(":", 2) for line in groups):
-            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
-            if kinds:  # version 1 of cgroups, which names what is limited
-                top, inactive = top / "memory", "total_inactive_file"
+            here, names = top / path[1:], ("memory.max", "memory.current", "inactive_file")
+            if "memory" in kinds.split(","):  # version 1 of cgroups, which names what is limited
+                here, inactive = top / "memory" / path[1:], "total_inactive_file"
                 names = "memory.limit_in_bytes", "memory.usage_in_bytes", inactive
-            here = top / path.lstrip("/")
-            folders = [x for x in (here, *here.parents) if x.is_relative_to(top)]
-            if "memory" in kinds.split(",") or not kinds:
-                rooms += [room_in(folder, *names) for folder in folders]
+            for folder in (here, *here.parents):
+                with suppress(OSError, ValueError):  # no such file, or "max"
+                    most, now = (int((folder / name).read_text()) for name in names[:2])
+                    stat = (folder / "memory.stat").read_text().splitlines()
+                    from_files = dict(line.split() for line in stat).get(names[2], 0)
+                    rooms.append(max(0, most - now + int(from_files)))  # those can be dropped
     if not rooms:
         with suppress(AttributeError, ValueError, OSError):  # Windows does not tell
             rooms.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min((room for room in rooms if room is not None), default=None)
-
-
-def room_in(folder: Path, limit: str, used: str, files: str) -> int | None:
-    """What a cgroup leaves; what was read from files can be dropped. None if there is no limit."""
-    try:
-        most, now = (int((folder / name).read_text()) for name in (limit, used))
-        about = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return max(0, most - now + int(about.get(files, 0)))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
-
-
-def give_back_freed() -> None:
-    """Give back what this program has freed: glibc keeps it, so it does not count as available."""
-    gc.collect()
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return min(rooms, default=None)
 
 
 class Suggestion(NamedTuple):
@@ -94,50 +78,42 @@ def nearest_that_fits(
     smaller: str = "rows",
     **how: Any,
 ) -> list[Suggestion]:
-    """What to change so that a training step fits, from the change that loses least.
+    """What to change so that a training step (see `memory_of`) fits into the available bytes.
 
-    Fewer rows at a time and checkpointing change nothing of what is learned, but take time. Then
-    come narrower numbers; and only if all that is not enough, shorter rows and fewer layers.
-
-    Args:
-        config, batch_size, length, rows, **how: As in `memory_of`.
-        available: Bytes that there are.
-        smaller: What can be made smaller: "rows" (at a time) or "batch_size".
-
-    Returns:
-        One for each kind of change that is enough. The first has no settings if it fits as it is.
-        Nothing fits if there is none.
+    One suggestion for each kind of change that is enough, from the change that loses least; the
+    first has no settings if it fits as it is. Fewer rows at a time (or, as `smaller` says, smaller
+    batches) and checkpointing change nothing of what is learned, but take time. Then come narrower
+    numbers; and only if all that is not enough, shorter rows and fewer layers.
     """
     now = dict(precision="fp32", checkpointing=False) | how
     now |= dict(batch_size=batch_size, length=length, num_layers=config.num_layers)
-    now["rows"] = min(batch_size, rows)
+    now["rows"], found = min(batch_size, rows), []
 
     def halves(name: str, least: int = 1) -> list[dict[str, int]]:
         sizes = {max(least, now[name] >> i) for i in range(1, now[name].bit_length())}
         return [{name: size} for size in sorted(sizes, reverse=True) if size < now[name]]
 
-    checkpointing, narrow, sizes = {"checkpointing": True}, {"precision": "bf16"}, halves(smaller)
-    tightest = {smaller: 1} | checkpointing | narrow
-    fewer = [{"num_layers": number} for number in range(config.num_layers - 1, 0, -1)]
-    free = [checkpointing | size for size in ({}, *sizes)], [narrow | x for x in ({}, *sizes)]
-    both = [checkpointing | change for change in free[1]]
-    shorter = halves("length", SHORTEST)
-    lossy = [shorter, fewer, [{"length": SHORTEST} | change for change in fewer]]
-    found: list[Suggestion] = []
-    for group in ([{}], sizes, *free, both, *([tightest | x for x in group] for group in lossy)):
-        for change in group:
-            if found and (not found[0].settings or {"length", "num_layers"} & change.keys()):
-                return found
+    def add_first(changes: list[dict[str, Any]]) -> None:
+        for change in changes:
             settings = {name: value for name, value in change.items() if value != now[name]}
             if any(other.settings.items() <= settings.items() for other in found):
-                break  # a part of these changes is enough
-            all_ = now | settings
+                return  # a part of these changes is enough
+            how = now | settings
             if "length" in settings:
-                all_.pop("slots", None)
-            memory = memory_of(replace(config, num_layers=all_.pop("num_layers")), **all_)
+                how.pop("slots", None)
+            memory = memory_of(replace(config, num_layers=how.pop("num_layers")), **how)
             if memory.total <= available:
                 found.append(Suggestion(settings, memory, in_words(settings, memory, batch_size)))
-                break
+                return
+
+    checkpointing, narrow = {"checkpointing": True}, {"precision": "bf16"}
+    for saving in ({}, checkpointing, narrow, checkpointing | narrow):
+        add_first([saving | size for size in ({}, *halves(smaller))])
+    fewer = [{"num_layers": number} for number in range(config.num_layers - 1, 0, -1)]
+    shortest = [{"length": SHORTEST} | change for change in fewer]
+    for lossy in (halves("length", SHORTEST), fewer, shortest):
+        if not found:
+            add_first([{smaller: 1} | checkpointing | narrow | change for change in lossy])
     return found
 
 
@@ -174,28 +150,14 @@ def check_fits(
     settings: Settings,
     available: int | None = None,
 ) -> None:
-    """Refuse a training that the system would kill, before its first step.
+    """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
-    It takes less than a millisecond where all is well. Only in doubt it looks at the text, and
-    makes room first. What is not known is not refused.
-
-    Args:
-        net: The network, on its device.
-        train_iter, settings: What is trained on, and how.
-        available: Bytes that there are besides the network; what `available_memory` says if None.
-
-    Raises:
-        MemoryError: With how much of what a step takes, and what to change.
+    Only in doubt it looks at the text, and makes room first. What is not known is not refused.
+    `available` are bytes besides the network; what `available_memory` says if None.
     """
     device, config, batch_size = net.mlm.bias.device, net.config, train_iter.batch_size
-    how = dict(
-        precision=narrow_or_wide(settings, device),
-        optimizer=settings.optimizer,
-        checkpointing=net.encoder.checkpointing,
-        rows=rows_at_once(net, device),
-        sampled_words=settings.sampled_words,
-        device=device.type,
-    )
+    how = how_of(settings, device)
+    how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(net, device))
 
     def fullest(length: int) -> Memory:
         slots = max(1, round(length * train_iter.mask_rate))
@@ -207,7 +169,10 @@ def check_fits(
 
     if (memory := fullest(train_iter.max_len)).total <= room(memory):
         return
-    give_back_freed()
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # glibc keeps what is freed; others do not
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
     length = longest_row(train_iter)
     if (memory := fullest(length)).total <= (there := room(memory)):
         return
@@ -220,10 +185,11 @@ def check_fits(
     )
 
 
-def narrow_or_wide(settings: Settings, device: torch.device) -> str:
-    """The number format of matrix products, as `memory_of` names it."""
+def how_of(settings: Settings, device: torch.device) -> dict[str, Any]:
+    """What `memory_of` has to know of settings and device."""
     is_narrow = pick_dtype(settings.precision, device) == torch.bfloat16
-    return "bf16" if is_narrow else "fp32"
+    how = dict(precision="bf16" if is_narrow else "fp32", optimizer=settings.optimizer)
+    return how | dict(sampled_words=settings.sampled_words, device=device.type)
 
 
 class Cost(NamedTuple):
@@ -233,26 +199,15 @@ class Cost(NamedTuple):
     memory: int  # bytes of tensors in a step, at its fullest moment
     flops: float  # of one step: multiplications and additions
 
-    def seconds(self, num_steps: int, flops_per_second: float) -> float:
-        """How long so many steps take."""
-        return num_steps * self.flops / flops_per_second
-
 
 def cost_of(settings: RunSettings, of: PretrainingExamples) -> Cost:
     """What a run with these settings costs on a text; a ValueError names one that cannot be."""
     config, device = settings.config(len(of.vocab)), try_all_gpus()[0]
-    tokens = mean_tokens(settings, of)
-    memory = memory_of(
-        config,
-        settings.batch_size,
-        LENGTH_MULTIPLE * math.ceil(tokens / LENGTH_MULTIPLE),
-        slots=max(1, round(tokens * settings.mask_rate)),
-        precision=narrow_or_wide(settings, device),
-        optimizer=settings.optimizer,
-        sampled_words=settings.sampled_words,
-        device=device.type,
-    )
-    flops = settings.batch_size * flops_of(config, tokens, settings.mask_rate)
+    tokens, batch_size = mean_tokens(settings, of), settings.batch_size
+    length = LENGTH_MULTIPLE * math.ceil(tokens / LENGTH_MULTIPLE)
+    slots = max(1, round(tokens * settings.mask_rate))
+    memory = memory_of(config, batch_size, length, slots=slots, **how_of(settings, device))
+    flops = batch_size * flops_of(config, tokens, settings.mask_rate)
     return Cost(count_parameters(config), memory.total, flops)
 
 

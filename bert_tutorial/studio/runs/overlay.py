@@ -20,9 +20,7 @@ class Style(NamedTuple):
     marker: str  # one of matplotlib's
 
 
-DASHES = (
-    "", "8 3", "2 2", "10 3 2 3", "5 3", "12 4 2 2 2 4", "14 3", "4 2 4 6", "6 2 2 2", "3 5",
-)  # fmt: skip
+DASHES = "", "8 3", "2 2", "10 3 2 3", "5 3", "12 4 2 2 2 4", "14 3", "4 2 4 6", "6 2 2 2", "3 5"
 STYLES = tuple(map(Style, SAFE_COLOURS, DASHES, "os^DvXP*ph"))
 
 
@@ -34,12 +32,9 @@ def style_of(number: int) -> Style:
 def overlay(
     runs: Mapping[str, Curves], baselines: Baselines | None = None, smoothing: float = 0.0
 ) -> bytes:
-    """Draw the MLM losses of several runs in one PNG of 800 x 300 pixels.
+    """The MLM losses of runs, by name, in one PNG of 800 x 300 pixels; i looks like `style_of(i)`.
 
-    Args:
-        runs: For each name the run's `(history, held_out)`; number i looks like `style_of(i)`.
-        baselines: Losses of predictors without a network, if all runs have the same.
-        smoothing: How smooth the pale lines of the training losses are; see `smooth`.
+    `smoothing` is of the pale lines of the training losses; see `smooth`.
     """
     styles, names = [], [shorten(name) for name in runs]
     for colour, dash, marker in map(style_of, range(len(runs))):
@@ -74,6 +69,6 @@ def describe_overlay(runs: Mapping[str, Curves]) -> str:
         for step, evaluation in list(held_out)[-1:]:
             said[-1] = f"{shorten(name)} {evaluation.mlm_loss:.2f} after step {step}"
             known[shorten(name)] = evaluation.mlm_loss
-    lowest = f"; {min(known, key=known.__getitem__)} has the lowest" if len(known) > 1 else ""
+    lowest = f"; {min(known, key=known.get)} has the lowest" if len(known) > 1 else ""
     text = f"Held-out loss of the masked words in nats: {', '.join(said)}{lowest}."
     return text if said else "No runs yet."

@@ -1,10 +1,9 @@
-"""What the training panel does: one run at a time, experiments one after the other, saved runs.
+"""What the training panel does: one run at a time, those of an experiment, saved runs.
 
 No widget: `widgets/training_panel.py` shows it, tests use it alone.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 from ...network.model import BERTModel
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
-from .fits import Cost, check_fits, cost_of, measure_speed
+from .fits import check_fits, cost_of, measure_speed
 from .run import TrainingRun
 from .saved_runs import SavedRun, SavedRuns
 from .settings import RunSettings, hash_of, read_settings
@@ -28,15 +27,6 @@ class RunQueue:
         train_iter: Examples of the text to train on; a run has its own, with its settings.
         saved: Where runs are saved; None for the folder in the cache.
         probe: As in `TrainingRun`.
-
-    Attributes:
-        run: The run that goes on, or the last one, or None.
-        settings: What that run was begun with.
-        experiment: The experiment that goes on, or the last one.
-        left: Settings of its runs that have not begun, by name.
-        done: Ids of its runs that have, by name.
-        viewer: The panel that shows it; an earlier one leaves off.
-        problem: Why an experiment ended early; empty if it did not.
     """
 
     _at_work: "RunQueue | None" = None  # of this process: the last whose run went on
@@ -48,13 +38,14 @@ class RunQueue:
         saved: SavedRuns | None = None,
         probe: Callable[[BERTModel], Any] | None = None,
     ):
-        self.saved, self.viewer, self.problem = saved or SavedRuns(), None, ""
+        self.saved, self.viewer = saved or SavedRuns(), None  # the panel that shows it
+        # The run that goes on, or the last one, what it was begun with, and its experiment.
         self.run: TrainingRun | None = None
         self.settings: RunSettings | None = None
         self.experiment: Experiment | None = None
-        self.left: dict[str, RunSettings] = {}
-        self.done: dict[str, str] = {}
-        self._measuring, self._pauses = threading.Lock(), False
+        self.left: dict[str, RunSettings] = {}  # runs of the experiment that have not begun
+        self.done: dict[str, str] = {}  # ids of those that have, by name
+        self._measuring = threading.Lock()
         self._set_text(train_iter, probe)
 
     def _set_text(self, train_iter: PretrainingExamples, probe: Callable | None) -> None:
@@ -65,8 +56,8 @@ class RunQueue:
     def open(cls, *how: Any) -> "RunQueue":
         """The queue of this process that is busy, or a new one."""
         with cls._lock:
-            is_there = cls._at_work is not None and cls._at_work.is_busy
-            cls._at_work = cls._at_work if is_there else None
+            if cls._at_work is not None and not cls._at_work.is_busy:
+                cls._at_work = None
             return cls._at_work or cls(*how)
 
     @property
@@ -86,14 +77,9 @@ class RunQueue:
                 self._set_text(train_iter, probe)
 
     def begin(self, settings: RunSettings, name: str = "") -> TrainingRun:
-        """A new network and a new run; returns at once.
-
-        Raises:
-            ValueError, MemoryError, OSError: A run goes on, a setting cannot be, the network does
-                not fit into memory, the run cannot be saved.
-        """
+        """A new network and a new run; returns at once, or raises what stands in the way."""
         with self._free():
-            return self._begin(settings, name or f"run {len(self.saved.all()) + 1}")
+            return self._begin(settings, name)
 
     def go_on(self, id: str) -> TrainingRun:
         """Go on with a saved run exactly where it was, unless it is of another text or version."""
@@ -101,95 +87,80 @@ class RunQueue:
             saved = self.saved.find(id)
             if saved.record.get("text") != self.text:
                 raise ValueError("this run was begun on another text: read that in the first cell")
-            return self._begin(read_settings(saved.record["settings"]), "", saved)
+            return self._begin(read_settings(saved.record["settings"]), saved=saved)
 
     def begin_experiment(self, title: str) -> None:
-        """Run the runs of an experiment, one after the other; returns at once."""
+        """Begin the first run of an experiment; `begin_next` begins the others."""
         with self._free():
             self.experiment, self.done = EXPERIMENTS[title], {}
-            left = dict(self.experiment.runs)
-            how = dict(target=self._go_through, args=(self._begin_next(left), left))
-            self.left = left
-            threading.Thread(**how, name="experiment", daemon=True).start()
+            self.left = dict(self.experiment.runs)
+            self._take_next()
+
+    def begin_next(self, run: TrainingRun) -> bool:
+        """Begin what an experiment has after this run; False if there is nothing, or it failed."""
+        with self._lock:
+            if self.run is not run:  # somebody has begun it
+                return True
+            if run.state != "finished":
+                self.left = {}
+            if self.left:
+                self._take_next()
+                if run.is_to_pause:  # pressed between the two
+                    self.run.pause()
+            return self.run is not run
+
+    def _take_next(self) -> None:
+        name, settings = next(iter(self.left.items()))
+        try:
+            self.done[name] = self._begin(settings, name).saved.id
+            del self.left[name]
+        except BaseException:
+            self.left = {}
+            raise
 
     @contextmanager
     def _free(self) -> Iterator[None]:
         """For whoever begins something: a ValueError while a run goes on."""
         with self._lock:
-            other = RunQueue._at_work
             if self.is_busy:
                 raise ValueError(f"{self.name} goes on: stop it first, or wait for its end")
-            if other is not None and other.is_busy:
+            if (other := RunQueue._at_work) is not None and other.is_busy:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
-            self._pauses, self.problem = False, ""
             yield
 
     def _begin(
-        self, settings: RunSettings, name: str, saved: SavedRun | None = None
+        self, settings: RunSettings, name: str = "", saved: SavedRun | None = None
     ) -> TrainingRun:
         net = settings.network(len(self.train_iter.vocab))
         examples = settings.examples(self.train_iter)
         check_fits(net, examples, settings)
         if saved is None:
+            name = name or f"run {len(self.saved.all()) + 1}"
             about = dict(settings=asdict(settings), num_steps=settings.num_steps)
             saved = self.saved.new(name=name, text=self.text, **about)
         run = TrainingRun(net, examples, settings, 10, saved, self.probe)
-        if self._pauses:  # somebody has pressed it between two runs of an experiment
-            run.pause()
         self.run, self.settings, RunQueue._at_work = run.start(), settings, self
         return run
 
-    def _begin_next(self, left: dict[str, RunSettings]) -> TrainingRun:
-        name = next(iter(left))
-        run = self._begin(left[name], name)
-        self.done[name] = run.saved.id
-        del left[name]
-        return run
-
-    def _go_through(self, run: TrainingRun, left: dict[str, RunSettings]) -> None:
-        try:
-            while left:
-                run.wait()
-                with self._lock:
-                    if not left or run.state != "finished":
-                        break
-                    run = self._begin_next(left)
-        except Exception as error:
-            self.problem = str(error) or type(error).__name__
-        finally:
-            left.clear()
-
-    def wait_for_next(self, run: TrainingRun) -> None:
-        """Wait until an experiment has begun the run after this one, or has ended."""
-        while self.left and self.run is run:
-            time.sleep(0.02)
-
     def pause(self) -> None:
-        """Stand still after the step under way; between two runs of an experiment, in the next."""
+        """Stand still after the step under way."""
         with self._lock:
-            self._pauses = self.is_busy
             if self.run is not None:
                 self.run.pause()
 
     def resume(self) -> None:
         """Go on exactly where the run stood."""
         with self._lock:
-            self._pauses = False
             if self.run is not None:
                 self.run.resume()
 
     def stop(self) -> None:
         """End the run, and the experiment with it."""
         with self._lock:
-            self.left.clear()
+            self.left = {}
             if self.run is not None:
                 self.run.stop()
-
-    def cost(self, settings: RunSettings) -> Cost:
-        """What settings cost on this text; a ValueError names one that cannot be."""
-        settings.examples(self.train_iter)
-        return cost_of(settings, self.train_iter)
 
     def speed(self, measure: bool = False) -> float | None:
         """Operations per second of this machine: of the last saved run, or measured, or None."""
@@ -211,10 +182,6 @@ class RunQueue:
     def is_going(self, saved: SavedRun) -> bool:
         """Whether a saved run is the one that goes on here."""
         return self.run is not None and self.run.saved is saved and self.run.state in GOING
-
-    def rename(self, id: str, name: str) -> None:
-        """Give a saved run another name."""
-        self.saved.find(id).rename(name)
 
     def delete(self, id: str) -> None:
         """Delete a saved run for good, unless it goes on."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ...devices import keep_memory
 from ...network.model import BERTModel
@@ -22,13 +23,10 @@ class TrainingRun(Progress):
     way: the losses are those of a run without a pause.
 
     Args:
-        net: The network, changed in place.
-        train_iter: Training examples, and in `valid` the held-out ones.
-        settings: How to train.
+        net, train_iter, settings: The network, changed in place, and how to train it on what.
         num_evaluations: How often to look at the held-out text before the end.
         saved: Where to save the run on disk; it goes on where that one was.
-        probe: Asked at each evaluation what the network has learned so far; gives what JSON can
-            hold.
+        probe: Asked at each evaluation what the network has learned; gives what JSON can hold.
 
     Raises:
         ValueError: The network has another vocabulary, or weights that are not float32.
@@ -38,6 +36,8 @@ class TrainingRun(Progress):
         is_still: Whether it rests in a pause.
         error: The exception that ended the run, or None.
     """
+
+    _ends: WeakKeyDictionary[BERTModel, threading.Event] = WeakKeyDictionary()  # of the last runs
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class TrainingRun(Progress):
         self.probes: list[tuple[int, Any]] = []
         self.error: BaseException | None = None
         self.optimizers = make_optimizers(net, settings)
-        self._logged_step = self._saved_step = 0
+        self._logged_step = 0
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
@@ -63,9 +63,13 @@ class TrainingRun(Progress):
         self._thread = threading.Thread(target=self._work, name="pretraining", daemon=True)
 
     def start(self) -> "TrainingRun":
-        """Begin; returns at once."""
+        """Begin, and return at once; a ValueError while another run trains the network."""
+        other = self._ends.get(self.net)
+        if other is not None and not other.is_set():
+            raise ValueError("another run trains this network: stop it first, or wait for its end")
         keep_memory()  # before the thread exists, so that it gets no arena of its own
         self._thread.start()
+        self._ends[self.net] = self._ended
         return self
 
     def pause(self) -> None:
@@ -82,11 +86,15 @@ class TrainingRun(Progress):
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most so many seconds; True once it has ended."""
-        has_ended = self._ended.wait(seconds)
-        if has_ended:
+        if has_ended := self._ended.wait(seconds):
             # What is left is to free its tensors. A program that ends meanwhile would be aborted.
             self._thread.join()
         return has_ended
+
+    @property
+    def is_to_pause(self) -> bool:
+        """Whether `pause` was called, and not `resume` since."""
+        return not self._go_on.is_set()
 
     @property
     def state(self) -> str:
@@ -108,72 +116,69 @@ class TrainingRun(Progress):
 
     def _work(self) -> None:
         try:
-            if self.saved is not None:
-                self._load()
-            how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
-            for _ in run_training(self.net, self, **how):
-                done = len(self.history)
-                if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
-                    self.probes.append((done, self.probe(self.net)))
-                if self.saved is not None:
-                    self._keep(done)
-                if not self._go_on.is_set():
-                    self._rest()
-                if self._stop.is_set():
-                    break
-        except BaseException as error:
-            self.error = error
-        try:
-            if self.saved is not None and self.saved.is_open:
+            if self.saved is None:
+                self._train()
+            else:
+                self.saved.open()
                 with closing(self.saved):
+                    self._load()
+                    try:
+                        self._train()
+                    except BaseException as error:
+                        self.error = error
                     if self.saved.path.exists():  # somebody may have deleted it
                         self._store(with_checkpoint=self.error is None)
-        except Exception as error:
+        except BaseException as error:
             self.error = self.error or error
         finally:
             self._ended.set()
 
-    def _rest(self) -> None:
-        if self.saved is not None:
-            self._store()
-        self.is_still = True
-        while not (self._go_on.wait(0.1) or self._stop.is_set()):
-            pass
-        self.is_still = False
+    def _train(self) -> None:
+        how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
+        for _ in run_training(self.net, self, **how):
+            done, pauses = len(self.history), self.is_to_pause
+            if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
+                self.probes.append((done, self.probe(self.net)))
+            if self.saved is not None:
+                self._keep(done, pauses)
+            if pauses:
+                self.is_still = True
+                while not (self._go_on.wait(0.1) or self._stop.is_set()):
+                    pass
+                self.is_still = False
+            if self._stop.is_set():
+                return
 
     def _load(self) -> None:
         """Go on where the saved run was; steps that a damaged log lacks have no losses (NaN)."""
-        self.saved.open()
         try:
             done = self.saved.load(self.net, self.optimizers)
             known = {step.step: step for step in self.saved.shorten_log(done)}
-        except BaseException as error:
+        except Exception as error:
             with suppress(OSError):
                 self.saved.update(error=str(error))
-            self.saved.close()
             raise
         lost = Step(0, math.nan, math.nan, 0, 0.0, math.nan)
         self.history += [known.get(n, lost._replace(step=n)) for n in range(1, done + 1)]
         self.held_out += [found for found in self.saved.held_out if found[0] <= done]
         probes = self.saved.record.get("probes", [])
         self.probes += [(step, answer) for step, answer in probes if step <= done]
-        self._logged_step = self._saved_step = done
-        self._store()
+        self._logged_step = done
+        self._store(with_checkpoint=False)
 
-    def _keep(self, done: int) -> None:
+    def _keep(self, done: int, pauses: bool) -> None:
         """Log the last step, and store the run where it is time."""
         if done > self._logged_step:
             self.saved.add(self.history[-1])
             self._logged_step = done
-        if self.saved.is_due or self.doing == "evaluating":
-            self._store(with_checkpoint=self.saved.is_due)
+        is_due = pauses or self.saved.is_due
+        if is_due or self.doing == "evaluating":
+            self._store(with_checkpoint=is_due)
 
     def _store(self, with_checkpoint: bool = True) -> None:
-        """Write the record, and perhaps a checkpoint of the last whole step, unless it is there."""
         done = len(self.history)
-        if with_checkpoint and done != self._saved_step:
+        if with_checkpoint:
             self.saved.save(self.net, self.optimizers, done)
-            self._saved_step = done
         is_measured = self.train_iter.valid is None or done in dict(self.held_out)
         self.saved.update(
             step=done,

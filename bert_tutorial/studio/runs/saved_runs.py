@@ -5,12 +5,12 @@ step. The record has what a list of runs shows: name, settings, held-out losses.
 uses one folder (`SavedRun`), the training panel all that are in the cache (`SavedRuns`).
 """
 
-import io
 import json
 import secrets
 import shutil
 import threading
 import time
+from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ...cache import cache_dir, write_file, writing
+from ...cache import cache_dir, read_safetensors, write_file, write_safetensors, writing
 from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
 from ...pretraining.training import Step
@@ -35,8 +35,8 @@ class SavedRun:
     Args:
         path: Its folder; made when something is written.
         record: What is known of it. `settings` (what the run was begun with) is needed to go on;
-            the panel's runs have `name`, `text` (hash of the text) and `num_steps` as well, and, as
-            they come, `step`, `seconds`, `held_out`, `baselines`, `probes` and `error`.
+            the panel's runs have `name`, `text` (hash of the text), `num_steps`, and what
+            `TrainingRun` writes.
         otherwise: What its user can do where the folder cannot be used.
     """
 
@@ -47,15 +47,10 @@ class SavedRun:
         otherwise: str = "delete the run in the table",
     ):
         self.path, self.record, self.otherwise = Path(path), record or {}, otherwise
-        self.checkpoint, self.log = self.path / "checkpoint.pt", self.path / "log.jsonl"
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.log, self.id = self.path / "log.jsonl", self.path.name
         self.is_open, self._lock = False, FileLock(self.path / ".lock")
-        self._writing, self._read_at = threading.RLock(), None
-        self._saved_at, self._cost = 0.0, 0.0
-
-    @property
-    def id(self) -> str:
-        """What it is found by."""
-        return self.path.name
+        self._writing, self._saved_at, self._cost = threading.RLock(), 0.0, 0.0
 
     @property
     def name(self) -> str:
@@ -80,23 +75,18 @@ class SavedRun:
 
     def open(self) -> None:
         """Make the folder, keep other processes out of it, and clear what a killed one left."""
-        try:
-            with self._writing:  # or this would clear what is half written
-                self.path.mkdir(parents=True, exist_ok=True)
-                if self.is_open:
+        with self._writing, writing(self.path):  # or this would clear what is half written
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                if self.is_open:  # a lock lets its owner in again
                     raise Timeout(self._lock.lock_file)
                 self._lock.acquire(blocking=False)
-                for left_over in self.path.glob("*.part"):
-                    left_over.unlink()
-        except Timeout as error:
-            raise ValueError(
-                f"another process trains in {self.path}: wait for it, or {self.otherwise}"
-            ) from error
-        except OSError as error:
-            raise OSError(
-                f"nothing can be written in the run's folder {self.path} "
-                f"({error.strerror or error}): make room or give access, or {self.otherwise}"
-            ) from error
+            except Timeout as error:
+                raise ValueError(
+                    f"another process trains in {self.path}: wait for it, or {self.otherwise}"
+                ) from error
+            for left_over in self.path.glob("*.part"):
+                left_over.unlink()
         self.is_open, self._saved_at = True, time.monotonic()
 
     def close(self) -> None:
@@ -106,11 +96,14 @@ class SavedRun:
 
     def save(self, net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int) -> None:
         """Write the checkpoint: weights, optimizers' state, step and settings."""
-        began, file = time.monotonic(), io.BytesIO()
-        states = [part.state_dict() for part in (net, *optimizers)]
-        settings = json.dumps(self.record["settings"])
-        torch.save({"step": step, "settings": settings, "states": states}, file)
-        write_file(self.checkpoint, file.getvalue())
+        began = time.monotonic()
+        tensors = {f"net.0.{name}": value for name, value in net.state_dict().items()}
+        for number, optimizer in enumerate(optimizers):
+            for p, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
+        tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
+        about = {"step": step, "settings": self.record["settings"]}
+        write_safetensors(self.checkpoint, tensors, about)
         self._saved_at = time.monotonic()
         self._cost = self._saved_at - began
 
@@ -120,28 +113,25 @@ class SavedRun:
         return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVING * self._cost)
 
     def load(self, net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> int:
-        """Read the checkpoint into a network and its optimizers; without one, change nothing.
-
-        Returns:
-            Steps done.
-
-        Raises:
-            ValueError, OSError: It was begun with other settings, is damaged, or cannot be read.
-        """
-        now, parts = json.loads(json.dumps(self.record["settings"])), (net, *optimizers)
+        """Read the checkpoint into a network and its optimizers; the steps done, 0 without one."""
+        now = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
         try:
-            found = torch.load(self.checkpoint, "cpu", weights_only=True)
-            step, states, before = found["step"], found["states"], json.loads(found["settings"])
+            tensors, about = read_safetensors(self.checkpoint)
+            step, before = about["step"], about["settings"]
             if before == now:
-                for part, state in zip(parts, states, strict=True):
-                    part.load_state_dict(state)
+                states = defaultdict(lambda: defaultdict(dict))
+                for key, value in tensors.items():
+                    part, p, name = key.split(".", 2)
+                    states[part][int(p)][name] = value
+                net.load_state_dict(states["net"][0])
+                for number, optimizer in enumerate(optimizers):
+                    state = optimizer.state_dict() | {"state": states[str(number)]}
+                    optimizer.load_state_dict(state)
         except FileNotFoundError:
             return 0
-        except OSError as error:
-            raise OSError(
-                f"{self.checkpoint} cannot be read ({error.strerror or error})"
-            ) from error
-        except Exception as error:  # of many kinds, as torch.load's and load_state_dict's are
+        except OSError:
+            raise
+        except Exception as error:  # of many kinds, as safetensors' and load_state_dict's are
             raise ValueError(
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
                 f"the run again, or {self.otherwise}"
@@ -188,27 +178,11 @@ class SavedRun:
         """Give it another name; an empty one changes nothing."""
         self.update(name=" ".join(name.split())[:60] or self.name)
 
-    def read(self) -> None:
-        """Read the record, where another process may have written it."""
-        file = self.path / "record.json"
-        about = file.stat()
-        written = about.st_mtime_ns, about.st_ino, about.st_size
-        with self._writing:
-            if not self.is_open and written != self._read_at:
-                record = json.loads(file.read_text("utf-8"))
-                kinds = {"name": str, "settings": dict, "num_steps": int, "step": int}
-                for name, kind in kinds.items():
-                    if not isinstance(record[name], kind):
-                        raise ValueError(f"{file} is no record of a run")
-                self.record, self._read_at = record, written
-
 
 class SavedRuns:
-    """All runs of a folder; each has one object, for as long as this one lives.
+    """All runs of a folder, by default of one in the cache, which may take `limit` bytes together.
 
-    Args:
-        path: The folder; None for the one in the cache.
-        limit: Bytes that they may take together.
+    Each run has one object, for as long as this one lives.
     """
 
     def __init__(self, path: Path | None = None, limit: int = LIMIT):
@@ -220,9 +194,11 @@ class SavedRuns:
         found = []
         for file in sorted(self.path.glob("*/record.json")):
             run = self._runs.setdefault(file.parent, SavedRun(file.parent))
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                run.read()
-                found.append(run)
+            with suppress(OSError, ValueError, TypeError), run._writing:
+                record = json.loads(file.read_text("utf-8"))  # another process may have written it
+                if {"name", "settings", "num_steps", "step"}.issubset(record):
+                    run.record = record
+                    found.append(run)
         return found
 
     def new(self, **record: Any) -> SavedRun:
@@ -239,9 +215,8 @@ class SavedRuns:
 
     def find(self, id: str) -> SavedRun:
         """The run of that id."""
-        for run in self.all():
-            if run.id == id:
-                return run
+        if run := next((run for run in self.all() if run.id == id), None):
+            return run
         raise ValueError("this run is no longer there: somebody has deleted it")
 
     def delete(self, id: str) -> None:

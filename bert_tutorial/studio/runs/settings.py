@@ -5,7 +5,7 @@ the fields of `RunSettings`.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,13 +16,13 @@ from ...network.model import BERTModel
 from ...pretraining.settings import Settings
 from ...text.examples import PretrainingExamples
 
+SIZES = ("num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout")
+EXAMPLES = ("batch_size", "mask_rate", "sentences_per_segment", "next_sentence_rate", "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings(Settings):
-    """Everything that makes a run what it is, but the text. The defaults are d2l's sizes.
-
-    What `Settings` does not check, `config` and `examples` do.
-    """
+    """Everything that makes a run what it is, but the text. The defaults are d2l's sizes."""
 
     batch_size: int = 512
     mask_rate: float = 0.15
@@ -38,9 +38,9 @@ class RunSettings(Settings):
 
     def config(self, vocab_size: int, max_len: int = 512) -> BERTConfig:
         """The sizes of the network, for rows of at most `max_len` positions."""
-        names = ("num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout")
-        sizes = {name: getattr(self, name) for name in names}
-        return BERTConfig(vocab_size=vocab_size, max_len=max_len, **sizes)
+        return BERTConfig(
+            vocab_size=vocab_size, max_len=max_len, **{name: getattr(self, name) for name in SIZES}
+        )
 
     def network(
         self, vocab_size: int, max_len: int = 512, device: torch.device | None = None
@@ -54,113 +54,30 @@ class RunSettings(Settings):
 
     def examples(self, of: PretrainingExamples) -> PretrainingExamples:
         """Examples of the same text, with these settings; the held-out ones stay the same."""
-        names = ("mask_rate", "sentences_per_segment", "next_sentence_rate", "seed")
-        how = {name: getattr(self, name) for name in names}
-        return PretrainingExamples(
-            of.vocab, of.text, self.batch_size, of.max_len, valid=of.valid, **how
-        )
+        how = {name: getattr(self, name) for name in EXAMPLES}
+        return PretrainingExamples(of.vocab, of.text, max_len=of.max_len, valid=of.valid, **how)
 
 
 # Of `python -m bert_tutorial.pretrain`, by the name of the corpus; found by benchmarks/search.py.
 RECIPES = {
     "bundled": RunSettings(
-        num_steps=1300,
-        batch_size=128,
-        mask_rate=0.5,
-        sentences_per_segment=(1, 2, 3),
-        next_sentence_rate=1.0,
-        dropout=0.1,
-        embedding_rate=0.5,
+        num_steps=1300, batch_size=128, mask_rate=0.5, sentences_per_segment=(1, 2, 3),
+        next_sentence_rate=1.0, dropout=0.1, embedding_rate=0.5,
     ),
     "wikitext-2": RunSettings(
-        num_steps=6000,
-        batch_size=128,
-        mask_rate=0.25,
-        sentences_per_segment=(1, 2),
-        next_sentence_rate=1.0,
-        dropout=0.0,
-        learning_rate=3e-3,
-        embedding_rate=0.5,
-        weight_decay=0.4,
-        sampled_words=2048,
+        num_steps=6000, batch_size=128, mask_rate=0.25, sentences_per_segment=(1, 2),
+        next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5, learning_rate=3e-3,
+        weight_decay=0.4, sampled_words=2048,
     ),
-}
-
-# The settings that the panel can choose, as it and the table of runs call them.
-NAMES = {
-    "num_steps": "Steps",
-    "num_heads": "Heads",
-    "num_layers": "Layers",
-    "num_hiddens": "Hidden units",
-    "learning_rate": "Learning rate",
-    "batch_size": "Batch size",
-    "mask_rate": "Mask rate, %",
-    "sentences_per_segment": "Sentences per segment",
-    "dropout": "Dropout, %",
-    "embedding_rate": "Rate of word vectors, %",
-    "seed": "Seed",
-    "next_sentence_rate": "Next-sentence game",
-    "word_frequencies": "Start from word frequencies",
-    "optimizer": "Optimizer",
-}
-PERCENT = ("mask_rate", "dropout", "embedding_rate")
-OPTIMIZERS = {"Muon and AdamW": "muon", "Adam, constant rate (d2l's)": "adam"}
-
-DOCUMENT, MINUTE, MINE = "the document's sizes", "learns in a minute", "mine"
+}  # fmt: skip
+DOCUMENT, MINUTE = "the document's sizes", "learns in a minute"
 PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(
-        num_steps=430,
-        batch_size=128,
-        mask_rate=0.4,
-        sentences_per_segment=(1, 2, 3),
-        dropout=0.0,
-        embedding_rate=0.5,
-        next_sentence_rate=1.0,
+        num_steps=430, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2, 3),
+        next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5,
     ),
-}
-
-
-def shown(name: str, value: Any) -> Any:
-    """A setting as a control of the panel has it: whole percent, a number, yes or no, or a text."""
-    if name in PERCENT:
-        return round(100 * value)
-    if name == "sentences_per_segment":
-        return max(value)
-    return value < 1 if name == "next_sentence_rate" else value
-
-
-def from_shown(values: dict[str, Any]) -> RunSettings:
-    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3."""
-    others = dict(
-        sentences_per_segment=tuple(range(1, values["sentences_per_segment"] + 1)),
-        next_sentence_rate=0.5 if values["next_sentence_rate"] else 1.0,
-        ffn_num_hiddens=2 * values["num_hiddens"],
-    )
-    return RunSettings(**values | {name: values[name] / 100 for name in PERCENT} | others)
-
-
-def as_text(name: str, value: Any) -> str:
-    """A setting as it is shown in a table, also one of another version.
-
-    >>> as_text("mask_rate", 0.155), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
-    ('15.5', 'yes', '50')
-    """
-    value = 100 * value if name in PERCENT else shown(name, value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    titles = {kind: title for title, kind in OPTIMIZERS.items()}
-    return titles.get(value, str(value)) if name == "optimizer" else f"{value:.6g}"
-
-
-def changes(before: RunSettings, after: RunSettings) -> str:
-    """What differs, in words: `Steps 50 → 430, Batch size 512 → 128`; empty if nothing does."""
-    one, two = asdict(before), asdict(after)
-    return ", ".join(
-        f"{title} {as_text(name, one[name])} → {as_text(name, two[name])}"
-        for name, title in NAMES.items()
-        if one[name] != two[name]
-    )
+}  # fmt: skip
 
 
 def hash_of(examples: PretrainingExamples) -> str:

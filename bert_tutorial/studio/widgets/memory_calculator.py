@@ -16,15 +16,27 @@ from .parts import NAME, Panel
 from .views import ChoiceSlider, StatusLine
 
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
-OPTIMIZERS = {"Muon and AdamW": "muon", "Adam": "adam"}
-PRECISIONS = {"32 bits (fp32)": "fp32", "16 bits in products (bf16)": "bf16"}
+POWERS = [2**power for power in range(11)]
+# The control of each setting of `memory_of`.
+CONTROLS = {
+    "length": (ChoiceSlider, dict(choices=[32, 64, 128, 256, 384, 512, 1024], value=512,
+        description="Length", hint="positions of a row")),
+    "batch_size": (ChoiceSlider, dict(choices=POWERS, value=256,
+        description="Batch size", hint="BERT's is 256")),
+    "rows": (ChoiceSlider, dict(choices=POWERS, value=32,
+        description="Rows at a time", hint="parts of a batch")),
+    "precision": (ipw.Dropdown, dict(description="Precision", style=NAME,
+        options={"32 bits (fp32)": "fp32", "16 bits in products (bf16)": "bf16"})),
+    "optimizer": (ipw.Dropdown, dict(description="Optimizer", style=NAME,
+        options={"Muon and AdamW": "muon", "Adam": "adam"})),
+    "checkpointing": (ipw.Checkbox, dict(description="Checkpointing: compute each layer twice")),
+}  # fmt: skip
 
 
 class MemoryCalculator(Panel):
     """What one training step takes, by size of the network, length, batch and ways to save.
 
     Args:
-        vocab_size: Of the network; BERT's if None.
         size: "small", "base" or "large", at first.
         available: Bytes that there are; those of this machine or its GPU if None.
         device: Where one would train; the first GPU if there is one.
@@ -37,55 +49,28 @@ class MemoryCalculator(Panel):
 
     def __init__(
         self,
-        vocab_size: int = 30_522,
         size: str = "large",
         available: int | None = None,
         device: torch.device | None = None,
     ):
-        self.vocab_size = vocab_size
         self.device = device or try_all_gpus()[0]
         self.available = available_memory(self.device) if available is None else available
-        about = dict(style=NAME)
-        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **about)
-        lengths, powers = [32, 64, 128, 256, 384, 512, 1024], [2**power for power in range(11)]
-        self.length, self.batch_size, self.rows = (
-            ChoiceSlider(choices=choices, value=value, description=name, hint=hint)
-            for choices, value, name, hint in (
-                (lengths, 512, "Length", "positions of a row"),
-                (powers, 256, "Batch size", "BERT's is 256"),
-                (powers, 32, "Rows at a time", "parts of a batch"),
-            )
-        )
-        self.precision = ipw.Dropdown(options=PRECISIONS, description="Precision", **about)
-        self.optimizer = ipw.Dropdown(options=OPTIMIZERS, description="Optimizer", **about)
-        self.checkpointing = ipw.Checkbox(description="Checkpointing: compute each layer twice")
+        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", style=NAME)
+        self.by_name = {name: kind(**how) for name, (kind, how) in CONTROLS.items()}
         self.picture, self.status = Picture(), StatusLine()
-        controls = [
-            self.size, self.length, self.batch_size, self.rows,
-            self.precision, self.optimizer, self.checkpointing,
-        ]  # fmt: skip
-        columns = ipw.Layout(
-            grid_template_columns="repeat(auto-fill, minmax(25rem, 1fr))", grid_gap="0 1rem"
-        )
-        super().__init__([ipw.GridBox(controls, layout=columns), self.picture, self.status])
+        columns = "repeat(auto-fill, minmax(25rem, 1fr))"
+        layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
+        controls = [self.size, *self.by_name.values()]
+        super().__init__([ipw.GridBox(controls, layout=layout), self.picture, self.status])
         for control in controls:
-            control.observe(lambda _: self.redraw(), names="value")
-        self.redraw()
+            control.observe(lambda _: self._redraw(), names="value")
+        self._redraw()
 
-    def redraw(self) -> None:
-        """Show what the present settings take."""
-        length, name = self.length.value, self.size.value
-        config = SIZES[name](self.vocab_size, max_len=max(512, length))
-        how = dict(
-            batch_size=self.batch_size.value,
-            length=length,
-            rows=self.rows.value,
-            precision=self.precision.value,
-            optimizer=self.optimizer.value,
-            checkpointing=self.checkpointing.value,
-            device=self.device.type,
-        )
-        self.memory, found = memory_of(config, **how), []
+    def _redraw(self) -> None:
+        how = {name: control.value for name, control in self.by_name.items()}
+        how["device"], name = self.device.type, self.size.value
+        config, found = SIZES[name](30_522, max_len=max(512, how["length"])), []
+        self.memory = memory_of(config, **how)
         if self.available is not None and self.memory.total > self.available:
             found = nearest_that_fits(config, available=self.available, **how)
         bars = {f"BERT {name}": self.memory}

@@ -2,73 +2,104 @@
 
 import html
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import ipywidgets as ipw
 
 from ...pretraining.training import duration
+from ..runs.fits import cost_of
 from ..runs.queue import RunQueue
-from ..runs.settings import (
-    MINE,
-    NAMES,
-    OPTIMIZERS,
-    PANEL_RECIPES,
-    RunSettings,
-    changes,
-    from_shown,
-    shown,
-)
+from ..runs.settings import PANEL_RECIPES, RunSettings
 from .parts import NAME
 from .views import ChoiceSlider, NumberSlider, RateSlider
 
-HEADS = [1, 2, 4, 8]
+MINE = "mine"  # settings that are none of those prepared
+OPTIMIZERS = {"Muon and AdamW": "muon", "Adam, constant rate (d2l's)": "adam"}
 HIDDEN = [16, 32, 64, 96, 128, 192, 256, 384]
 BATCHES = [8, 16, 32, 64, 128, 256, 512, 1024]
-# The control of each setting, and what it is made with; the others are yes or no.
-CONTROLS = {
-    "num_steps": (NumberSlider, dict(min=1, max=5000)),
-    "num_heads": (ChoiceSlider, dict(choices=HEADS, hint="they share the hidden units")),
-    "num_layers": (NumberSlider, dict(min=1, max=6)),
-    "num_hiddens": (ChoiceSlider, dict(choices=HIDDEN, hint="numbers in a vector")),
-    "learning_rate": (RateSlider, dict(min=1e-5, max=0.1, hint="the highest of the run")),
-    "batch_size": (ChoiceSlider, dict(choices=BATCHES, hint="sentence pairs in a step")),
-    "mask_rate": (NumberSlider, dict(min=1, max=90, hint="of the words; BERT's is 15")),
-    "sentences_per_segment": (NumberSlider, dict(min=1, max=4, hint="at most; batches differ")),
-    "dropout": (NumberSlider, dict(min=0, max=60, hint="of the values; d2l's is 20")),
-    "embedding_rate": (NumberSlider, dict(min=0, max=200, hint="of the learning rate")),
-    "seed": (NumberSlider, dict(min=0, max=9999)),
-    "optimizer": (ipw.Dropdown, dict(options=OPTIMIZERS, style=NAME)),
-}
+OPTIMIZER = dict(options=OPTIMIZERS, style=NAME, layout=dict(width="auto", max_width="25rem"))
+# The settings that can be chosen: what they are called, and the control of each.
+SETTINGS = {
+    "num_steps": ("Steps", NumberSlider, dict(min=1, max=5000)),
+    "num_heads": ("Heads", ChoiceSlider, dict(hint="they share the hidden units")),
+    "num_layers": ("Layers", NumberSlider, dict(min=1, max=6)),
+    "num_hiddens": ("Hidden units", ChoiceSlider, dict(choices=HIDDEN, hint="numbers in a vector")),
+    "learning_rate": ("Learning rate", RateSlider, dict(max=0.1, hint="the highest of the run")),
+    "batch_size": ("Batch size", ChoiceSlider,
+        dict(choices=BATCHES, hint="sentence pairs in a step")),
+    "mask_rate": ("Mask rate, %", NumberSlider,
+        dict(min=1, max=90, hint="of the words; BERT's is 15")),
+    "sentences_per_segment": ("Sentences per segment", NumberSlider,
+        dict(min=1, max=4, hint="at most; batches differ")),
+    "dropout": ("Dropout, %", NumberSlider, dict(max=60, hint="of the values; d2l's is 20")),
+    "embedding_rate": ("Rate of word vectors, %", NumberSlider,
+        dict(max=200, hint="of the learning rate")),
+    "seed": ("Seed", NumberSlider, dict(max=9999)),
+    "next_sentence_rate": ("Next-sentence game", ipw.Checkbox, dict(indent=False)),
+    "word_frequencies": ("Start from word frequencies", ipw.Checkbox, dict(indent=False)),
+    "optimizer": ("Optimizer", ipw.Dropdown, OPTIMIZER),
+}  # fmt: skip
+NAMES = {name: title for name, (title, *_) in SETTINGS.items()}
+PERCENT = ("mask_rate", "dropout", "embedding_rate")
+
+
+def shown(name: str, value: Any) -> Any:
+    """A setting as a control of the panel has it: whole percent, a number, yes or no, or a text."""
+    if name in PERCENT:
+        return round(100 * value)
+    if name == "sentences_per_segment":
+        return max(value)
+    return value < 1 if name == "next_sentence_rate" else value
+
+
+def from_shown(values: dict[str, Any]) -> RunSettings:
+    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3."""
+    values = values | {name: values[name] / 100 for name in PERCENT}
+    values["sentences_per_segment"] = tuple(range(1, values["sentences_per_segment"] + 1))
+    values["next_sentence_rate"] = 0.5 if values["next_sentence_rate"] else 1.0
+    return RunSettings(**values, ffn_num_hiddens=2 * values["num_hiddens"])
+
+
+def as_text(name: str, value: Any) -> str:
+    """A setting as it is shown in a table, also one of another version.
+
+    >>> as_text("mask_rate", 0.155), as_text("next_sentence_rate", 0.5), as_text("num_steps", 50)
+    ('15.5', 'yes', '50')
+    """
+    value = 100 * value if name in PERCENT else shown(name, value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    titles = {kind: title for title, kind in OPTIMIZERS.items()}
+    return titles.get(value, str(value)) if name == "optimizer" else f"{value:.6g}"
+
+
+def changes(before: RunSettings, after: RunSettings) -> str:
+    """What differs, in words: `Steps 50 → 430, Batch size 512 → 128`; empty if nothing does."""
+    one, two = asdict(before), asdict(after)
+    return ", ".join(
+        f"{title} {as_text(name, one[name])} → {as_text(name, two[name])}"
+        for name, title in NAMES.items()
+        if one[name] != two[name]
+    )
 
 
 class Controls:
-    """Prepared settings to choose, a control for each setting, and what a run will cost.
-
-    Args:
-        queue: Knows what it costs.
-        settings: What the controls say at first.
-
-    Attributes:
-        box: All of them.
-        by_name: The controls of the settings.
-    """
+    """Prepared settings to choose, a control for each setting, and what a run will cost."""
 
     def __init__(self, queue: RunQueue, settings: RunSettings):
-        self.queue, self._is_filling, self._is_measuring = queue, False, False
+        self.queue, self._is_filling = queue, False
         wide = ipw.Layout(width="22rem", max_width="100%")
-        options = [*PANEL_RECIPES, MINE]
-        self.recipe = ipw.Dropdown(options=options, description="Settings", style=NAME, layout=wide)
+        self.recipe = ipw.Dropdown(
+            options=[*PANEL_RECIPES, MINE], description="Settings", style=NAME, layout=wide
+        )
         self.note, self.cost = ipw.HTML(), ipw.HTML()
         self.by_name: dict[str, ipw.DOMWidget] = {}
-        for name, title in NAMES.items():
-            kind, how = CONTROLS.get(name, (ipw.Checkbox, dict(indent=False)))
+        for name, (title, kind, how) in SETTINGS.items():
             self.by_name[name] = kind(description=title, **how)
-        self.by_name["optimizer"].layout = ipw.Layout(width="auto", max_width="25rem")
-        columns = ipw.Layout(
-            grid_template_columns="repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))",
-            grid_gap="0 1rem",
-        )
-        grid = ipw.GridBox(list(self.by_name.values()), layout=columns)
+        columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
+        layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
+        grid = ipw.GridBox(list(self.by_name.values()), layout=layout)
         self.box = ipw.VBox([self.recipe, self.note, grid, self.cost])
         self.fill(settings)
         for control in self.by_name.values():
@@ -100,9 +131,8 @@ class Controls:
     def _changed(self) -> None:
         if not self._is_filling:
             self._offer_heads()
-            self.note.value = ""
-            now = replace(self.settings, seed=0)
-            self.recipe.value = next((n for n, s in PANEL_RECIPES.items() if s == now), MINE)
+            self.note.value, now = "", replace(self.settings, seed=0)
+            self.recipe.value = next((n for n, r in PANEL_RECIPES.items() if r == now), MINE)
             self.tell_cost()
 
     def _take_recipe(self) -> None:
@@ -115,8 +145,7 @@ class Controls:
         """Say what a run will cost; where nothing is known of this machine, measure."""
         speed = self.queue.speed()
         self._show_cost(speed, "is being measured")
-        if speed is None and not self.queue.is_busy and not self._is_measuring:
-            self._is_measuring = True
+        if speed is None and not self.queue.is_busy:
             threading.Thread(target=self._measure, name="measuring", daemon=True).start()
 
     def _measure(self) -> None:
@@ -124,19 +153,17 @@ class Controls:
             self._show_cost(self.queue.speed(measure=True))
         except Exception:  # a run will say what is wrong with this text
             self._show_cost(None, "is not known")
-        finally:
-            self._is_measuring = False
 
     def _show_cost(self, speed: float | None, otherwise: str = "") -> None:
         settings = self.settings
         try:
-            cost = self.queue.cost(settings)
+            cost = cost_of(settings, self.queue.train_iter)
         except ValueError as error:
             self.cost.value = f"<p><b>Not possible:</b> {html.escape(str(error))}</p>"
             return
         time = f"the time {otherwise}"
         if speed is not None:
-            seconds = cost.seconds(settings.num_steps, speed)
-            time = f"about {duration(seconds)} on this machine"
+            seconds = duration(settings.num_steps * cost.flops / speed)
+            time = f"about {seconds} on this machine"
         memory = f"about {max(1, round(cost.memory / 1e6)):,} MB for training"
         self.cost.value = f"<p>{cost.parameters:,} parameters; {memory}; {time}</p>"

@@ -1,11 +1,9 @@
 """What the training panel shows under its picture, one at a time."""
 
 import csv
-import html
 import io
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 import ipywidgets as ipw
 
@@ -14,12 +12,11 @@ from ..runs.experiments import EXPERIMENTS
 from ..runs.overlay import describe_overlay, overlay, style_of
 from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
-from ..runs.settings import NAMES, as_text
-from .lab_html import table
+from .lab_html import paragraph, table
+from .panel_controls import NAMES, as_text
 from .panel_views import ButtonRow, Picture, RunTable
 from .parts import NAME, WIDE
 
-GUESSES = 5
 RESULTS = ("seconds", "step", "held-out loss", "words right")  # columns beside the settings
 
 
@@ -31,13 +28,9 @@ def last_loss(saved: SavedRun) -> tuple[float | None, float | None]:
 
 def results_of(saved: SavedRun) -> list[str]:
     """The cells of RESULTS."""
-    loss, right = last_loss(saved)
-    return [
-        f"{saved.record.get('seconds', 0):.0f}",
-        f"{saved.record['step']} of {saved.record['num_steps']}",
-        "" if loss is None else f"{loss:.3f}",
-        "" if right is None else f"{right:.1%}",
-    ]
+    record, (loss, right) = saved.record, last_loss(saved)
+    cells = [f"{record.get('seconds', 0):.0f}", f"{record['step']} of {record['num_steps']}"]
+    return [*cells, *(["", ""] if loss is None else [f"{loss:.3f}", f"{right:.1%}"])]
 
 
 def cell_of(saved: SavedRun, name: str) -> str:
@@ -47,31 +40,37 @@ def cell_of(saved: SavedRun, name: str) -> str:
     return ""
 
 
-class LearnedPart:
-    """A sentence with a mask and a word with two senses, asked at every held-out point.
+def csv_of(runs: list[SavedRun]) -> bytes:
+    """The settings and results of runs."""
+    file = io.StringIO()
+    rows = csv.writer(file)
+    rows.writerow(["name", *NAMES, "step", "seconds", "held_out_mlm_loss", "mlm_accuracy"])
+    for run in runs:
+        settings = [run.record["settings"].get(name) for name in NAMES]
+        done = run.record["step"], run.record.get("seconds", 0)
+        rows.writerow([run.name, *settings, *done, *last_loss(run)])
+    return file.getvalue().encode()
 
-    Args:
-        probe: What is asked.
-    """
+
+class LearnedPart:
+    """A sentence with a mask and a word with two senses, asked at every held-out point."""
 
     def __init__(self, probe: Probe):
         field = dict(continuous_update=False, style=NAME, layout=WIDE)
-        self.sentence = ipw.Text("", description="Sentence with <mask>", **field)
+        birds = "the <mask> stood on one leg in the pond"
+        knows_birds = all(word in probe.vocab for word in ("stood", "leg", "pond"))
+        sentence = probe.sentence or (birds if knows_birds else "")
+        self.sentence = ipw.Text(sentence, description="Sentence with <mask>", **field)
         self.guess = ipw.Text("", description="Your guess", **field)
         self.word = ipw.Dropdown(description="Word with two senses", style=NAME)
         self.text = ipw.HTML().add_class("bert-table")
-        self.rows: list[tuple[int, dict]] = []
-        self.probe = None
+        self.rows, self.probe = [], None
         self.box = ipw.VBox([self.sentence, self.guess, self.word, self.text])
-        if probe.sentence:
-            self.sentence.value = probe.sentence
-        elif all(word in probe.vocab for word in ("stood", "leg", "pond")):
-            self.sentence.value = "the <mask> stood on one leg in the pond"
         self.use(probe)
         self.sentence.observe(lambda _: self._ask(), names="value")
         self.word.observe(lambda _: self._ask(), names="value")
-        self.guess.observe(lambda _: self.draw(), names="value")
-        self.draw()
+        self.guess.observe(lambda _: self._draw(), names="value")
+        self._draw()
 
     def use(self, probe: Probe) -> None:
         """Ask this one, which may know other words than the last."""
@@ -85,13 +84,10 @@ class LearnedPart:
 
     def show(self, queue: RunQueue) -> None:
         """Show what the run has found so far."""
-        probes = list(queue.run.probes) if queue.run is not None else []
-        if probes != self.rows:
-            self.rows = probes
-            self.draw()
+        self.rows = list(queue.run.probes) if queue.run is not None else []
+        self._draw()
 
-    def draw(self) -> None:
-        """Draw the table anew."""
+    def _draw(self) -> None:
         if not self.rows:
             self.text.value = "<p>Guess first. The network's answers come while it trains.</p>"
             return
@@ -103,10 +99,9 @@ class LearnedPart:
             ]
             senses = ["", ""]
             if "right" in answer:
-                right = f"{answer['right']:.0%} of {answer['of']}"
-                senses = [right, f"{answer['apart']:.2f}"]
-            rows.append([str(step), *guesses, *[""] * (GUESSES - len(guesses)), *senses])
-        header = ["step", *(f"{n + 1}." for n in range(GUESSES)), "senses right", "means apart"]
+                senses = [f"{answer['right']:.0%} of {answer['of']}", f"{answer['apart']:.2f}"]
+            rows.append([str(step), *guesses, *[""] * (5 - len(guesses)), *senses])
+        header = ["step", "1.", "2.", "3.", "4.", "5.", "senses right", "means apart"]
         last = self.rows[-1][1]
         caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
         said = [last["problem"]] if "problem" in last else []
@@ -119,8 +114,7 @@ class LearnedPart:
                 "Means apart: the distance of the two senses' mean vectors, divided by how far "
                 "uses scatter around them."
             )
-        comments = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
-        self.text.value = table(header, rows, caption) + comments
+        self.text.value = table(header, rows, caption) + "".join(map(paragraph, said))
 
 
 class ExperimentPart:
@@ -134,15 +128,10 @@ class ExperimentPart:
         self.text = ipw.HTML().add_class("bert-table")
         self.box = ipw.VBox([self.choice, self.text, self.guess, self.buttons])
 
-    @property
-    def title(self) -> str:
-        """The experiment that is chosen."""
-        return self.choice.value
-
     def show(self, queue: RunQueue) -> None:
         """Show the question, how far it is, and the answer once all its runs have ended."""
         self.buttons.active = [] if queue.is_busy else ["Run experiment"]
-        experiment, runs = EXPERIMENTS[self.title], {}
+        experiment, runs = EXPERIMENTS[self.choice.value], {}
         said, total = [experiment.question], len(experiment.runs)
         if queue.experiment is experiment:
             known = {saved.id: saved for saved in queue.runs()}
@@ -150,14 +139,12 @@ class ExperimentPart:
             if queue.is_busy:
                 said.append(f"Run {total - len(queue.left)} of {total} is on its way.")
             elif len(runs) == total and all(saved.is_finished for saved in runs.values()):
-                losses = [last_loss(saved)[0] for saved in runs.values()]
+                is_so = experiment.holds([last_loss(saved)[0] for saved in runs.values()])
                 said.append(f"What one should see: {experiment.answer}")
-                said.append(
-                    "So it was here." if experiment.holds(losses) else "Here it was otherwise."
-                )
+                said.append("So it was here." if is_so else "Here it was otherwise.")
                 if own := self.guess.value.strip():
                     said.append(f"Your guess was: {own}")
-        text = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
+        text = "".join(map(paragraph, said))
         if runs:
             rows = [[name, *results_of(saved)] for name, saved in runs.items()]
             text += table(["run", *RESULTS], rows, "One row a run; losses in nats")
@@ -165,14 +152,10 @@ class ExperimentPart:
 
 
 class RunsPart:
-    """All saved runs: a table, the curves of those that are ticked, and files of both.
+    """All saved runs: a table, the curves of those that are ticked, and buttons for files."""
 
-    Args:
-        folder: Where the files are written.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder, self.smoothing, self.drawn = folder, 0.9, ()
+    def __init__(self):
+        self.smoothing, self.drawn = 0.9, ()
         self.table, self.picture, self.size = RunTable(), Picture(), ipw.HTML()
         self.buttons = ButtonRow(names=["Save CSV", "Save PNG"], label="Files of these runs")
         self.box = ipw.VBox([self.table, self.size, self.buttons, self.picture])
@@ -181,23 +164,28 @@ class RunsPart:
         """Show the runs as they are on disk now."""
         runs = queue.runs()
         ticked = [run.id for run in runs if run.id in self.table.ticked]
-        found = {n: [cell_of(run, n) for run in runs] for n in NAMES}
-        names = [name for name, cells in found.items() if len(set(cells)) > 1]
-        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in names}
+        found = {name: [cell_of(run, name) for run in runs] for name in NAMES}
+        usual = {  # of the settings in which they differ
+            name: Counter(cells).most_common(1)[0][0]
+            for name, cells in found.items()
+            if len(set(cells)) > 1
+        }
         rows = []
         for run in reversed(runs):
-            state = "finished" if run.is_finished else "stopped"
-            state = "failed" if run.record.get("error") else state
+            cells = [cell_of(run, name) for name in usual]
+            row = dict(id=run.id, name=run.name, cells=cells + results_of(run))
             look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
-            cells = [cell_of(run, name) for name in names]
-            row = dict(id=run.id, name=run.name, colour=look[0], dash=look[1])
-            row["cells"] = cells + results_of(run)
-            row["marked"] = [i for i, name in enumerate(names) if cells[i] != usual[name]]
-            row["state"] = queue.run.state if queue.is_going(run) else state
+            row["colour"], row["dash"], *_ = look
+            row["marked"] = [i for i, name in enumerate(usual) if cells[i] != usual[name]]
+            row["state"] = "finished" if run.is_finished else "stopped"
+            if run.record.get("error"):
+                row["state"] = "failed"
+            if queue.is_going(run):
+                row["state"] = queue.run.state
             row["can_go_on"] = not run.is_finished and not queue.is_busy
             rows.append(row)
         with self.table.hold_sync():
-            self.table.columns = [*(NAMES[n] for n in names), *RESULTS]
+            self.table.columns = [*(NAMES[name] for name in usual), *RESULTS]
             self.table.rows, self.table.ticked = rows, ticked
         used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
         self.size.value = (
@@ -205,9 +193,9 @@ class RunsPart:
             f"{limit:,.0f} MB that they may take. Stopped runs can go on.</p>"
         )
         self.buttons.active = [*(["Save CSV"] if runs else []), *(["Save PNG"] if ticked else [])]
-        self.draw([run for run in runs if run.id in ticked])
+        self._draw([run for run in runs if run.id in ticked])
 
-    def draw(self, runs: list[SavedRun]) -> None:
+    def _draw(self, runs: list[SavedRun]) -> None:
         """Draw the curves of some runs over one another; runs of one name are numbered."""
         what = self.smoothing, [(run.id, run.name, run.record["step"]) for run in runs]
         if what == self.drawn:
@@ -220,23 +208,3 @@ class RunsPart:
         baselines = next((run.baselines for run in runs if run.baselines), None)
         png = overlay(curves, baselines, self.smoothing) if curves else b""
         self.picture.show(png, describe_overlay(curves) if curves else "")
-
-    def save_csv(self, queue: RunQueue) -> Path:
-        """Write the settings and results of all runs, those of this text."""
-        file = io.StringIO()
-        rows = csv.writer(file)
-        rows.writerow(["name", *NAMES, "step", "seconds", "held_out_mlm_loss", "mlm_accuracy"])
-        for run in queue.runs():
-            settings = [run.record["settings"].get(name) for name in NAMES]
-            done = run.record["step"], run.record.get("seconds", 0)
-            rows.writerow([run.name, *settings, *done, *last_loss(run)])
-        return self._write("runs.csv", file.getvalue().encode())
-
-    def save_png(self) -> Path:
-        """Write the picture."""
-        return self._write("runs.png", self.picture.png)
-
-    def _write(self, name: str, content: bytes) -> Path:
-        path = (self.folder / name).resolve()
-        path.write_bytes(content)
-        return path

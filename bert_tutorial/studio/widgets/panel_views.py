@@ -4,7 +4,9 @@ import traitlets as t
 
 from .views import STATIC, View, module_of
 
-_CSS = "".join((STATIC / name).read_text("utf-8") for name in ("views.css", "panel.css"))
+
+def _css_with(name: str) -> str:
+    return "".join((STATIC / file).read_text("utf-8") for file in ("views.css", name))
 
 
 class ButtonRow(View):
@@ -17,10 +19,9 @@ class ButtonRow(View):
         clicked: `{"name": ..., "count": ...}` of the last click, or empty; the count rises.
     """
 
-    _esm, _css = module_of("buttons.js"), _CSS
+    _esm, _css = module_of("buttons.js"), _css_with("panel.css")
     fallback = "Buttons (open this notebook in JupyterLab to press them)"
-    names = t.List(t.Unicode()).tag(sync=True)
-    active = t.List(t.Unicode()).tag(sync=True)
+    names, active = t.List(t.Unicode()).tag(sync=True), t.List(t.Unicode()).tag(sync=True)
     label = t.Unicode("Buttons").tag(sync=True)
     clicked = t.Dict().tag(sync=True)
 
@@ -31,17 +32,11 @@ class ButtonRow(View):
 
 
 class Picture(View):
-    """A picture that can be replaced.
+    """A picture that can be replaced; `alt` is for those who cannot see it, no `png` for none."""
 
-    Attributes:
-        png: The picture; nothing is shown while it is empty.
-        alt: What it shows, for those who cannot see it.
-    """
-
-    _esm, _css = module_of("picture.js"), _CSS
+    _esm, _css = module_of("picture.js"), _css_with("panel.css")
     fallback = "Picture (open this notebook in JupyterLab to see it)"
-    png = t.Bytes(b"").tag(sync=True)
-    alt = t.Unicode("").tag(sync=True)
+    png, alt = t.Bytes(b"").tag(sync=True), t.Unicode("").tag(sync=True)
 
     def show(self, png: bytes, alt: str) -> None:
         """Show another picture."""
@@ -53,23 +48,19 @@ class RunTable(View):
     """Training runs, one a row. What a user does arrives in `ticked` and `event`.
 
     Attributes:
-        caption: The table's name, one line above it.
+        caption: One line above the table.
         columns: C headings of the cells; "Show" and "Run" stand before them.
-        rows: Dictionaries with the keys `id` (no two alike), `name`, `cells` (C texts), `marked`
-            (indices of cells in which this run differs from the others), `state` (such as
-            "running"), `can_go_on` (whether it has the button "Go on"), `colour` and `dash` (a CSS
-            colour and an SVG dash pattern, as of the run's curve; empty where it has none).
+        rows: Dictionaries: `id`, `name`, `cells` (C texts), `marked` (indices of cells in which the
+            run differs from the others), `state`, `can_go_on` (whether there is a button "Go on"),
+            `colour` and `dash` (of its curve: CSS, and SVG's dash pattern; empty without a curve).
         ticked: The `id` of each run whose box "Show" is ticked.
         event: `{"action": ..., "id": ..., "name": ..., "count": ...}` of what was asked for last,
-            or empty. The action is "rename" (`name` is the new name), "delete" (the user has been
-            asked whether to) or "go_on". The count rises each time.
+            or empty: "rename" (to `name`), "delete" (the user is sure) or "go_on". The count rises.
     """
 
-    _esm = module_of("runs.js")
-    _css = "".join((STATIC / name).read_text("utf-8") for name in ("views.css", "runs.css"))
+    _esm, _css = module_of("runs.js"), _css_with("runs.css")
     fallback = "Table of training runs (open this notebook in JupyterLab to see it)"
     caption = t.Unicode("Training runs").tag(sync=True)
-    columns = t.List(t.Unicode()).tag(sync=True)
-    rows = t.List(t.Dict()).tag(sync=True)
+    columns, rows = t.List(t.Unicode()).tag(sync=True), t.List(t.Dict()).tag(sync=True)
     ticked = t.List(t.Unicode()).tag(sync=True)
     event = t.Dict().tag(sync=True)

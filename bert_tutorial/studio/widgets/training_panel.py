@@ -16,7 +16,6 @@ from ...pretraining.loss_plot import LossPlot
 from ...pretraining.training import status_line
 from ...text.corpora import read_text
 from ...text.examples import PretrainingExamples
-from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus
 from ..lab.probe import Probe
 from ..published.checkpoints import save_checkpoint, trained_path
@@ -25,7 +24,7 @@ from ..runs.run import TrainingRun
 from ..runs.saved_runs import SavedRuns
 from ..runs.settings import DOCUMENT, PANEL_RECIPES, RunSettings
 from .panel_controls import Controls
-from .panel_parts import ExperimentPart, LearnedPart, RunsPart
+from .panel_parts import ExperimentPart, LearnedPart, RunsPart, csv_of
 from .panel_views import ButtonRow, Picture
 from .parts import NAME, Panel
 from .views import NumberSlider, StatusLine
@@ -58,9 +57,12 @@ class TrainingPanel(Panel):
         saved: SavedRuns | None = None,
         folder: str | Path = ".",
     ):
-        self.train_iter, self.corpus = train_iter, corpus
-        self._own, problem = probe_for(train_iter.vocab, corpus)
-        self.queue = queue = RunQueue.open(train_iter, saved, self._own)
+        self.train_iter, self.corpus, self.folder, problem = train_iter, corpus, Path(folder), ""
+        try:
+            self._probe = Probe(train_iter.vocab, read_text(corpus))
+        except (OSError, ValueError) as error:  # no words of two senses without a corpus
+            self._probe, problem = Probe(train_iter.vocab, Corpus("", "", "")), str(error)
+        self.queue = queue = RunQueue.open(train_iter, saved, self._probe)
         self._lock, self._plot = threading.RLock(), None
         going = queue.settings if queue.is_busy else None
         self.controls = Controls(queue, going or settings or PANEL_RECIPES[DOCUMENT])
@@ -71,43 +73,40 @@ class TrainingPanel(Panel):
             "Stop": queue.stop,
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
-            "Run experiment": lambda: self._begin(queue.begin_experiment, self.experiment.title),
-            "Save CSV": lambda: self.status.say(f"Written: {self.runs.save_csv(queue)}"),
-            "Save PNG": lambda: self.status.say(f"Written: {self.runs.save_png()}"),
+            "Run experiment": self._begin_experiment,
+            "Save CSV": lambda: self._write("runs.csv", csv_of(queue.runs())),
+            "Save PNG": lambda: self._write("runs.png", self.runs.picture.png),
         }
         self.buttons = ButtonRow(names=list(self.presses)[:6], label="Training")
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
-        self.learned = LearnedPart(queue.probe or self._own)
-        self.experiment, self.runs = ExperimentPart(), RunsPart(Path(folder))
-        self.parts = {
-            "what it learns": self.learned, "experiments": self.experiment, "runs": self.runs,
-        }  # fmt: skip
+        self.learned = LearnedPart(queue.probe or self._probe)
+        self.experiment, self.runs = ExperimentPart(), RunsPart()
+        parts = [self.learned, self.experiment, self.runs]
+        self.parts = dict(zip(("what it learns", "experiments", "runs"), parts, strict=True))
         self.show = ipw.Dropdown(options=list(self.parts), description="Show", style=NAME)
         self.part = ipw.VBox()
         choices = ipw.HBox([self.smoothing, self.show], layout=ipw.Layout(flex_flow="row wrap"))
         rows = [self.controls.box, self.buttons, self.status, self.bar, self.picture, choices]
         super().__init__([*rows, self.part])
         self.add_class("bert-panel")
-        self._connect()
+        for widget, trait, react in (
+            (self.smoothing, "value", lambda _: self._smooth()),
+            (self.show, "value", lambda _: self._choose_part()),
+            (self.experiment.choice, "value", lambda _: self.show_part()),
+            (self.runs.table, "ticked", lambda _: self.show_part()),
+            (self.runs.table, "event", self._edit),
+            (self.buttons, "clicked", self._press),
+            (self.experiment.buttons, "clicked", self._press),
+            (self.runs.buttons, "clicked", self._press),
+        ):
+            widget.observe(lambda change, react=react: self._try(react, change.new), names=trait)
         self._choose_part()
         if queue.is_busy:
             self._follow()
         else:
             self.status.say(problem or "Choose, then press Start.", is_error=bool(problem))
-        self.mark()
-
-    def _connect(self) -> None:
-        for control, react in (
-            (self.smoothing, self._smooth),
-            (self.show, self._choose_part),
-            (self.experiment.choice, self.show_part),
-        ):
-            control.observe(lambda _, react=react: self._try(react), names="value")
-        for row in (self.buttons, self.experiment.buttons, self.runs.buttons):
-            row.observe(lambda change: self._try(self._press, change.new["name"]), names="clicked")
-        self.runs.table.observe(lambda _: self._try(self.show_part), names="ticked")
-        self.runs.table.observe(lambda change: self._try(self._edit, change.new), names="event")
+        self._mark()
 
     @property
     def settings(self) -> RunSettings:
@@ -129,16 +128,19 @@ class TrainingPanel(Panel):
 
     # What can be pressed
 
-    def _press(self, name: str) -> None:
-        self.presses[name]()
-        self.mark()
+    def _press(self, click: dict[str, Any]) -> None:
+        self.presses[click["name"]]()
+        self._mark()
 
     def _begin(self, how: Callable[[Any], Any], what: Any) -> None:
         """Begin a run or an experiment, on this panel's text."""
-        self.queue.use(self.train_iter, self._own)
-        self.learned.use(self._own)
+        self.queue.use(self.train_iter, self._probe)
+        self.learned.use(self._probe)
         how(what)
         self._follow()
+
+    def _begin_experiment(self) -> None:
+        self._begin(self.queue.begin_experiment, self.experiment.choice.value)
 
     def _keep(self) -> None:
         save_checkpoint(self.run.net, self.run.train_iter.vocab, trained_path(self.corpus))
@@ -146,6 +148,11 @@ class TrainingPanel(Panel):
             f"{self.queue.name} is kept as it is after {len(self.run.history)} steps: notebook 3 "
             'takes it, with prefer = "trained" in its first cell.'
         )
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = (self.folder / name).resolve()
+        path.write_bytes(content)
+        self.status.say(f"Written: {path}")
 
     def _reset(self) -> None:
         if self.queue.is_busy or self.status.is_going:
@@ -162,16 +169,16 @@ class TrainingPanel(Panel):
         """Do what was asked for in the table of runs."""
         action, id = event.get("action"), event.get("id", "")
         if action == "rename":
-            self.queue.rename(id, event["name"])
+            self.queue.saved.find(id).rename(event["name"])
         elif action == "delete":
             self.queue.delete(id)
         elif action == "go_on":
             self._begin(self.queue.go_on, id)
             self.controls.fill(self.queue.settings)
         self.show_part()
-        self.mark()
+        self._mark()
 
-    def mark(self) -> None:
+    def _mark(self) -> None:
         """Say which buttons can be pressed."""
         run, busy = self.run, self.queue.is_busy
         state = run.state if run is not None else "waiting"
@@ -220,22 +227,19 @@ class TrainingPanel(Panel):
                     if self.queue.viewer is not self:
                         self.status.say("Another panel shows this run now.")
                         return
-                    self.update(run, looks := looks + 1)
-                self.close_run(run)
-                self.queue.wait_for_next(run)
-                is_last = run is self.queue.run
-            if self.queue.problem:
-                self.status.say(self.queue.problem, is_error=True)
+                    self._update(run, looks := looks + 1)
+                self._close(run)
+                is_last = not self.queue.begin_next(run)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
             self.queue.stop()
             run.wait(10)  # so that Start comes back
             self.status.say(str(error) or type(error).__name__, is_error=True)
         finally:
             self.status.is_going = False
-            for last in (self.show_part, self.controls.tell_cost, self.mark):
+            for last in (self.show_part, self.controls.tell_cost, self._mark):
                 self._try(last)
 
-    def update(self, run: TrainingRun, looks: int) -> None:
+    def _update(self, run: TrainingRun, looks: int) -> None:
         """Show where a run stands."""
         done, total, heads = len(run.history), run.settings.num_steps, run.net.config.num_heads
         said = {
@@ -247,24 +251,22 @@ class TrainingPanel(Panel):
         if (state := run.state) in said:
             self.status.say(f"{run.saved.name} {said[state]}")
         self._show_bar(run, status_line(run))
-        self.mark()
+        self._mark()
         self._plot.update()  # takes longest
         if looks % BEAT_EVERY == 0:
             self.status.beat += 1
         if looks % PART_EVERY == 0:
             self.show_part()
 
-    def close_run(self, run: TrainingRun) -> None:
+    def _close(self, run: TrainingRun) -> None:
         """Show how a run ended; what ended it, if it failed, is raised."""
         self._plot.close()
-        done, heads = len(run.history), run.net.config.num_heads
+        done, heads = len(run.history), counted(run.net.config.num_heads, "head")
         self._show_bar(run, f"step {done} of {run.settings.num_steps}: {run.state}")
         if run.error is not None:
             raise run.error
-        said = f"{run.saved.name}: {run.state} after {counted(done, 'step')} "
-        said += f"with {counted(heads, 'head')}"
-        if run.held_out:
-            step, found = run.held_out[-1]
+        said = f"{run.saved.name}: {run.state} after {counted(done, 'step')} with {heads}"
+        for step, found in run.held_out[-1:]:
             measured = found if run.with_nsp else found.masked_words
             said += f"; held-out text{'' if step == done else f' after step {step}'}: {measured}"
         self.status.say(said)
@@ -278,17 +280,5 @@ class TrainingPanel(Panel):
 
 
 def counted(number: int, what: str) -> str:
-    """A number of something.
-
-    >>> counted(1, "step"), counted(2, "step")
-    ('1 step', '2 steps')
-    """
+    """A number of something: "1 step", "2 steps"."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def probe_for(vocab: Vocab, corpus: str | Path | Corpus) -> tuple[Probe, str]:
-    """What a network is asked; without a corpus no words, and a sentence that says why."""
-    try:
-        return Probe(vocab, read_text(corpus)), ""
-    except (OSError, ValueError) as error:
-        return Probe(vocab, Corpus("", "", "")), str(error)
