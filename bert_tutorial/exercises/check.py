@@ -69,13 +69,13 @@ class Check:
     def __call__(self, function: Function) -> Verdict:
         """Try a function, and say whether it is right, or what is off. Shows no solution."""
         if not callable(function):
-            return Verdict(False, wrap(f"This is {what(function)}, but must be a function."))
+            return Verdict(False, wrap(f"This is {_kind(function)}, but must be a function."))
         expected = list(self.see(self.definition))
         seen, problem, printed = run_apart(lambda: self.see(function), self.seconds)
         wrong = [number for number, value in enumerate(seen) if not same(value, expected[number])]
         near_miss = self.find_near_miss(seen) if wrong and len(seen) == NUM_INPUTS else None
         if wrong:
-            shown = f"Seen there: {difference(seen[wrong[0]], expected[wrong[0]])}."
+            shown = f"Seen there: {_difference(seen[wrong[0]], expected[wrong[0]])}."
             lines = [near_miss or "Not right yet.", self.say_input(wrong[0]), shown]
         elif problem:
             lines = [problem, self.say_input(len(seen))]
@@ -104,7 +104,7 @@ class Check:
             try:
                 return function(*arguments)
             except BaseException as error:
-                raise Problem(f"raises {say_error(function, error)}") from error
+                raise Problem(f"raises {_error(function, error)}") from error
             finally:
                 torch.set_default_dtype(dtype)
 
@@ -129,7 +129,7 @@ def wrap(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def say_error(function: Function, error: BaseException) -> str:
+def _error(function: Function, error: BaseException) -> str:
     """An error in a line, with the line of the function in which it arose, if it is there."""
     message = [line[:200] for line in str(error).splitlines() if line]
     code = getattr(function, "__code__", None)
@@ -138,30 +138,27 @@ def say_error(function: Function, error: BaseException) -> str:
     return ": ".join([type(error).__name__, *message[:1]]) + place
 
 
-def is_number(value: Any) -> bool:
-    """A number, plain, of numpy, or as a tensor without dimensions."""
+def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.dim() == 0
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's too
 
 
-def what(value: Any) -> str:
-    """The kind of a value, with its article."""
-    if is_number(value):
-        return "a number"
+def _kind(value: Any) -> str:
+    if value is None or _is_number(value):
+        return "None" if value is None else "a number"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    return "None" if value is None else f"a value of type {type(value).__name__}"
+    is_list = isinstance(value, list | tuple)
+    return f"a list of {len(value)}" if is_list else f"a value of type {type(value).__name__}"
 
 
 def wrong_kind(got: Any, expected: Any) -> str:
     """Half a sentence on why an answer cannot be right, whatever it says; empty if it can."""
     if got is None:
         return "returns None: is there a return?"
-    if what(got) != what(expected):
-        return f"returns {what(got)}, but must return {what(expected)}"
+    if _kind(got) != _kind(expected):
+        return f"returns {_kind(got)}, but must return {_kind(expected)}"
     if isinstance(expected, list | tuple):
         for number, (g, e) in enumerate(zip(got, expected, strict=True)):
             both = isinstance(g, list) and isinstance(e, list)  # those may differ in length
@@ -179,16 +176,14 @@ def plain(value: Any) -> Any:
 
     Of networks the weights count, and of vocabularies the entries. Generators are there to be used.
     """
-    if isinstance(value, nn.Module):
-        return plain(list(value.parameters()))
-    if isinstance(value, Vocab):
-        return value.itos
     if isinstance(value, torch.Generator):
         return None
-    if is_number(value):
+    if isinstance(value, nn.Module | Vocab):
+        value = value.itos if isinstance(value, Vocab) else list(value.parameters())
+    elif isinstance(value, Tensor):
+        value = value.detach().to_dense().tolist()
+    if _is_number(value):
         return float(value)
-    if isinstance(value, Tensor):
-        return plain(value.detach().to_dense().tolist())
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -201,7 +196,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def difference(got: Any, expected: Any) -> str:
+def _difference(got: Any, expected: Any) -> str:
     """What came and what should have; of a table, the first line that differs."""
     if isinstance(expected, dict):
         key = next(key for key in expected if got[key] != expected[key])
