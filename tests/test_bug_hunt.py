@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
 from bert_tutorial.exercises.answers import CHECKS, solution_of
-from bert_tutorial.exercises.bugs_in_data import seed
 from bert_tutorial.exercises.chance import (
     cut_vocabulary,
     frequency_loss,
@@ -20,6 +19,7 @@ from bert_tutorial.exercises.chance import (
     train_with_cut,
 )
 from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
+from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import (
     SentenceOrderExamples,
     WholeWordExamples,

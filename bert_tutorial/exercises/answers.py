@@ -3,14 +3,12 @@
 import html
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from IPython.display import HTML
 
 from ..cache import cache_dir, write_file
 from .check import Check, Function, wrap
 from .specifications import CHECKS
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 _titles = ["exercise 1", "exercise 2", *(f"bug {number}" for number in range(1, 11))]
 TITLES = dict(zip(CHECKS, _titles, strict=True))
@@ -55,10 +53,8 @@ def progress_line() -> str:
     return f"Solved {len(done)} of {len(CHECKS)}{names}. {rest}"
 
 
-def solution_of(name: str) -> "HTML":
+def solution_of(name: str) -> HTML:
     """The worked solution of an exercise, folded away: the very function that the tests run."""
-    from IPython.display import HTML
-
     code = html.escape(inspect.getsource(find_check(name).solution).rstrip())
     title = "<summary>Show the solution</summary>"
     return HTML(f"<details>{title}<pre><code>{code}</code></pre></details>")

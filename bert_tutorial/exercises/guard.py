@@ -63,7 +63,7 @@ def _send_all(work: Work, send: Callable[[Any], Any]) -> str:
     except Problem as problem:
         return f"It {problem}" + ("" if str(problem).endswith("?") else ".")
     except BaseException as error:
-        return f"It raises {type(error).__name__}."
+        return f"It raises {type(error).__name__}: {error}."
     return ""
 
 

@@ -2,8 +2,7 @@
 
 PyTorch keeps of every operation what its gradient needs, until backward has passed it. So the code
 of `encoder.py` and `losses.py` says how many numbers are kept. (The tests count the tensors of a
-step that has shapes and no contents. It gives the same, but takes too long for a slider, and on a
-computer without a GPU it cannot count for one.)
+step without contents: the same, but too slow for a slider, and not for a GPU without one.)
 
 Shapes: B rows that go through the network together, L positions, Q query positions, D =
 num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes are in bytes.
@@ -39,9 +38,8 @@ def told_bytes(size: float) -> str:
 class Memory(NamedTuple):
     """Bytes at the fullest moment of a training step.
 
-    What is freed in time for something else counts once. So the gradients are fewer than the
-    parameters where a batch goes through in one part: a layer's gradients take the place of its
-    activations. And the optimizer's step may need more than its averages.
+    What is freed in time for something else counts once: where a batch goes through in one part, a
+    layer's gradients take the place of its activations.
     """
 
     parameters: int
