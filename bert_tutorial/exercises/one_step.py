@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -49,34 +49,28 @@ def full_rows(config: BERTConfig, rows: int, length: int) -> PretrainingExamples
 
 
 def measured_step(
-    config: BERTConfig,
-    length: int,
-    rows: int,
-    device: torch.device | str = "cpu",
-    *,
-    checkpointing: bool = False,
-    precision: str = "auto",
-    optimizer: str = "adam",  # Muon's step takes longer than all the rest of so small a batch
+    config: BERTConfig, length: int, rows: int, device: torch.device | str = "cpu", **how: Any
 ) -> Measured:
-    """Measure one training step of a new network, beside what `memory_of` expects.
+    """Measure one training step of a new network, beside what `memory_of` expects of it.
 
-    The optimizers have their averages already.
+    `how` are settings that `memory_of` takes too: `precision`, `checkpointing`, and `optimizer`;
+    Adam by default, for Muon's step takes longer than all the rest of so small a batch.
     """
     device, seconds = torch.device(device), []
-    how = dict(precision=precision, optimizer=optimizer)
-    settings = Settings(num_steps=1, word_neighbours=False, **how)
+    how = dict(precision="auto", optimizer="adam", checkpointing=False) | how
+    same = {name: how[name] for name in ("precision", "optimizer")}
+    settings = Settings(num_steps=1, word_neighbours=False, **same)
 
     def take_step() -> None:
         net = BERTModel.from_config(config).to(device)
-        net.encoder.checkpointing = checkpointing
+        net.encoder.checkpointing = how["checkpointing"]
         optimizers = make_optimizers(net, settings)
         for parameter in net.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        for each in optimizers:
+        for each in optimizers:  # makes the averages
             each.step()
         train_iter = full_rows(config, rows, length)
         seconds.append(next(train_steps(net, train_iter, settings, optimizers=optimizers)).seconds)
 
     peak = peak_of(take_step, device)
-    how |= dict(checkpointing=checkpointing, device=device.type)
-    return Measured(*seconds, peak, memory_of(config, rows, length, **how))
+    return Measured(*seconds, peak, memory_of(config, rows, length, device=device.type, **how))
