@@ -23,6 +23,7 @@ from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import (
     SentenceOrderExamples,
     WholeWordExamples,
+    choose_whole_words,
     wordpiece_corpus,
 )
 from bert_tutorial.pretraining.evaluation import baselines
@@ -242,6 +243,9 @@ def test_of_a_word_all_pieces_are_hidden_or_none(pieces):
     assert not torch.isin(batch.mlm_labels[used], torch.tensor(vocab.special_ids)).any()
     assert (used.sum(1) <= (batch.valid_lens * 0.15).round() + 8).all()
     assert torch.equal(batch.token_ids[:, 0], torch.full((64,), vocab.cls_id))
+    long = vocab.tokenize("unhurriedly")  # longer than 15 % of a row, but it is the only one
+    row = torch.tensor([vocab[["<cls>", *long, "<sep>"]]])
+    assert choose_whole_words(vocab, row, seed(0), 0.15, 8)[1].sum() == len(long) > 1
 
 
 def test_sentences_of_a_pair_are_neighbours_in_order_or_swapped():
