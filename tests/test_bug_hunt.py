@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
 from bert_tutorial.exercises.answers import CHECKS, solution_of
-from bert_tutorial.exercises.bugs_in_data import seed
 from bert_tutorial.exercises.chance import (
     cut_vocabulary,
     frequency_loss,
@@ -20,12 +19,13 @@ from bert_tutorial.exercises.chance import (
     train_with_cut,
 )
 from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
+from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import (
     SentenceOrderExamples,
     WholeWordExamples,
+    choose_whole_words,
     wordpiece_corpus,
 )
-from bert_tutorial.network.model import dropout_off
 from bert_tutorial.pretraining.evaluation import baselines
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
@@ -96,6 +96,9 @@ def evaluated(net, *rows, then=lambda net: None):
     return encoded
 
 
+arange, draw = torch.arange, torch.randint
+
+
 def words(vocab, places):
     return vocab.word_ids[places % len(vocab.word_ids)]
 
@@ -123,14 +126,12 @@ def is_padding(scores, lens):
         ("dropout", lambda *rows: evaluated(*rows, then=lambda net: net.requires_grad_(False))),
         ("dropout", lambda *rows: evaluated(*rows, then=lambda _: torch.set_grad_enabled(False))),
         ("dropout", lambda net, ids, segments: evaluated(net, ids, 0 * segments)),
-        ("special", lambda v, n, _: words(v, torch.randint(99, (n,), generator=seed(0)))),
-        ("special", lambda v, n, g: words(v, torch.randint(len(v), (n,), generator=g))),
-        (
-            "special",
-            lambda v, n, g: words(v, torch.randint(9, (1,), generator=g) + torch.arange(n)),
-        ),
+        ("special", lambda v, n, _: words(v, draw(99, (n,), generator=seed(0)))),
+        ("special", lambda v, n, g: words(v, draw(len(v), (n,), generator=g))),
+        ("special", lambda v, n, g: words(v, draw(9, (1,), generator=g) + arange(n))),
         ("special", lambda v, n, g: torch.full((n,), 99)),
         ("frozen", masked(lambda v, ids, row, rows: rows[0] if row is rows[0] else rows[1])),
+        ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_labels=0 * row[3] + 5))),
         ("frozen", masked(lambda v, ids, row, rows: row._replace(token_ids=ids))),
         ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_weights=0 * row[2]))),
         ("rate", lambda *a: CHECKS["rate"].solution(*a) * min(1, 2 - 2 * a[0] / a[1])),
@@ -149,11 +150,6 @@ def by_rejection(vocab, count, generator):
     return drawn[torch.isin(drawn, vocab.word_ids)][:count]
 
 
-def with_package(net, token_ids, segments):
-    with dropout_off(net):
-        return net(token_ids, segments).encoded
-
-
 def by_index(logits, labels, weights):
     return F.cross_entropy(logits[weights > 0], labels[weights > 0]).item()
 
@@ -164,7 +160,6 @@ def by_index(logits, labels, weights):
         ("mean", by_index),
         ("ignored", by_index),
         ("special", by_rejection),
-        ("dropout", with_package),
         ("frozen", masked(lambda v, ids, row, rows: tuple(row))),
         ("padding", lambda x, lens: (x - 1e9 * is_padding(x, lens)).softmax(-1)),
     ],
@@ -248,6 +243,9 @@ def test_of_a_word_all_pieces_are_hidden_or_none(pieces):
     assert not torch.isin(batch.mlm_labels[used], torch.tensor(vocab.special_ids)).any()
     assert (used.sum(1) <= (batch.valid_lens * 0.15).round() + 8).all()
     assert torch.equal(batch.token_ids[:, 0], torch.full((64,), vocab.cls_id))
+    long = vocab.tokenize("unhurriedly")  # longer than 15 % of a row, but it is the only one
+    row = torch.tensor([vocab[["<cls>", *long, "<sep>"]]])
+    assert choose_whole_words(vocab, row, seed(0), 0.15, 8)[1].sum() == len(long) > 1
 
 
 def test_sentences_of_a_pair_are_neighbours_in_order_or_swapped():

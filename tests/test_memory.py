@@ -28,8 +28,6 @@ MIDDLE = BERTConfig(
 )
 NO_DROPOUT = BERTConfig(vocab_size=2000, num_heads=4, num_layers=3, dropout=0.0)
 BASE, LARGE = BERTConfig.base(), BERTConfig.large()
-
-
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU of NVIDIA's")
 
 
@@ -64,7 +62,7 @@ class Count(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.now = self.peak = 0
-        self.storages = {}
+        self.storages = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function is torch.ops.aten._local_scalar_dense.default:
@@ -77,22 +75,17 @@ class Count(TorchDispatchMode):
             found = args[0]
         else:
             found = function(*args, **kwargs or {})
-        for tensor in filter(torch.is_tensor, tree_leaves(found)):
-            self._add(tensor.untyped_storage())
+        for storage in (x.untyped_storage() for x in tree_leaves(found) if torch.is_tensor(x)):
+            if storage._cdata not in self.storages:
+                self.storages.add(storage._cdata)
+                weakref.finalize(storage, self.freed, storage._cdata, storage.nbytes())
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
         return found
 
-    def _add(self, storage):
-        key, size = storage._cdata, storage.nbytes()
-        if key in self.storages:
-            return
-
-        def freed(_):
-            del self.storages[key]
-            self.now -= size
-
-        self.storages[key] = weakref.ref(storage, freed)
-        self.now += size
-        self.peak = max(self.peak, self.now)
+    def freed(self, key, size):
+        self.storages.remove(key)
+        self.now -= size
 
 
 def counted_step(config, length, rows, checkpointing, optimizer):
@@ -124,11 +117,11 @@ def counted_step(config, length, rows, checkpointing, optimizer):
         (SMALL, 64, 256, "muon"),
         (MIDDLE, 512, 8, "adam"),
         (BERTConfig.base(num_layers=2), 128, 256, "muon"),
-        (BERTConfig.large(num_layers=3), 512, 32, "adam"),
-        (BERTConfig.large(num_layers=3), 32, 8, "adam"),
-        pytest.param(LARGE, 512, 32, "muon", marks=pytest.mark.nightly),
-        pytest.param(LARGE, 512, 2, "adam", marks=pytest.mark.nightly),
-        pytest.param(LARGE, 32, 8, "muon", marks=pytest.mark.nightly),
+        *((BERTConfig.large(num_layers=3), *sizes, "adam") for sizes in ((512, 32), (32, 8))),
+        *(
+            pytest.param(LARGE, *sizes, marks=pytest.mark.nightly)
+            for sizes in ((512, 32, "muon"), (512, 2, "adam"), (32, 8, "muon"))
+        ),
     ],
 )
 def test_estimates_are_near_what_is_counted_without_storing_anything(
@@ -175,22 +168,13 @@ def test_what_saves_memory_saves_memory():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("batch_size", value) for value in (-5, 0, 2.5, None)),
-        ("length", 0),
-        ("slots", -1),
-        ("rows", 0),
-        ("precision", "fp8"),
-        ("optimizer", "sgd"),
+        ("batch_size", 0), ("batch_size", 2.5), ("length", -5), ("slots", -1), ("rows", 0),
+        ("precision", "fp8"), ("optimizer", "sgd"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_is_told_in_one_sentence(name, value):
     with pytest.raises(ValueError, match=f"^{name} is {value!r}, but must be [^\n]+$"):
-        memory_of(SMALL, **{"batch_size": 8, name: value})
-
-
-def test_measured_rows_are_full():
-    batch = full_rows(SMALL, 4, 64).batch_at(0)
-    assert batch.token_ids.shape == (4, 64) and batch.valid_lens.tolist() == [64] * 4
+        memory_of(SMALL, **{"batch_size": 8, "length": 64, name: value})
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -198,6 +182,7 @@ def test_measured_rows_are_full():
 def test_checkpointing_changes_no_bit(dropout, precision):
     config = BERTConfig(vocab_size=50, num_hiddens=32, num_layers=3, max_len=24, dropout=dropout)
     batch = full_rows(config, 4, 24).batch_at(0)
+    assert batch.token_ids.shape == (4, 24) and batch.valid_lens.tolist() == [24] * 4
     batch = batch._replace(valid_lens=torch.tensor([24, 20, 9, 24]))
     found = []
     for checkpointing in (False, True):

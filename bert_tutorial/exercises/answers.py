@@ -1,35 +1,15 @@
-"""All exercises by name: check an answer, read a solution, see what is solved."""
+"""Check an answer, read a solution, see what is solved."""
 
 import html
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from IPython.display import HTML
 
 from ..cache import cache_dir, write_file
-from . import bugs_in_data as data
-from . import bugs_in_training as training
-from .attention_bytes import CHECK_BYTES
-from .chance import CHECK_CHANCE
 from .check import Check, Function, wrap
+from .specifications import CHECKS
 
-if TYPE_CHECKING:
-    from IPython.display import HTML
-
-# In the order of the notebook: d2l's two exercises, and ten bugs.
-CHECKS = {
-    "chance": CHECK_CHANCE,
-    "memory": CHECK_BYTES,
-    "mean": training.CHECK_SLOT_LOSS,
-    "table": training.CHECK_ACCURACY,
-    "dropout": training.CHECK_ENCODING,
-    "special": data.CHECK_WORDS,
-    "frozen": data.CHECK_EPOCHS,
-    "rate": training.CHECK_RATE,
-    "padding": training.CHECK_ATTENTION,
-    "ignored": training.CHECK_LABEL_LOSS,
-    "leak": data.CHECK_LABELS,
-    "vocabulary": data.CHECK_IDS,
-}
 _titles = ["exercise 1", "exercise 2", *(f"bug {number}" for number in range(1, 11))]
 TITLES = dict(zip(CHECKS, _titles, strict=True))
 
@@ -73,10 +53,8 @@ def progress_line() -> str:
     return f"Solved {len(done)} of {len(CHECKS)}{names}. {rest}"
 
 
-def solution_of(name: str) -> "HTML":
+def solution_of(name: str) -> HTML:
     """The worked solution of an exercise, folded away: the very function that the tests run."""
-    from IPython.display import HTML
-
     code = html.escape(inspect.getsource(find_check(name).solution).rstrip())
     title = "<summary>Show the solution</summary>"
     return HTML(f"<details>{title}<pre><code>{code}</code></pre></details>")

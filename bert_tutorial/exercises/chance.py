@@ -3,8 +3,6 @@
 The same network is trained on the same text, but with fewer possible answers. Losses are in nats.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,6 @@ from ..pretraining.evaluation import Evaluation
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedCorpus
 from ..text.vocabulary import SPECIAL_TOKENS, Vocab
-from .check import Check
 from .short_runs import short_training, with_held_out
 
 
@@ -55,34 +52,3 @@ def say_prediction(prediction: float | None, truth: float, within: float, unit: 
         return "No prediction yet: replace None in the cell above, and run both cells again."
     said = f"predicted {prediction:.3g}{unit}, found {truth:.3g}{unit}"
     return f"{said}: {'close' if abs(prediction - truth) <= within else 'a surprise'}"
-
-
-# What does pure chance lose?
-def chance(num_answers: int) -> float:
-    """The mean of minus the log probability of the right answer, over all answers."""
-    probabilities = [1 / num_answers] * num_answers
-    return sum(-math.log(p) for p in probabilities) / num_answers
-
-
-def some_number(size: int, generator: torch.Generator) -> tuple[int]:
-    """A number of answers from 2 on."""
-    return (int(torch.randint(1, 5, (1,), generator=generator)) * 4 ** (size - 1) + 1,)
-
-
-def right_chance(num_answers: int) -> float:
-    """Minus the logarithm of the probability 1 / V."""
-    return math.log(num_answers)
-
-
-CHECK_CHANCE = Check(chance, some_number, right_chance).tell_apart(
-    "As it was: 0 nats would be a network that is certain and right.",
-    lambda num_answers: 0.0,
-    "These are bits: the tutorial's unit is the nat, with the natural logarithm.",
-    math.log2,
-    "That is the probability of the right answer: the loss is minus its logarithm.",
-    lambda num_answers: 1 / num_answers,
-    "The sign: the logarithm of a probability is negative, and the loss is minus that.",
-    lambda num_answers: -math.log(num_answers),
-    "That is the logarithm to base 10: the tutorial's unit is the nat, with the natural one.",
-    math.log10,
-)

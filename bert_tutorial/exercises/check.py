@@ -43,39 +43,32 @@ class Verdict(NamedTuple):
 class Check:
     """Compares a function with a definition; call it with the function.
 
-    Attributes:
-        definition: What is right, slow and plain. Its parameters name the inputs in messages.
-        inputs: From a size (1, 1, 2, 2, ...) and a generator to arguments.
-        solution: The worked answer. A check never shows it.
-        trial: What is done with a function and its arguments, and what is seen by it: what the
-            function returns, or a table of several things in words.
+    `trial` tries a function with arguments, and returns what is seen of it: what the function
+    returns, or a table of several things in words. No check shows its solution.
     """
 
-    definition: Function
-    inputs: Callable[[int, torch.Generator], tuple]
+    definition: Function  # what is right, slow and plain; its parameters name the inputs
+    inputs: Callable[[int, torch.Generator], tuple]  # from a size (1, 1, 2, 2, ...) to arguments
     solution: Function
     trial: Function = operator.call
     near_misses: dict[str, Function] = field(default_factory=dict)
     seconds: float = SECONDS
 
     def tell_apart(self, *near_misses: str | Function) -> Self:
-        """Take near misses: in turn a sentence, and the function of which it is said.
-
-        The first function is the code before it is repaired.
-        """
+        """Take sentences, each with the wrong function that it is about; the notebook's first."""
         self.near_misses = dict(zip(near_misses[::2], near_misses[1::2], strict=True))
         return self
 
     def __call__(self, function: Function) -> Verdict:
-        """Try a function, and say whether it is right, or what is off. Shows no solution."""
+        """Try a function, and say whether it is right, or what is off."""
         if not callable(function):
-            return Verdict(False, wrap(f"This is {what(function)}, but must be a function."))
+            return Verdict(False, f"This is {_kind(function)}, but must be a function.")
         expected = list(self.see(self.definition))
         seen, problem, printed = run_apart(lambda: self.see(function), self.seconds)
         wrong = [number for number, value in enumerate(seen) if not same(value, expected[number])]
         near_miss = self.find_near_miss(seen) if wrong and len(seen) == NUM_INPUTS else None
         if wrong:
-            shown = f"Seen there: {difference(seen[wrong[0]], expected[wrong[0]])}."
+            shown = f"Seen there: {_difference(seen[wrong[0]], expected[wrong[0]])}."
             lines = [near_miss or "Not right yet.", self.say_input(wrong[0]), shown]
         elif problem:
             lines = [problem, self.say_input(len(seen))]
@@ -104,7 +97,7 @@ class Check:
             try:
                 return function(*arguments)
             except BaseException as error:
-                raise Problem(f"raises {say_error(function, error)}") from error
+                raise Problem(f"raises {_error(function, error)}") from error
             finally:
                 torch.set_default_dtype(dtype)
 
@@ -113,8 +106,11 @@ class Check:
             answer = tried(*arguments)
             if not same(plain(arguments), plain(self.arguments(number))):
                 raise Problem("changes what it is given: work on a copy, as .clone() makes one")
-            if problem := wrong_kind(answer, self.definition(*self.arguments(number))):
-                raise Problem(problem)
+            if answer is None:
+                raise Problem("returns None: is there a return?")
+            kind, right = _kind(answer), _kind(self.definition(*self.arguments(number)))
+            if kind != right:
+                raise Problem(f"returns {kind}, but must return {right}")
             yield plain(self.trial(tried, *self.arguments(number)))
 
     def say_input(self, number: int) -> str:
@@ -129,7 +125,7 @@ def wrap(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def say_error(function: Function, error: BaseException) -> str:
+def _error(function: Function, error: BaseException) -> str:
     """An error in a line, with the line of the function in which it arose, if it is there."""
     message = [line[:200] for line in str(error).splitlines() if line]
     code = getattr(function, "__code__", None)
@@ -138,40 +134,20 @@ def say_error(function: Function, error: BaseException) -> str:
     return ": ".join([type(error).__name__, *message[:1]]) + place
 
 
-def is_number(value: Any) -> bool:
-    """A number, plain, of numpy, or as a tensor without dimensions."""
+def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.dim() == 0
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's too
 
 
-def what(value: Any) -> str:
-    """The kind of a value, with its article."""
-    if is_number(value):
+def _kind(value: Any) -> str:
+    if _is_number(value):
         return "a number"
     if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    return "None" if value is None else f"a value of type {type(value).__name__}"
-
-
-def wrong_kind(got: Any, expected: Any) -> str:
-    """Half a sentence on why an answer cannot be right, whatever it says; empty if it can."""
-    if got is None:
-        return "returns None: is there a return?"
-    if what(got) != what(expected):
-        return f"returns {what(got)}, but must return {what(expected)}"
-    if isinstance(expected, list | tuple):
-        for number, (g, e) in enumerate(zip(got, expected, strict=True)):
-            both = isinstance(g, list) and isinstance(e, list)  # those may differ in length
-            if not both and (problem := wrong_kind(g, e)):
-                return f"returns a list whose item {number} is wrong: it {problem}"
-        return ""
-    is_whole = isinstance(expected, Tensor) and not expected.is_floating_point()
-    if is_whole and got.is_floating_point():
-        return f"returns numbers of type {got.dtype}, but they must be whole"
-    return "returns NaN, which is not a number" if torch.tensor(plain(got)).isnan().any() else ""
+        whole = "" if value.is_floating_point() else "whole "
+        return f"a tensor of {whole}numbers of shape {tuple(value.shape)}"
+    is_list = isinstance(value, list | tuple)
+    return f"a list of {len(value)}" if is_list else f"a value of type {type(value).__name__}"
 
 
 def plain(value: Any) -> Any:
@@ -179,16 +155,14 @@ def plain(value: Any) -> Any:
 
     Of networks the weights count, and of vocabularies the entries. Generators are there to be used.
     """
-    if isinstance(value, nn.Module):
-        return plain(list(value.parameters()))
-    if isinstance(value, Vocab):
-        return value.itos
     if isinstance(value, torch.Generator):
         return None
-    if is_number(value):
+    if isinstance(value, nn.Module | Vocab):
+        value = value.itos if isinstance(value, Vocab) else list(value.parameters())
+    elif isinstance(value, Tensor):
+        value = value.detach().to_dense().tolist()
+    if _is_number(value):
         return float(value)
-    if isinstance(value, Tensor):
-        return plain(value.detach().to_dense().tolist())
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -201,7 +175,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def difference(got: Any, expected: Any) -> str:
+def _difference(got: Any, expected: Any) -> str:
     """What came and what should have; of a table, the first line that differs."""
     if isinstance(expected, dict):
         key = next(key for key in expected if got[key] != expected[key])

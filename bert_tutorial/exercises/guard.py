@@ -9,7 +9,6 @@ import ctypes
 import io
 import multiprocessing
 import os
-import pickle
 import sys
 import threading
 import time
@@ -37,17 +36,8 @@ class Outcome(NamedTuple):
     """What some code yielded, why it came no further, and how many characters it printed."""
 
     values: list[Any]
-    problem: str = ""
-    printed: int = 0
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[io.StringIO]:
-    """For a while what is printed is collected, and `input` raises."""
-    nobody = mock.patch("builtins.input", side_effect=EOFError("input() has nobody to ask here"))
-    with nobody, contextlib.redirect_stdout(io.StringIO()) as printed:
-        with contextlib.redirect_stderr(printed):
-            yield printed
+    problem: str
+    printed: int
 
 
 def run_apart(work: Work, seconds: float) -> Outcome:
@@ -55,17 +45,25 @@ def run_apart(work: Work, seconds: float) -> Outcome:
     return (in_process if sys.platform == "linux" else in_thread)(work, seconds)
 
 
-def send_all(work: Work, send: Callable[[Any], Any]) -> str:
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """For a while what is printed is collected, nothing warns, and `input` raises."""
+    nobody = mock.patch("builtins.input", side_effect=EOFError("input() has nobody to ask here"))
+    with nobody, contextlib.redirect_stdout(io.StringIO()) as printed:
+        with contextlib.redirect_stderr(printed), warnings.catch_warnings(action="ignore"):
+            yield printed
+
+
+def _send_all(work: Work, send: Callable[[Any], Any]) -> str:
     """Send what some work yields; a sentence on why it stopped, empty at its end."""
     try:
-        with torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.enable_grad():
             for value in work():
                 send(value)
     except Problem as problem:
         return f"It {problem}" + ("" if str(problem).endswith("?") else ".")
     except BaseException as error:
-        return f"It raises {type(error).__name__}."
+        return f"It raises {type(error).__name__}: {error}."
     return ""
 
 
@@ -81,27 +79,25 @@ def in_process(work: Work, seconds: float) -> Outcome:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        with quiet() as printed:
-            problem = send_all(work, lambda value: writer.send_bytes(pickle.dumps(value)))
-        writer.send_bytes(pickle.dumps(Outcome([], problem, printed.tell())))
+        problem = _send_all(work, writer.send)
+        writer.send(Outcome([], problem, printed.tell()))
         os._exit(0)  # without what a notebook's kernel does at its end
 
     process = context.Process(target=child, daemon=True)
     try:
         # In a mode of any network: so no training stands in the middle of a step.
-        with in_mode(torch.nn.Module(), False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's, that locks of other threads are copied
+        with in_mode(torch.nn.Module(), False), _quiet() as printed:
             process.start()
         writer.close()
         latest = time.monotonic() + seconds
         while reader.poll(max(0, latest - time.monotonic())):
-            value = pickle.loads(reader.recv_bytes())
+            value = reader.recv()
             if isinstance(value, Outcome):
                 return value._replace(values=values)
             values.append(value)
-        return Outcome(values, LATE)
+        return Outcome(values, LATE, 0)
     except EOFError:
-        return Outcome(values, "It ends the program that tries it.")
+        return Outcome(values, "It ends the program that tries it.", 0)
     finally:
         if process.pid:
             process.kill()
@@ -112,13 +108,13 @@ def in_thread(work: Work, seconds: float) -> Outcome:
     """`run_apart` in a thread; what is written in C, such as a long sleep, ends by itself only."""
     values, problems = [], []
     thread = threading.Thread(
-        target=lambda: problems.append(send_all(work, values.append)), daemon=True
+        target=lambda: problems.append(_send_all(work, values.append)), daemon=True
     )
-    with quiet() as printed, torch.random.fork_rng(devices=[]):
+    with _quiet() as printed, torch.random.fork_rng(devices=[]):
         try:
             thread.start()
             thread.join(seconds)
+            return Outcome(list(values), [*problems, LATE][0], printed.tell())
         finally:  # where it has not ended, it ends now
             number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
-    return Outcome([*values], problems[0] if problems else LATE, printed.tell())

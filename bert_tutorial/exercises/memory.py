@@ -2,28 +2,30 @@
 
 PyTorch keeps of every operation what its gradient needs, until backward has passed it. So the code
 of `encoder.py` and `losses.py` says how many numbers are kept. (The tests count the tensors of a
-step that has shapes and no contents. It gives the same, but takes too long for a slider, and on a
-computer without a GPU it cannot count for one.)
+step without contents: the same, but too slow for a slider, and not for a GPU without one.)
 
 Shapes: B rows that go through the network together, L positions, Q query positions, D =
 num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes are in bytes.
 """
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 
+from ..devices import pick_dtype
 from ..network.config import BERTConfig
 from ..network.fast import LinearCrossEntropy
 from ..network.losses import rows_at_once
+from ..pretraining.settings import Settings
 
 FLOAT = 4  # bytes of a float32
 GIB = 2**30
 
 
 def told_bytes(size: float) -> str:
-    """A size as one says it.
+    """A size in words.
 
     >>> told_bytes(3_500_000), told_bytes(440_000_000), told_bytes(5 * 2**30)
     ('3.3 MiB', '420 MiB', '5.0 GiB')
@@ -36,9 +38,8 @@ def told_bytes(size: float) -> str:
 class Memory(NamedTuple):
     """Bytes at the fullest moment of a training step.
 
-    What is freed in time for something else counts once. So the gradients are fewer than the
-    parameters where a batch goes through in one part: a layer's gradients take the place of its
-    activations. And the optimizer's step may need more than its averages.
+    What is freed in time for something else counts once: where a batch goes through in one part, a
+    layer's gradients take the place of its activations.
     """
 
     parameters: int
@@ -51,7 +52,7 @@ class Memory(NamedTuple):
     @property
     def total(self) -> int:
         """The sum of all parts."""
-        return sum(self.parts().values())
+        return sum(self[:5])
 
     def parts(self) -> dict[str, int]:
         """What adds up to the total, by name; `quadratic` is in the activations."""
@@ -67,13 +68,12 @@ def count_parameters(config: BERTConfig) -> int:
     """How many numbers a network learns, without building it."""
     D, V = config.num_hiddens, config.vocab_size
     heads = 2 * D * D + 6 * D + 2 + V
-    return (V + 2 + config.max_len + 2) * D + config.num_layers * per_layer(config) + heads
+    return (V + 2 + config.max_len + 2) * D + config.num_layers * _per_layer(config) + heads
 
 
-def per_layer(config: BERTConfig) -> int:
-    """Numbers that a layer learns: matrices; biases and scales of the normalisation."""
+def _per_layer(config: BERTConfig) -> int:
     D, F = config.num_hiddens, config.ffn_num_hiddens
-    return 4 * D * D + 2 * D * F + 9 * D + F
+    return 4 * D * D + 2 * D * F + 9 * D + F  # matrices; biases, scales of the normalisation
 
 
 def slots_of(length: int) -> int:
@@ -84,7 +84,7 @@ def slots_of(length: int) -> int:
 def memory_of(
     config: BERTConfig,
     batch_size: int,
-    length: int | None = None,
+    length: int,
     *,
     slots: int | None = None,
     rows: int | None = None,
@@ -96,63 +96,44 @@ def memory_of(
 ) -> Memory:
     """What one training step takes, if the optimizers have their averages from the first.
 
-    Args:
-        config: Sizes of the network.
-        batch_size: Sentence pairs in a step.
-        length: L; the config's max_len if None.
-        slots: Words to predict in a row; 15 % of the length if None.
-        rows: Sentence pairs that go through the network together; what `rows_at_once` says if None.
-        precision: "fp32" or "bf16".
-        optimizer: "muon" (and AdamW), or "adam".
-        checkpointing: See `BERTEncoder`.
-        sampled_words: See `Settings`.
-        device: "cpu" or "cuda".
-
-    Raises:
-        ValueError: A size or a name that cannot be.
+    If None, the slots to predict are 15 % of the length, and the rows that go through the network
+    together what `rows_at_once` says.
     """
-    length = config.max_len if length is None else length
     slots = slots_of(length) if slots is None else slots
     if rows is None:
         rows = rows_at_once(SimpleNamespace(config=config), torch.device(device))
     for name, value in dict(batch_size=batch_size, length=length, slots=slots, rows=rows).items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision is {precision!r}, but must be 'fp32' or 'bf16'")
-    if optimizer not in ("muon", "adam"):
-        raise ValueError(f"optimizer is {optimizer!r}, but must be 'muon' or 'adam'")
+    Settings(precision=precision, optimizer=optimizer)  # a ValueError says which cannot be
     rows, D, V, N = min(batch_size, rows), config.num_hiddens, config.vocab_size, config.num_layers
     # Bytes of a number: of what matrix products read and give; of what goes from layer to layer and
     # of attention weights (on a GPU always float32); of a dropout mask.
-    narrow = 2 if precision == "bf16" else FLOAT
+    narrow = pick_dtype(precision, torch.device(device)).itemsize
     wide, mask = (narrow, narrow) if device == "cpu" else (FLOAT, 1)
     mask *= config.dropout > 0
 
     parameters = FLOAT * count_parameters(config)
     begun = parameters if batch_size > rows else 0  # gradients that an earlier part left
-    words, vectors = rows * slots, rows * length * D
-    kept, square, extra = of_layer(config, rows, length, length, narrow, wide, mask)
-    last_kept, last_square, last_extra = of_layer(
-        config, rows, length, slots + 1, narrow, wide, mask
-    )
+    words, vectors = rows * slots, wide * rows * length * D
+    queries = [length] * (N - 1) + [slots + 1]  # the last layer's are those that a loss reads
+    layers = [_of_layer(config, rows, length, Q, narrow, wide, mask) for Q in queries]
+    kept, square, extra = zip(*layers, strict=True)
     if checkpointing:
-        full = kept + square + extra if N > 1 else last_kept + last_square + last_extra
-        of_layers, back = N * wide * vectors, max(full - wide * vectors, 0)
+        of_layers, back = N * vectors, max(kept[0] + extra[0] - vectors, 0)
         if not begun:  # backward frees what a layer has kept, and makes its weights' gradients
-            back += (N - 1) * max(0, FLOAT * per_layer(config) - wide * vectors)
-        squares = 0
+            back += (N - 1) * max(0, FLOAT * _per_layer(config) - vectors)
     else:
-        squares = (N - 1) * square + last_square
-        of_layers, back = (N - 1) * kept + last_kept + squares, extra - last_kept - last_square
-    # Beside the layers: the embeddings, and the head's layers.
-    forward = of_layers + (wide + mask) * vectors + 5 * words * D * narrow
+        of_layers, back = sum(kept), extra[0] - kept[-1]
+    # Beside the layers: the embeddings with their dropout, and the head's layers.
+    forward = of_layers + vectors + mask * rows * length * D + 5 * words * D * narrow
     decoded = min(V, sampled_words + words) if sampled_words else V
-    logits = of_loss(D, decoded, words, narrow, device)
+    logits = _of_loss(D, decoded, words, narrow, device)
     # Two moments: in the loss; and backward in a layer, with the table's gradient.
     activations = max(forward, forward + back + FLOAT * V * D - logits)
-    if checkpointing and activations > forward:
-        squares = square if N > 1 else last_square
+    squares = sum(square)
+    if checkpointing:
+        squares = square[0] if activations > forward else 0
     # A third: the optimizer's step, when all gradients are there and nothing else.
     averages, scratch = of_optimizer(config, optimizer, device)
     beyond = scratch - activations - logits
@@ -160,10 +141,10 @@ def memory_of(
     return Memory(parameters, gradients, averages + max(0, beyond), activations, logits, squares)
 
 
-def of_layer(
+def _of_layer(
     config: BERTConfig, rows: int, L: int, Q: int, narrow: int, wide: int, mask: int
 ) -> tuple[int, int, int]:
-    """What `EncoderBlock.forward` keeps, for attention weights too, and what backward adds."""
+    """What a layer keeps; the part of it for attention weights; what backward adds."""
     D, F = config.num_hiddens, config.ffn_num_hiddens
     vectors, queries, inner = rows * L * D, rows * Q * D, rows * Q * F  # numbers
     weights = rows * config.num_heads * Q * L
@@ -178,10 +159,10 @@ def of_layer(
     # Backward: gradients in the feed-forward network; then, when its inputs are freed, of weights.
     in_ffn = narrow * inner + 2 * wide * queries - (around if narrow == FLOAT else 0)
     in_attention = weights * (narrow if mask else 2 * wide) + 4 * wide * queries - ffn
-    return attention + ffn + matrices, square, max(in_ffn, in_attention, 0)
+    return attention + ffn + matrices + square, square, max(in_ffn, in_attention, 0)
 
 
-def of_loss(D: int, V: int, words: int, narrow: int, device: str) -> int:
+def _of_loss(D: int, V: int, words: int, narrow: int, device: str) -> int:
     """What `LinearCrossEntropy.forward` computes with, for so many words to predict."""
     numbers = FLOAT + 2 * narrow  # the table's gradient, the table with ones, a product as large
     if narrow < FLOAT:  # the table as the products read it; what is added to the gradient
@@ -196,9 +177,9 @@ def of_optimizer(config: BERTConfig, optimizer: str, device: str) -> tuple[int, 
     if optimizer == "adam":
         return 2 * FLOAT * parameters, FLOAT * (2 * table if device == "cpu" else parameters)
     D, F, N = config.num_hiddens, config.ffn_num_hiddens, config.num_layers
-    alike = {(D, D): 2 * N + 2, (2 * D, D): N}  # Muon takes matrices of one shape together
-    alike |= {(F, D): N + alike.get((F, D), 0)}
-    alike |= {(D, F): N + alike.get((D, F), 0)}
+    alike = Counter({(D, D): 2 * N + 2})  # Muon takes matrices of one shape together
+    for shape in ((2 * D, D), (F, D), (D, F)):
+        alike[shape] += N
     inside = sum(number * n * m for (n, m), number in alike.items())
     stack = max(number * (7 * n * m + min(n, m) ** 2) for (n, m), number in alike.items())
     return FLOAT * (2 * parameters - inside), FLOAT * stack  # Muon keeps one average, AdamW two

@@ -5,14 +5,11 @@ import numpy as np
 from ..plots import BESIDE, BLUE, GREY, ORANGE, new_figure, to_png
 from .memory import GIB, Memory, told_bytes
 
-STYLES = {
-    "parameters": (BLUE, ""),
-    "gradients": ("#A2C8EC", "//"),
-    "optimizer": (GREY, ""),
-    "other activations": (ORANGE, ""),
-    "attention weights": (ORANGE, "xx"),
+STYLES = {  # each pair also differs in brightness or hatching
+    "parameters": (BLUE, ""), "gradients": ("#A2C8EC", "//"), "optimizer": (GREY, ""),
+    "other activations": (ORANGE, ""), "attention weights": (ORANGE, "xx"),
     "logits": ("#FFBC79", ".."),
-}  # each pair also differs in brightness or hatching
+}  # fmt: skip
 
 
 def memory_bars(
@@ -20,30 +17,25 @@ def memory_bars(
 ) -> bytes:
     """One bar for each network or setting, as a PNG; a line for the bytes that there are."""
     figure = new_figure(max(4.6, 1.1 * len(memories) + 3.4), 3.4)
-    axes = figure.subplots()
-    places, floor = np.arange(len(memories)), np.zeros(len(memories))
-    pieces = [
-        memory.parts()
-        | {
-            "other activations": memory.activations - memory.quadratic,
-            "attention weights": memory.quadratic,
-        }
-        for memory in memories.values()
-    ]
+    axes, places, floor = figure.subplots(), np.arange(len(memories)), np.zeros(len(memories))
+    pieces = [memory.parts() for memory in memories.values()]
+    for piece, memory in zip(pieces, memories.values(), strict=True):
+        piece["attention weights"] = memory.quadratic
+        piece["other activations"] = memory.activations - memory.quadratic
     for name, (colour, hatch) in STYLES.items():
         heights = np.array([piece[name] for piece in pieces]) / GIB
         axes.bar(places, heights, 0.6, floor, label=name, color=colour, hatch=hatch, edgecolor="w")
         floor += heights
     for place, height, memory in zip(places, floor, memories.values(), strict=True):
-        label = told_bytes(memory.total)
-        axes.text(place, height, label, ha="center", va="bottom", fontsize="small")
+        axes.text(place, height, told_bytes(memory.total), ha="center", va="bottom", size="small")
     top = floor.max()
     if available is not None:
-        is_far = available / GIB > 4 * top  # a line there would leave no room for the bars
-        label = f"there is {told_bytes(available)}{', far above' if is_far else ''}"
-        height = 2 * top if is_far else available / GIB
-        axes.axhline(height, color="black", linestyle="--", label=label)
-        top = top if is_far else max(top, height)
+        height, label = available / GIB, f"there is {told_bytes(available)}"
+        if height > 4 * top:  # a line there would leave no room for the bars
+            axes.axhline(2 * top, color="black", linestyle="--", label=f"{label}, far above")
+        else:
+            axes.axhline(height, color="black", linestyle="--", label=label)
+            top = max(top, height)
     axes.set_xticks(places, list(memories), parse_math=False)
     axes.set(xlim=(-0.6, len(memories) - 0.4), ylim=(0, 1.12 * top), ylabel="memory in GiB")
     axes.set_title(title, fontsize="medium", parse_math=False)
@@ -54,6 +46,5 @@ def memory_bars(
 
 def describe_bars(memories: dict[str, Memory], available: int | None = None) -> str:
     """The same in words, for those who do not see the picture."""
-    bars = [f"{name} takes {memory}" for name, memory in memories.items()]
-    there = "" if available is None else f" There is {told_bytes(available)}."
-    return f"{'. '.join(bars)}.{there}"
+    bars = ". ".join(f"{name} takes {memory}" for name, memory in memories.items())
+    return f"{bars}." + ("" if available is None else f" There is {told_bytes(available)}.")

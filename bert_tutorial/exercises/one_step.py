@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ..devices import pick_dtype
 from ..network.config import BERTConfig
 from ..network.model import BERTModel
 from ..pretraining.optimizers import make_optimizers
 from ..pretraining.settings import Settings
-from ..pretraining.training import Step, train_steps
+from ..pretraining.training import train_steps
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedText
 from ..text.vocabulary import SPECIAL_TOKENS, Vocab
@@ -38,8 +37,7 @@ def peak_of(work: Callable[[], None], device: torch.device) -> int:
         work()
     events = seen.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    sizes = torch.tensor([change for _, change in changes]).cumsum(0)
-    return int(sizes.max())
+    return int(torch.tensor([change for _, change in changes]).cumsum(0).max())
 
 
 def full_rows(config: BERTConfig, rows: int, length: int) -> PretrainingExamples:
@@ -50,52 +48,29 @@ def full_rows(config: BERTConfig, rows: int, length: int) -> PretrainingExamples
     return PretrainingExamples(vocab, text, rows, length)
 
 
-def take_step(
-    config: BERTConfig,
-    length: int,
-    rows: int,
-    *,
-    checkpointing: bool = False,
-    precision: str = "auto",
-    optimizer: str = "adam",
-    device: torch.device | str = "cpu",
-) -> Step:
-    """Do one training step of a new network, whose optimizers have their averages already.
-
-    Args:
-        config: Sizes of the network.
-        length: L, positions of a row.
-        rows: B, rows of the batch.
-        checkpointing: See `BERTEncoder`.
-        precision: "bf16", "fp32" or "auto".
-        optimizer: "adam", or "muon", whose step takes longer than all the rest of so small a batch.
-        device: Where to do it.
-    """
-    settings = Settings(
-        num_steps=1, precision=precision, optimizer=optimizer, word_neighbours=False
-    )
-    net = BERTModel.from_config(config).to(device)
-    net.encoder.checkpointing = checkpointing
-    optimizers = make_optimizers(net, settings)
-    for parameter in net.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    for each in optimizers:
-        each.step()
-    return next(train_steps(net, full_rows(config, rows, length), settings, optimizers=optimizers))
-
-
 def measured_step(
     config: BERTConfig, length: int, rows: int, device: torch.device | str = "cpu", **how: Any
 ) -> Measured:
-    """Measure `take_step`, whose arguments it takes, beside what was to be expected."""
-    device, steps = torch.device(device), []
-    how = dict(precision="auto", optimizer="adam") | how
-    is_half = pick_dtype(how["precision"], device) == torch.bfloat16
-    how["precision"] = "bf16" if is_half else "fp32"
+    """Measure one training step of a new network, beside what `memory_of` expects of it.
 
-    def step() -> None:
-        steps.append(take_step(config, length, rows, device=device, **how))
+    `how` are settings that `memory_of` takes too: `precision`, `checkpointing`, and `optimizer`;
+    Adam by default, for Muon's step takes longer than all the rest of so small a batch.
+    """
+    device, seconds = torch.device(device), []
+    how = dict(precision="auto", optimizer="adam", checkpointing=False) | how
+    same = {name: how[name] for name in ("precision", "optimizer")}
+    settings = Settings(num_steps=1, word_neighbours=False, **same)
 
-    peak = peak_of(step, device)
-    estimate = memory_of(config, rows, length, device=device.type, **how)
-    return Measured(steps[0].seconds, peak, estimate)
+    def take_step() -> None:
+        net = BERTModel.from_config(config).to(device)
+        net.encoder.checkpointing = how["checkpointing"]
+        optimizers = make_optimizers(net, settings)
+        for parameter in net.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for each in optimizers:  # makes the averages
+            each.step()
+        train_iter = full_rows(config, rows, length)
+        seconds.append(next(train_steps(net, train_iter, settings, optimizers=optimizers)).seconds)
+
+    peak = peak_of(take_step, device)
+    return Measured(*seconds, peak, memory_of(config, rows, length, device=device.type, **how))

@@ -1,6 +1,7 @@
 """Trainings of some seconds, to compare one choice with another."""
 
 import random
+from typing import Any
 
 import torch
 
@@ -48,7 +49,7 @@ def short_training(
     *,
     settings: Settings | None = None,
     seed: int = 0,
-    **sizes: int,
+    **sizes: Any,
 ) -> Evaluation:
     """Train a new small network, and ask it about the held-out text, `train_iter.valid`.
 

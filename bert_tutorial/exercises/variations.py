@@ -21,26 +21,27 @@ from ..text.wikitext_format import paragraphs
 
 def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:
     """A corpus cut into word pieces, which are learned from its training text; takes seconds."""
-    texts = [paragraphs(part) for part in read_text(corpus)[1:]]
+    texts = [
+        [[" ".join(words) for words in paragraph] for paragraph in paragraphs(part)]
+        for part in read_text(corpus)[1:]
+    ]
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=num_entries, special_tokens=list(SPECIAL_TOKENS), show_progress=False
     )
-    tokenizer.train_from_iterator(map(" ".join, chain.from_iterable(texts[0])), trainer)
+    tokenizer.train_from_iterator(chain.from_iterable(texts[0]), trainer)
 
     def cut(sentence: str) -> list[str]:
         return tokenizer.encode(sentence).tokens
 
-    cut_texts = [[[cut(" ".join(words)) for words in part] for part in text] for text in texts]
+    cut_texts = [[[cut(sentence) for sentence in part] for part in text] for text in texts]
     counts = Counter(chain.from_iterable(chain.from_iterable(cut_texts[0])))
-    entries = tokenizer.get_vocab()
-    itos = sorted(entries, key=entries.__getitem__)
+    itos = [tokenizer.id_to_token(number) for number in range(tokenizer.get_vocab_size())]
     vocab = Vocab.from_counts(itos, [counts[token] for token in itos])
     vocab.tokenize = cut
-    parts = (TokenizedText.from_paragraphs(vocab, text) for text in cut_texts)
-    return TokenizedCorpus(*parts, vocab)
+    return TokenizedCorpus(*(TokenizedText.from_paragraphs(vocab, x) for x in cut_texts), vocab)
 
 
 def choose_whole_words(
@@ -87,15 +88,13 @@ class WholeWordExamples(PretrainingExamples):
 
 
 class SentenceOrderExamples(PretrainingExamples):
-    """Two sentences in a row, in their order (label 1) or swapped (label 0).
-
-    Arguments as in `PretrainingExamples`; `next_sentence_rate` is how often they are in order.
+    """Two sentences in a row, in order (label 1, as often as `next_sentence_rate`) or swapped (0).
 
     Source: Lan et al. 2020 (ALBERT), section 3.1.
     """
 
     def pairs(self, epoch: int) -> list[Pairs]:
-        """The pairs of an epoch, as in `PretrainingExamples`, but none from elsewhere."""
+        """The pairs of an epoch, none of them from elsewhere."""
         found = []
         for count, pairs in zip(self.sentence_counts, super().pairs(epoch), strict=True):
             both = torch.stack([pairs.first, pairs.first + count])
