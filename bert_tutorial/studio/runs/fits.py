@@ -192,7 +192,7 @@ def check_fits(
         precision=narrow_or_wide(settings, device),
         optimizer=settings.optimizer,
         checkpointing=net.encoder.checkpointing,
-        rows=rows_at_once(net, device),
+        rows=rows_at_once(config, device),
         sampled_words=settings.sampled_words,
         device=device.type,
     )
