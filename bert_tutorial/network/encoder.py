@@ -56,12 +56,10 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: BERTConfig):
         super().__init__()
-        self.num_heads = config.num_heads
-        self.query = nn.Linear(config.num_hiddens, config.num_hiddens)
-        self.key_value = nn.Linear(
-            config.num_hiddens, 2 * config.num_hiddens
-        )  # one product for two
-        self.output = nn.Linear(config.num_hiddens, config.num_hiddens)
+        self.num_heads, D = config.num_heads, config.num_hiddens
+        self.query = nn.Linear(D, D)
+        self.key_value = nn.Linear(D, 2 * D)  # one product for two
+        self.output = nn.Linear(D, D)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, queries: Tensor, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
