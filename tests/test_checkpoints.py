@@ -102,6 +102,7 @@ def test_a_damaged_file(tmp_path, damage):
 
 
 ABOUT = {"config": vars(NET.config), "itos": VOCAB.itos, "counts": VOCAB.counts}
+ABOUT |= {"missing_heads": [], "card": {}}
 
 
 @pytest.mark.parametrize(
@@ -109,11 +110,9 @@ ABOUT = {"config": vars(NET.config), "itos": VOCAB.itos, "counts": VOCAB.counts}
     [
         (lambda _, about: about["config"].update(max_len=10**12), "do not fit the sizes it claims"),
         (lambda _, about: about["config"].update(num_heads=5), "num_heads is 5, but must divide"),
-        (lambda _, about: about.update(config=5), "must be a mapping"),
         (lambda _, about: about.pop("itos"), "itos"),
         (lambda _, about: about["itos"].append("word"), "network has .* but the vocabulary"),
-        (lambda tensors, _: tensors.pop("nsp.output.bias"), "nsp.output.bias is missing"),
-        (lambda tensors, _: tensors.clear(), "claims 3 layers, but holds 0"),
+        (lambda tensors, _: tensors.pop("nsp.output.bias"), 'Missing key.*"nsp.output.bias"'),
     ],
 )
 def test_a_file_with_something_else_in_it(tmp_path, change, message):
