@@ -182,10 +182,8 @@ FORMS = {
     "second names": lambda tensors: (
         tensors | {new: tensors[name].clone() for name, new in SECOND_NAMES.items()}
     ),
-    "other bias, double": lambda tensors: {
-        name.replace("predictions.bias", "predictions.decoder.bias"): value.double()
-        for name, value in tensors.items()
-    },
+    "other bias": renamed(("predictions.bias", "predictions.decoder.bias")),
+    "double": lambda tensors: {name: value.double() for name, value in tensors.items()},
     "more": lambda tensors: tensors | NOT_READ,
 }
 
@@ -198,9 +196,7 @@ def test_every_form_of_a_file_gives_the_same_network(published, form):
     config |= {"position_embedding_type": None, "hidden_dropout_prob": 0}
     (folder / "config.json").write_text(json.dumps(config))
     tensors = load_file(folder / WEIGHTS)
-    changed = FORMS[form](tensors)
-    assert changed.keys() != tensors.keys()
-    save_file(changed, folder / WEIGHTS)
+    save_file(FORMS[form](tensors), folder / WEIGHTS)
     again, _, description = load_pretrained(folder)
     assert_same_weights(net, again)
     assert again.config.dropout == 0
@@ -231,12 +227,8 @@ def test_missing_heads_are_drawn_always_alike_and_told(published):
     assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0])
     row = torch.tensor([[3, 4]]), torch.zeros(1, 2).long()
     assert two(*row).nsp_logits is None
-    for ask in (
-        lambda: fill_mask(two, same, "a <mask>"),
-        lambda: two(*row, None, torch.tensor([[1]])),
-        lambda: check_head(two, "nsp"),
-        lambda: check_head(two, "pooler"),
-    ):
+    asked = [lambda: fill_mask(two, same, "a <mask>"), lambda: two(*row, None, torch.tensor([[1]]))]
+    for ask in (*asked, lambda: check_head(two, "nsp"), lambda: check_head(two, "pooler")):
         with pytest.raises(ValueError, match="without its (masked|next-s|pooler)") as error:
             ask()
         assert_one_sentence(str(error.value))
@@ -323,11 +315,8 @@ def test_names_on_the_hub_and_others(tmp_path, monkeypatch):
 
 
 def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("a request")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for owner, name in ((socket.socket, "connect"), (socket, "getaddrinfo")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("a request"))
     _, folder = published
     monkeypatch.chdir(folder.parent)
     (folder.parent / "owner").mkdir()
