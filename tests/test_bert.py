@@ -165,21 +165,25 @@ SECOND_NAMES = {
     "cls.predictions.bias": "cls.predictions.decoder.bias",
 }
 NOT_READ = {"bert.embeddings.position_ids": torch.arange(20), "classifier.bias": torch.ones(2)}
+
+
+def renamed(*pairs):
+    def rename(tensors):
+        for old, new in pairs:
+            tensors = {name.replace(old, new): value for name, value in tensors.items()}
+        return tensors
+
+    return rename
+
+
 FORMS = {
-    "old names": lambda tensors: {
-        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): value
-        for name, value in tensors.items()
-    },
-    "no prefix": lambda tensors: {
-        name.removeprefix("bert."): value for name, value in tensors.items()
-    },
+    "old names": renamed(("Norm.weight", "Norm.gamma"), ("Norm.bias", "Norm.beta")),
+    "no prefix": renamed(("bert.", "")),
     "second names": lambda tensors: (
         tensors | {new: tensors[name].clone() for name, new in SECOND_NAMES.items()}
     ),
-    "other bias, double": lambda tensors: {
-        name.replace("predictions.bias", "predictions.decoder.bias"): value.double()
-        for name, value in tensors.items()
-    },
+    "other bias": renamed(("predictions.bias", "predictions.decoder.bias")),
+    "double": lambda tensors: {name: value.double() for name, value in tensors.items()},
     "more": lambda tensors: tensors | NOT_READ,
 }
 
@@ -192,9 +196,7 @@ def test_every_form_of_a_file_gives_the_same_network(published, form):
     config |= {"position_embedding_type": None, "hidden_dropout_prob": 0}
     (folder / "config.json").write_text(json.dumps(config))
     tensors = load_file(folder / WEIGHTS)
-    changed = FORMS[form](tensors)
-    assert changed.keys() != tensors.keys()
-    save_file(changed, folder / WEIGHTS)
+    save_file(FORMS[form](tensors), folder / WEIGHTS)
     again, _, description = load_pretrained(folder)
     assert_same_weights(net, again)
     assert again.config.dropout == 0
@@ -216,7 +218,7 @@ def test_missing_heads_are_drawn_always_alike_and_told(published):
     assert_same_weights(one, load_pretrained(folder).net)
     assert one.mlm.transform.weight.std() > 0.01 and (one.mlm.norm.weight == 1).all()
     assert one.nsp.hidden.weight.std() > 0.01 and (one.nsp.hidden.bias == 0).all()
-    assert description.endswith("; it has no masked-word head, no next-sentence head, no pooler")
+    assert description.endswith("; no masked-word head; no next-sentence head; no pooler")
     # A checkpoint of ours remembers all that.
     save_checkpoint(one, again, folder / "net.safetensors")
     two, same = load_checkpoint(folder / "net.safetensors")
@@ -225,12 +227,8 @@ def test_missing_heads_are_drawn_always_alike_and_told(published):
     assert same.tokenize(SENTENCES[0]) == vocab.tokenize(SENTENCES[0])
     row = torch.tensor([[3, 4]]), torch.zeros(1, 2).long()
     assert two(*row).nsp_logits is None
-    for ask in (
-        lambda: fill_mask(two, same, "a <mask>"),
-        lambda: two(*row, None, torch.tensor([[1]])),
-        lambda: check_head(two, "nsp"),
-        lambda: check_head(two, "pooler"),
-    ):
+    asked = [lambda: fill_mask(two, same, "a <mask>"), lambda: two(*row, None, torch.tensor([[1]]))]
+    for ask in (*asked, lambda: check_head(two, "nsp"), lambda: check_head(two, "pooler")):
         with pytest.raises(ValueError, match="without its (masked|next-s|pooler)") as error:
             ask()
         assert_one_sentence(str(error.value))
@@ -238,97 +236,46 @@ def test_missing_heads_are_drawn_always_alike_and_told(published):
 
 # What cannot be read.
 
-
-CONFIG, PIECES_FILE, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"
-DECODER, POOLER = "cls.predictions.decoder.", "bert.pooler.dense.bias"
-SELF = "bert.encoder.layer.1.attention.self."
-PIPE = object()
-
-
-def settings(**changes):
-    return lambda files: files[CONFIG].update(changes)
-
-
-def weights(name, new):
-    return lambda files: files[WEIGHTS].update({name: new})
-
-
-def content(name, new):
-    return lambda files: files.update({name: new})
-
-
-def pieces(change):
-    return lambda files: change(files[PIECES_FILE]["model"])
-
-
-def vocab_txt(text):
-    return lambda files: files.update({PIECES_FILE: None, "vocab.txt": text})
-
-
-def as_word_level(model):
-    del model["continuing_subword_prefix"], model["max_input_chars_per_word"]
-    model["type"] = "WordLevel"
-
-
+POOLER, NAN = "bert.pooler.dense.bias", torch.full((16,), torch.nan)
+# A file, what to change in it, and what is said: of a table entries are put in or, if None, out.
 WRONG = [
-    (settings(model_type="roberta"), "its model_type is 'roberta', but BERTModel has 'bert"),
-    (settings(num_hidden_layers=200_000), "it claims 200000 layers, but holds 3"),
-    (settings(vocab_size=10**8), r"size mismatch for .*.18, 16.*100000000, 16"),
-    (settings(vocab_size=10**30), "do not fit the sizes it claims"),
-    (settings(hidden_size="big"), "num_hiddens is 'big', but must be a whole number"),
-    (settings(hidden_dropout_prob=None), "dropout is None, but must be at least 0"),
-    (content(CONFIG, b'{"model_type": "bert"}'), "vocab_size is None, but must be"),
-    (content(CONFIG, b"{"), "its config.json cannot be read .Expecting property name"),
-    (content(CONFIG, b"[" * 100_000), "its config.json cannot be read .*recursion"),
-    (content(CONFIG, b"[]"), "its config.json cannot be read .it holds no table"),
-    (content(CONFIG, PIPE), "its config.json cannot be read .there is no such file"),
-    (weights(f"{SELF}value.bias", None), "encoder.blocks.1.attention.key_value.bias is missing"),
-    (weights("cls.predictions.bias", None), "mlm.bias is missing"),
-    (weights(POOLER, torch.full((16,), torch.nan)), "nsp.hidden.bias holds what is no number"),
-    (weights(POOLER, torch.ones(16).bool()), "nsp.hidden.bias holds what is no number"),
-    (weights(POOLER, torch.ones(15)), "size mismatch for nsp.hidden.bias"),
-    (weights(f"{DECODER}weight", torch.ones(18, 16)), "mlm.weight differs from the token emb"),
-    (weights(f"{DECODER}bias", torch.ones(18)), "its cls.*bias has another value under another"),
-    (weights(f"{SELF}new.bias", torch.ones(16)), "there is no encoder.*new.bias in ours"),
-    (weights("bert.new", torch.ones(16)), "there is no bert.new in ours"),
-    (content(WEIGHTS, b"once upon a time"), "its model.safetensors cannot be read"),
-    (content(WEIGHTS, None), "in one file model.safetensors, .* but there is none;"),
-    (content(PIECES_FILE, None), "its tokenizer cannot be read .*: it must be a tokenizer.json"),
-    (content(PIECES_FILE, b"[1, 2]"), "its tokenizer cannot be read .* a WordPiece model, or"),
-    (pieces(lambda m: m["vocab"].pop("[CLS]")), r"no entry for its special token .CLS."),
-    (pieces(lambda m: m.update(unk_token="<u>")), "no entry for its special token <u>"),
-    (pieces(lambda m: m["vocab"].update(a=7)), "18 entries, numbered up to 17, but its net"),
-    (pieces(lambda m: m["vocab"].update(b=18)), "19 entries, numbered up to 18, but its net"),
-    (pieces(as_word_level), "its tokenizer is WordLevel, but must be WordPiece"),
-    (vocab_txt(b"[CLS]\n[SEP]\na\ncrane\n"), r"no entry for its special token .UNK."),
-    (vocab_txt(b"[UNK]\n\xff\n"), "its tokenizer cannot be read .* on each line"),
-    (content(SETTINGS, {"mask_token": {"id": 5}}), "no entry for its special token None"),
-    (content(SETTINGS, b'{"mask_token"'), "its tokenizer_config.json cannot be read"),
+    ("config.json", {"model_type": "roberta"}, "model_type is 'roberta', but BERTModel has 'bert"),
+    ("config.json", {"tie_word_embeddings": False}, "tie_word_embeddings is False, but"),
+    ("config.json", {"vocab_size": 10**8}, r"size mismatch for .*.18, 16.*100000000, 16"),
+    ("config.json", {"hidden_size": "big"}, "num_hiddens is 'big', but must be a whole number"),
+    ("config.json", b"{", "its config.json cannot be read .Expecting property name"),
+    ("config.json", None, "its config.json cannot be read .No such file"),
+    (WEIGHTS, {"cls.predictions.bias": None}, 'Missing key.*"mlm.bias"'),
+    (WEIGHTS, {"bert.new": torch.ones(16)}, 'Unexpected key.*"bert.new"'),
+    (WEIGHTS, {POOLER: NAN}, "nsp.hidden.bias holds what is no number"),
+    (WEIGHTS, {POOLER: torch.ones(15)}, "size mismatch for nsp.hidden.bias"),
+    (WEIGHTS, b"once upon a time", ".header.*weights must be in a model.safetensors"),
+    (WEIGHTS, None, "No such file.*weights must be in a model.safetensors"),
+    ("tokenizer.json", b"[1, 2]", "its tokenizer.json or vocab.txt cannot be read"),
+    ("tokenizer.json", None, "its tokenizer.json or vocab.txt cannot be read"),
+    ("tokenizer.json", lambda model: model["vocab"].pop("[CLS]"), "must be WordPiece, with the en"),
+    ("tokenizer.json", lambda model: model["vocab"].update(b=18), "18 entries, .* vocabulary 19"),
 ]  # fmt: skip
 
 
-def write(folder, files):
-    for name, new in files.items():
-        (folder / name).unlink(missing_ok=True)
-        if new is PIPE:
-            os.mkfifo(folder / name)
-        elif name == WEIGHTS and isinstance(new, dict):
-            save_file({n: t for n, t in new.items() if t is not None}, folder / name)
-        elif new is not None:
-            text = new if isinstance(new, bytes) else json.dumps(new).encode()
-            (folder / name).write_bytes(text)
-
-
-@pytest.mark.parametrize(("damage", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_what_cannot_be_read_is_told_in_a_sentence(published, damage, message):
+@pytest.mark.parametrize(("name", "change", "message"), WRONG)
+def test_what_cannot_be_read_is_told_in_a_sentence(published, name, change, message):
     _, folder = published
     load_pretrained(folder)  # it was good before
-    names = CONFIG, PIECES_FILE, SETTINGS
-    files = {name: json.loads((folder / name).read_text()) for name in names}
-    files |= {WEIGHTS: load_file(folder / WEIGHTS)}
-    files[PIECES_FILE]["added_tokens"] = []
-    damage(files)
-    write(folder, files)
+    path = folder / name
+    if callable(change):
+        about = json.loads(path.read_text()) | {"added_tokens": []}
+        change(about["model"])
+        change = json.dumps(about).encode()
+    if name == WEIGHTS and isinstance(change, dict):
+        tensors = load_file(path) | change
+        save_file({n: t for n, t in tensors.items() if t is not None}, path)
+    elif isinstance(change, dict):
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    else:
+        path.unlink()
+        if change is not None:
+            path.write_bytes(change)
     with pytest.raises(ValueError, match=message) as error:
         read_bert(folder)
     assert str(folder) in str(error.value)
@@ -346,21 +293,11 @@ def test_a_pickle_is_named_and_not_opened(published, tmp_path, monkeypatch):
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
     load_pretrained(folder)  # beside weights that can be read it does no harm
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match="none [(]pytorch_model.bin is not read[)]"):
+    with pytest.raises(ValueError, match="pytorch_model.bin. could run code and are not opened"):
         load_pretrained(folder)
     assert not os.path.exists("it was opened")
     pickle.loads((folder / "pytorch_model.bin").read_bytes())
     assert os.path.exists("it was opened")  # the trap works
-
-
-def test_our_own_words_must_be_as_many_as_the_network_has(tmp_path):
-    save_pretrained(small_net(WORDS), WORDS, tmp_path)
-    about = json.loads((tmp_path / "tokenizer.json").read_text())
-    del about["model"]["vocab"]["crane"]
-    (tmp_path / "tokenizer.json").write_text(json.dumps(about))
-    entries = f"its tokenizer has {len(WORDS) - 1} entries, but its network {len(WORDS)}"
-    with pytest.raises(ValueError, match=entries):
-        load_pretrained(tmp_path)
 
 
 # The hub.
@@ -373,16 +310,13 @@ def test_names_on_the_hub_and_others(tmp_path, monkeypatch):
         (tmp_path / name.split("/")[0]).mkdir()
         assert not is_hub_name(name)  # a path on this computer
     others = ["bundled", "trained", "texts/my.txt", "b/c/d", "/b/c", "~/bert", "../b", "", "b/c d"]
-    others += ["b/é", "b/b..c", "b--b/c", "b/c\n", "b/-c", "b/" + 97 * "b"]
+    others += ["b/é", "b/c\n", "b/-c"]
     assert [name for name in others if is_hub_name(name)] == []
 
 
 def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("a request")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for owner, name in ((socket.socket, "connect"), (socket, "getaddrinfo")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("a request"))
     _, folder = published
     monkeypatch.chdir(folder.parent)
     (folder.parent / "owner").mkdir()
@@ -392,11 +326,7 @@ def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, m
     for name in ("bert-base-uncased", "no/such.txt", "owner/other", "ówner/bert", "a/b c", "a/b/c"):
         with pytest.raises(FileNotFoundError, match="no trained network for the corpus") as error:
             load_pretrained(name)
-        none = f"if a folder was meant, there is none at {str(folder.parent / name)!r}"
-        assert str(error.value).endswith(none)
         assert_one_sentence(str(error.value))
-        with pytest.raises(FileNotFoundError, match="no name on the hub is like that; if a folder"):
-            read_bert(name)
 
 
 def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, monkeypatch):
@@ -418,10 +348,8 @@ def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, mon
     assert_same_weights(net, again)
     assert "some-owner/some-bert" in description
     for reason in ("its hub does not give it: no way there", "needs the package huggingface_hub"):
-        with pytest.raises(FileNotFoundError, match=f"no BERT some-owner/.*{reason}") as error:
+        with pytest.raises(FileNotFoundError, match=f"no folder some-owner/.*{reason}") as error:
             load_pretrained("some-owner/some-bert")
-        path = os.path.abspath("some-owner/some-bert")
-        assert f"; if a folder was meant, there is none at {path!r}" in str(error.value)
         assert_one_sentence(str(error.value))
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
 

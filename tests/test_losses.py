@@ -47,28 +47,19 @@ def linear_inputs(num_rows, D=12, V=70):
     return inputs, torch.randint(V, (num_rows,), generator=generator)
 
 
-@pytest.mark.parametrize("num_rows", [1, 1000, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 345])
+@pytest.mark.parametrize("num_rows", [1, CHUNK, CHUNK + 1, 2 * CHUNK + 345])
 def test_the_fast_loss_and_its_gradients_are_the_plain_ones(num_rows):
     inputs, labels = linear_inputs(num_rows)
     wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
-    loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)
-    assert loss.dtype == torch.float32 and loss.shape == ()
-    assert_close(loss, wanted, rtol=1e-5, atol=1e-6)
-    for got, want in zip(gradients, wanted_gradients, strict=True):
-        assert_close(got, want, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("num_rows", [1000, 2 * CHUNK + 345])
-def test_in_half_precision_the_fast_loss_is_about_the_plain_one(num_rows):
-    inputs, labels = linear_inputs(num_rows)
-    wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
-    full, _ = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)
-    loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.bfloat16)
-    assert_close(loss, wanted, rtol=0.01, atol=0)
-    assert loss.item() != full.item()  # otherwise half precision was not used
-    for got, want in zip(gradients, wanted_gradients, strict=True):
-        assert got.dtype == want.dtype  # gradients are as exact as the weights they belong to
-        assert (got - want).norm() < 0.01 * want.norm()
+    found = []
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.01)):
+        loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, dtype)
+        assert_close(loss, wanted, rtol=tolerance, atol=0)
+        for got, want in zip(gradients, wanted_gradients, strict=True):
+            assert got.dtype == want.dtype  # gradients are as exact as the weights they belong to
+            assert (got - want).norm() < tolerance * want.norm()
+        found.append(loss.item())
+    assert found[0] != found[1]  # otherwise half precision was not used
 
 
 def test_logits_that_overflow_give_an_infinite_loss_and_not_a_wrong_one():
@@ -108,23 +99,15 @@ def test_the_pretraining_losses_are_those_of_the_plain_computation():
     net = some_net(examples)
     wanted = plain_losses(net, batch)
     wanted_gradients = gradients_of(net, wanted)
+    half = pretraining_losses(net, batch, torch.bfloat16)
+    assert half.mlm.dtype == torch.float32 and half.mlm.item() != wanted[0].item()  # it was used
+    assert_close(tuple(half), wanted, rtol=0.03, atol=0)
     short = batch.trim()
     assert short.token_ids.shape[1] < 64 and short.mlm_weights.shape[1] < batch.mlm_weights.shape[1]
     for some in (batch, short):
         got = pretraining_losses(net, some)
         assert_close(tuple(got), wanted, rtol=1e-5, atol=1e-6)
         assert_close(gradients_of(net, got), wanted_gradients, rtol=1e-3, atol=1e-6)
-
-
-def test_in_half_precision_the_pretraining_losses_are_about_the_same():
-    examples, batch = batch_with_unused_slots()
-    net = some_net(examples)
-    for half, full in zip(
-        pretraining_losses(net, batch, torch.bfloat16), pretraining_losses(net, batch), strict=True
-    ):
-        assert half.dtype == torch.float32
-        assert_close(half, full, rtol=0.03, atol=0)
-        assert half.item() != full.item()  # otherwise half precision was not used
 
 
 def test_what_stands_in_unused_slots_changes_nothing():
@@ -141,26 +124,28 @@ def test_what_stands_in_unused_slots_changes_nothing():
     assert_close(gradients_of(net, before), gradients_of(net, after), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("num_batches", [None, 1, 2, 1000])
+@pytest.mark.parametrize("num_batches", [None, 2, 1000])
 @torch.no_grad()
 def test_evaluation_is_the_direct_computation(num_batches):
     examples = some_examples(fixed=True)
-    net = some_net(examples)
-    columns = [], [], [], []
+    net, found = some_net(examples), {"MLM": [], "NSP": []}
     for index in range(min(num_batches or len(examples), len(examples))):
         batch = examples.batch(0, index)
         _, mlm_logits, nsp_logits = net(*batch[:4])
         real = batch.mlm_weights == 1
-        scores = (mlm_logits[real], batch.mlm_labels[real]), (nsp_logits, batch.nsp_labels)
-        for losses, right, (logits, labels) in zip(
-            columns[::2], columns[1::2], scores, strict=True
-        ):
-            losses.append(F.cross_entropy(logits, labels, reduction="none"))
-            right.append(logits.argmax(1) == labels)
-    wanted = [torch.cat(column).double().mean() for column in columns]
+        found["MLM"].append((mlm_logits[real], batch.mlm_labels[real]))
+        found["NSP"].append((nsp_logits, batch.nsp_labels))
+    wanted = []
+    for pairs in found.values():
+        logits, labels = (torch.cat(column) for column in zip(*pairs, strict=True))
+        wanted += [F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()]
     assert 0 < wanted[1] < 1 and 0 < wanted[3] < 1
-    got = torch.tensor(evaluate(net, examples, num_batches))
-    assert_close(got, torch.stack(wanted).float(), rtol=1e-5, atol=1e-6)
+    got = evaluate(net, examples, num_batches)
+    assert_close(torch.tensor(got), torch.stack(wanted), rtol=1e-5, atol=1e-6)
+    sentence = (
+        r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)"
+    )
+    assert re.fullmatch(sentence, str(got))
 
 
 def test_evaluation_of_a_batch_with_very_many_slots():
@@ -185,14 +170,11 @@ def test_evaluation_has_dropout_off_and_leaves_no_trace(training):
     net = some_net(examples, dropout=0.5).train(training)
     without = some_net(examples, dropout=0.0)
     without.load_state_dict(net.state_dict())
-    state = torch.get_rng_state()
-    grad_modes = []
+    state, grad_modes = torch.get_rng_state(), []
     net.encoder.register_forward_hook(lambda *_: grad_modes.append(torch.is_grad_enabled()))
-    first, second = evaluate(net, examples), evaluate(net, examples)
-    assert grad_modes and not any(grad_modes)
-    assert torch.is_grad_enabled()
-    assert_close(torch.tensor(first), torch.tensor(second), rtol=0, atol=0)
-    assert_close(torch.tensor(first), torch.tensor(evaluate(without, examples)), rtol=0, atol=0)
+    first, second, wanted = (torch.tensor(evaluate(n, examples)) for n in (net, net, without))
+    assert grad_modes and not any(grad_modes) and torch.is_grad_enabled()
+    assert torch.equal(first, second) and torch.equal(first, wanted)
     assert all(module.training == training for module in net.modules())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
     assert torch.equal(torch.get_rng_state(), state)
@@ -200,14 +182,6 @@ def test_evaluation_has_dropout_off_and_leaves_no_trace(training):
     with pytest.raises(ValueError, match="positions"):
         evaluate(too_short, examples)
     assert too_short.training == training
-
-
-def test_an_evaluation_reads_as_a_sentence():
-    examples = some_examples(fixed=True)
-    text = str(evaluate(some_net(examples), examples))
-    assert re.fullmatch(
-        r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)", text
-    )
 
 
 def test_the_baselines_are_what_a_slow_reference_counts():

@@ -9,7 +9,6 @@ num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes a
 """
 
 from collections import Counter
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -101,7 +100,7 @@ def memory_of(
     """
     slots = slots_of(length) if slots is None else slots
     if rows is None:
-        rows = rows_at_once(SimpleNamespace(config=config), torch.device(device))
+        rows = rows_at_once(config, torch.device(device))
     for name, value in dict(batch_size=batch_size, length=length, slots=slots, rows=rows).items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")

@@ -6,11 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class BERTConfig:
-    """Sizes of a BERT. `small()` is d2l's, `base()` and `large()` are the published ones.
-
-    Raises:
-        ValueError: A size that cannot be; the message names it, and what could be.
-    """
+    """Sizes of a BERT. `small()` is d2l's, `base()` and `large()` are the published ones."""
 
     vocab_size: int  # V, entries of the vocabulary
     num_hiddens: int = 128  # D, length of a token's vector

@@ -56,11 +56,10 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: BERTConfig):
         super().__init__()
-        self.num_heads = config.num_heads
-        self.query = nn.Linear(config.num_hiddens, config.num_hiddens)
-        # One product for two.
-        self.key_value = nn.Linear(config.num_hiddens, 2 * config.num_hiddens)
-        self.output = nn.Linear(config.num_hiddens, config.num_hiddens)
+        self.num_heads, D = config.num_heads, config.num_hiddens
+        self.query = nn.Linear(D, D)
+        self.key_value = nn.Linear(D, 2 * D)  # one product for two
+        self.output = nn.Linear(D, D)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, queries: Tensor, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,10 +84,7 @@ class SelfAttention(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """One layer: self-attention, then a feed-forward network.
-
-    The result of each is added to its input and normalised (post-norm).
-    """
+    """Self-attention, then a feed-forward network, each added to its input and normalised."""
 
     def __init__(self, config: BERTConfig):
         super().__init__()
@@ -107,13 +103,10 @@ class EncoderBlock(nn.Module):
 
 
 class BERTEncoder(nn.Module):
-    """Embeddings and a stack of layers.
+    """Embeddings and a stack of layers."""
 
-    Attributes:
-        checkpointing: Whether training stores only what goes into each layer, and computes the rest
-            again in the backward pass: far less memory, about a third more time, the same losses.
-    """
-
+    # Store only what goes into each layer, and compute the rest again in the backward pass: far
+    # less memory, about a third more time, the same losses.
     checkpointing = False
 
     def __init__(self, config: BERTConfig):
@@ -140,7 +133,7 @@ class BERTEncoder(nn.Module):
         valid_lens: Tensor | None,
         positions: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Vectors (B, L, D) and attention (B, H, L, L) of the embeddings and of each layer.
+        """Vectors (B, L, D), first the embeddings, and each layer's attention (B, H, L, L).
 
         Args:
             token_ids: (B, L), integers.
@@ -148,9 +141,6 @@ class BERTEncoder(nn.Module):
             valid_lens: (B,), real positions of each row; None if there is no padding.
             positions: (B, Q), positions whose vectors are wanted; None for all. The last layer then
                 computes no others: it gives (B, Q, D) and (B, H, Q, L).
-
-        Yields:
-            Vectors and attention; the embeddings have no attention (None).
         """
         x = self.embeddings(token_ids, segments)
         B, L = token_ids.shape

@@ -31,8 +31,7 @@ class Dropout(nn.Module):
         dropped = min(255, round(self.rate * 256))
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         drawn = numbers.view(torch.uint8)[: x.numel()].view(x.shape)
-        # 0 or 1, and at once in x's format.
-        keep = torch.ge(drawn, dropped, out=torch.empty_like(x))
+        keep = torch.ge(drawn, dropped, out=torch.empty_like(x))  # 0 or 1, in x's format
         return x * keep.mul_(256 / (256 - dropped))
 
 
@@ -64,7 +63,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, dtype: torch.dtype
     ) -> Tensor:
         """The mean loss; arguments as above, products in the format `dtype`."""
-        ones, (N, D) = LinearCrossEntropy.ONES, features.shape
+        chunk, ones, (N, D) = LinearCrossEntropy.CHUNK, LinearCrossEntropy.ONES, features.shape
         narrow_features, narrow_weight = features.to(dtype), weight.to(dtype)
         prior = bias.exp()[:, None]
         features_and_ones = F.pad(narrow_features, (0, ones), value=1.0)
@@ -72,10 +71,9 @@ class LinearCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), device=features.device)
         grad_features = torch.empty_like(features, dtype=torch.float32)
         grad_weight_and_bias = torch.zeros_like(weight_and_ones, dtype=torch.float32)
-        rows_at_once = min(LinearCrossEntropy.CHUNK, N)
-        block = torch.empty(rows_at_once, len(weight), dtype=dtype, device=features.device)
-        for start in range(0, N, LinearCrossEntropy.CHUNK):
-            rows = slice(start, start + LinearCrossEntropy.CHUNK)
+        block = torch.empty(min(chunk, N), len(weight), dtype=dtype, device=features.device)
+        for start in range(0, N, chunk):
+            rows = slice(start, start + chunk)
             out = block[: len(labels[rows])]
             exp = torch.mm(narrow_features[rows], narrow_weight.T, out=out).exp_()
             mean_and_total = (exp @ weight_and_ones).float()

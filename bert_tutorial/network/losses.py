@@ -13,19 +13,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..text.examples import Batch
+from .config import BERTConfig
 from .fast import LinearCrossEntropy, WordSampler
 from .model import BERTModel
 
 
-def rows_at_once(net: BERTModel, device: torch.device) -> int:
-    """Sentence pairs that go through the network together.
-
-    On a CPU so many that they take a fraction of a second: then another thread has its turn.
-    """
+def rows_at_once(config: BERTConfig, device: torch.device) -> int:
+    """Sentence pairs that go through the network together: on a CPU, for a fraction of a second."""
     if device.type != "cpu":
         return 512
-    size = net.config.num_layers * net.config.num_hiddens
-    return max(8, min(256, 256 * 256 // size))
+    # Few enough that another thread soon has its turn.
+    return max(8, min(256, 256 * 256 // (config.num_layers * config.num_hiddens)))
 
 
 class ReadOut(NamedTuple):

@@ -9,7 +9,7 @@ Transformers"). Given the same weights the outputs are those of `transformers.Be
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,7 @@ HEADS = {"mlm": "masked-word head", "nsp": "next-sentence head", "pooler": "pool
 class MaskLM(nn.Module):
     """Masked-language-model head: a transformed vector is compared with every word's vector.
 
-    These word vectors are the encoder's token embeddings, as in BERT, so they are given when the
-    head is called; d2l learns a second table as large.
+    As in BERT these are the encoder's token embeddings; d2l learns a second table as large.
     """
 
     def __init__(self, config: BERTConfig):
@@ -70,13 +69,7 @@ class BERTOutput(NamedTuple):
 
 
 class BERTModel(nn.Module):
-    """BERT with its two pretraining heads. Its sizes are explained in `BERTConfig`.
-
-    Attributes:
-        config: The sizes.
-        missing_heads: Those of "mlm", "nsp" and "pooler" that were in no file and are only drawn.
-            Whoever trains them takes them out.
-    """
+    """BERT with its two pretraining heads. Its sizes are explained in `BERTConfig`."""
 
     def __init__(
         self,
@@ -96,8 +89,7 @@ class BERTModel(nn.Module):
         self.encoder = BERTEncoder(self.config)
         self.mlm = MaskLM(self.config)
         self.nsp = NextSentencePred(self.config)
-        self.missing_heads: frozenset[str] = frozenset()
-        self.register_load_state_dict_pre_hook(_take_one_table)
+        self.missing_heads: frozenset[str] = frozenset()  # of HEADS: in no file, so only drawn
         self.reset()
 
     @classmethod
@@ -136,9 +128,6 @@ class BERTModel(nn.Module):
             segments: (B, L), 0 or 1.
             valid_lens: (B,), real positions of each row; None if there is no padding.
             pred_positions: (B, P), positions whose token to predict; None for none.
-
-        Raises:
-            ValueError: There are positions to predict, but no head for it; see `check_head`.
         """
         encoded, mlm_logits = self.encoder(token_ids, segments, valid_lens), None
         if pred_positions is not None:
@@ -146,18 +135,6 @@ class BERTModel(nn.Module):
             mlm_logits = self.mlm(encoded, pred_positions, self.word_vectors)
         nsp_logits = None if "nsp" in self.missing_heads else self.nsp(encoded[:, 0])
         return BERTOutput(encoded, mlm_logits, nsp_logits)
-
-
-def _take_one_table(net: BERTModel, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """Take the word vectors once, also from a state that has them under a second name."""
-    if (second := state.pop(f"{prefix}mlm.weight", None)) is None:
-        return
-    table = state.setdefault(f"{prefix}encoder.embeddings.token.weight", second)
-    if second.shape != table.shape or not torch.allclose(second.to(table), table, 0, 0):
-        rest[-1].append(
-            f"{prefix}mlm.weight differs from the token embeddings, but this network has one table "
-            "for both: give it under both names, or as the token embeddings only"
-        )
 
 
 def check_vocab(net: BERTModel, vocab: Vocab) -> None:
@@ -190,11 +167,12 @@ def _at_work() -> threading.Thread | None:
 
 
 @contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """One thread at a time, in the order in which they asked; inside its turn one may ask again.
+def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
+    """Training (with dropout) or evaluation mode for a while; afterwards the mode is what it was.
 
-    With a plain lock, a thread that trains would take its next turn at once, and one that wants to
-    ask something could wait for the whole run. A thread that is interrupted leaves the row.
+    One thread at a time, in the order in which they asked; inside its turn one may ask again. So a
+    sentence can be encoded while a run trains in the background: it is read between two parts of a
+    step. With a plain lock, the thread that trains would take its next turn at once.
     """
     me, is_inner = threading.current_thread(), True
     try:
@@ -205,28 +183,17 @@ def _turn() -> Iterator[None]:
                 # Now and then also unasked: who is ended in a bad moment does not say so.
                 while not _row_moves.wait_for(lambda: _at_work() is me, timeout=1):
                     pass
-        yield
-    finally:
-        if not is_inner:
-            with _row_lock:
-                _row[:] = [other for other in _row if other is not me and other.is_alive()]
-                _row_moves.notify_all()
-
-
-@contextlib.contextmanager
-def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
-    """Training (with dropout) or evaluation mode for a while; afterwards the mode is what it was.
-
-    Other threads wait meanwhile. So a sentence can be encoded while a run trains in the background:
-    it is read between two parts of a step, without dropout.
-    """
-    with _turn():
         was_training = net.training
         try:
             net.train(training)
             yield
         finally:
             net.train(was_training)
+    finally:
+        if not is_inner:
+            with _row_lock:
+                _row[:] = [other for other in _row if other is not me and other.is_alive()]
+                _row_moves.notify_all()
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def evaluate(
     totals = torch.zeros(2, 3, dtype=torch.float64)  # of words and of pairs: loss, right, number
     for index in range(min(num_batches or len(examples), len(examples))):
         batch = examples.batch(0, index).trim().to(device)
-        for part in batch.split(rows_at_once(net, device)):
+        for part in batch.split(rows_at_once(net.config, device)):
             with in_mode(net, training=False):  # between two parts others may use it
                 features, nsp_logits, labels = read_out(net, part)
                 mlm_logits = F.linear(features, net.word_vectors, net.mlm.bias)

@@ -101,7 +101,7 @@ def losses_and_gradients(
     draw = random.Random(f"{settings.seed} dropout {step}")
     num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
     totals = torch.zeros(2, device=device)
-    for part in processes.rows(batch).split(rows_at_once(net, device)):
+    for part in processes.rows(batch).split(rows_at_once(net.config, device)):
         # Dropout draws from PyTorch's own generator: borrow it, and give it back after each part.
         with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(draw.getrandbits(32) + processes.rank)

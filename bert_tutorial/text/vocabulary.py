@@ -23,7 +23,7 @@ _INVISIBLE = regex.compile(r"\p{Cf}")  # soft hyphens, marks of direction, zero-
 _CONTROL = regex.compile(r"\p{Cc}")  # line ends, tabs and what else no one sees
 _JOINER = regex.compile(r"(?<=\d)[.,](?=\d)|(?<=\p{L}|\p{M}|\d)-(?=\p{L}|\d)")
 # Scripts without spaces: as in BERT, each of these characters is a token.
-_CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _TOKEN = regex.compile(
     r"<unk>|<mask>"  # the two special tokens that may stand in a text
     r"|@[-.,]@"  # WikiText's joiners: "long-legged" is long @-@ legged, "3.5" is 3 @.@ 5

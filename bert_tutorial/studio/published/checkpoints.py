@@ -21,39 +21,25 @@ SHIPPED = Path(__file__).parents[2] / "data" / "checkpoints"
 def save_checkpoint(
     net: BERTModel, vocab: Vocab, path: str | Path, dtype: torch.dtype = torch.float32, **card: str
 ) -> None:
-    """Write a network and its vocabulary to one safetensors file.
-
-    A failed or interrupted write leaves the old file whole.
+    """Write a network and its vocabulary to one safetensors file, whole or not at all.
 
     Args:
         net, vocab: What to save.
-        path: Where to.
+        path: The file; its folder is made if missing.
         dtype: torch.float16 for half the size.
         **card: Anything else worth knowing.
-
-    Raises:
-        OSError: The file cannot be written; the message names it, and the cause.
     """
     net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
     tensors = {n: t.detach().to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
     about["missing_heads"] = sorted(net.missing_heads)
     if isinstance(vocab, WordPieceVocab):
-        about["tokenizer"] = [vocab.tokenizer.to_str(), vocab.to_tokens(vocab.special_ids)]
+        about["tokenizer"] = vocab.tokenizer.to_str()
     write_safetensors(path, tensors, about)
 
 
 def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
-    """Read what `save_checkpoint` wrote.
-
-    Returns:
-        The network (in evaluation mode, float32, on the CPU) and its vocabulary.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        OSError: It cannot be read; the message names it, and the cause.
-        ValueError: It is no checkpoint of this package, or it is damaged.
-    """
+    """Read what `save_checkpoint` wrote; the network is in evaluation mode, on the CPU."""
     return _load(path)[:2]
 
 
@@ -63,16 +49,15 @@ def _load(path: str | Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
         tensors, about = read_safetensors(path)
         config = BERTConfig(**about["config"])
         net = network_of(config, tensors)
-        net.missing_heads |= frozenset(about.get("missing_heads", ()))
+        net.missing_heads |= {*about["missing_heads"]}
         if "tokenizer" in about:
             from tokenizers import Tokenizer
 
-            text, special = about["tokenizer"]
-            vocab = WordPieceVocab(Tokenizer.from_str(text), special, config.vocab_size)
+            vocab = WordPieceVocab(Tokenizer.from_str(about["tokenizer"]), config.vocab_size)
         else:
             vocab = Vocab.from_counts(about["itos"], about["counts"])
         check_vocab(net, vocab)
-        return net, vocab, dict(about.get("card", {}))
+        return net, vocab, about["card"]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no checkpoint {path}") from error
     except OSError:
@@ -107,32 +92,25 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
     Args:
         corpus: A name in `CORPORA`, or the path of the text file that notebook 02 was run on. Or a
             published BERT in Hugging Face's format: a folder, or a name on its hub such as
-            google-bert/bert-base-uncased; see `read_bert`.
+            google-bert/bert-base-uncased.
         prefer: Which to take where there are both: "trained" (in notebook 02) or "shipped". Or the
             path of a network, or of the folder that `python -m bert_tutorial.pretrain` left it in,
             or a published BERT.
-
-    Raises:
-        FileNotFoundError: There is none for this corpus, or none at that path.
-        OSError: The file is there, but cannot be read.
-        ValueError: The file is damaged, or the published BERT is one that `BERTModel` cannot be.
     """
     corpus, prefer = str(corpus), str(prefer)
-    # os.path, not Path: False also where a name is too long, or a folder must not be looked into.
-    if is_hub_name(prefer) or os.path.isfile(os.path.expanduser(f"{prefer}/config.json")):
-        return Pretrained(*read_bert(prefer))
     places = {
         "trained": (trained_path(corpus), "trained in notebook 02"),
         "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
     }
     if prefer not in places:
-        path = os.path.abspath(os.path.expanduser(prefer))
-        path = os.path.join(path, "network.safetensors") if os.path.isdir(path) else path
+        # os.path, not Path: False also where a name is too long, or a folder not to be looked into.
+        path = os.path.expanduser(prefer)
+        if is_hub_name(prefer) or os.path.isfile(f"{path}/config.json"):
+            return Pretrained(*read_bert(prefer))
+        path = f"{path}/network.safetensors" if os.path.isdir(path) else path
         if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"prefer is {prefer!r}, but must be 'trained', 'shipped' or the path of a network"
-                f" (looked at {path!r})"
-            )
+            must = "must be 'trained', 'shipped' or the path of a network"
+            raise FileNotFoundError(f"prefer is {prefer!r}, but {must} (looked at {path!r})")
         places = {prefer: (path, f"of the file {prefer}")}
     for path, where in (places.pop(prefer), *places.values()):
         if os.path.isfile(path):
@@ -140,11 +118,9 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
             untaught = card.get("next_sentence_rate") in ("0.0", "1.0")
             game = "; it was not taught the next-sentence game" if untaught else ""
             return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
-    path = os.path.abspath(os.path.expanduser(corpus))
-    if is_hub_name(corpus) or os.path.isdir(path):
+    if is_hub_name(corpus) or os.path.isdir(os.path.expanduser(corpus)):
         return Pretrained(*read_bert(corpus))
-    message = f"there is no trained network for the corpus {corpus!r} yet: "
-    message += "run notebook 02 with it first"
-    if not os.path.exists(path):
-        message += f"; if a folder was meant, there is none at {path[:300]!r}"
-    raise FileNotFoundError(message)
+    raise FileNotFoundError(
+        f"there is no trained network for the corpus {corpus!r} yet: run notebook 02 with it first;"
+        " or, if a published BERT was meant, there is no such folder"
+    )

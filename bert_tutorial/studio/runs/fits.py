@@ -157,7 +157,7 @@ def check_fits(
     """
     device, config, batch_size = net.mlm.bias.device, net.config, train_iter.batch_size
     how = how_of(settings, device)
-    how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(net, device))
+    how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(config, device))
 
     def fullest(length: int) -> Memory:
         slots = max(1, round(length * train_iter.mask_rate))
