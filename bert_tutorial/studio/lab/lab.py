@@ -36,12 +36,11 @@ from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus, paragraphs
 from ..published.bert import is_hub_name
-from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
+from ..published.checkpoints import load_pretrained, trained_path
 from .similarity import Background
 from .uses import FEWEST, Bag, Use, WordUses
 
-NETWORKS = ("network", "untrained")
-BAG = "bag of words"
+NETWORKS, BAG = ("network", "untrained"), "bag of words"
 MAX_WORDS = 40  # of a sentence; more nobody can compare
 MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
 MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
@@ -101,12 +100,12 @@ class Lab:
 
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""
-        labelled = self.labels(self.corpus.train)
+        labelled, held_out = self.labels(self.corpus.train), self.labels(self.corpus.valid)
         pairs = (key for key in labelled if "/" in key and word in key.split("/"))
         key = word if word in labelled else next(pairs, "")
         found = labelled.get(key, [])
         is_double = len(found) >= FEWEST and len({occurrence.sense for occurrence in found}) == 2
-        return key if is_double and key in self.labels(self.corpus.valid) else ""
+        return key if is_double and key in held_out else ""
 
     def with_senses(self, sentences: list[Words], most: int = MOST_PLACES) -> list[tuple[int, int]]:
         """Sentence and place of words whose two senses the corpus knows, the first in each."""
@@ -203,20 +202,18 @@ class Lab:
     def alike(
         self, sentences: list[Words], places: tuple[int, int], layer: int
     ) -> tuple[float, float, float] | None:
-        """How alike one word is used in both sentences: a cosine along its main directions.
+        """How alike one word is used in both sentences, by its main directions; None if unknown.
 
-        And its medians over held-out uses of one sense, and of two. None for two words, and where
-        the senses are not known.
+        The cosine, and its medians over held-out uses of one sense, and of two.
         """
-        word, other = (words[place] for words, place in zip(sentences, places, strict=True))
+        asked = list(zip(sentences, places, strict=True))
+        word, other = (words[place] for words, place in asked)
         if word != other or not (key := self.key(word)):
             return None
         uses = self.uses(key, "network")
-        if (known := uses.alike(layer)) is None:
-            return None
-        asked = zip(sentences, places, strict=True)
         one, two = (self.use("network", *at, uses.is_hidden)[layer][None] for at in asked)
-        return float(uses.cosines(one, two, layer)[0, 0]), *known
+        known = uses.alike(layer)
+        return known and (float(uses.cosines(one, two, layer)[0, 0]), *known)
 
     def nearest(self, words: Words, place: int, layer: int, which: str = "network") -> list[Use]:
         """The five occurrences in the corpus that are used most as this word is here."""
@@ -279,11 +276,7 @@ class Lab:
 
 
 def whole_characters(text: str) -> str:
-    r"""What somebody typed, with "�" for halves of characters: no file and no picture takes them.
-
-    >>> whole_characters("a crane \ud83e")
-    'a crane �'
-    """
+    """What somebody typed, with "�" for halves of characters: no file and no picture takes them."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -307,20 +300,12 @@ def most_uses(config: BERTConfig) -> int:
 
 
 def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab]]:
-    """The networks that there are beside one, each loaded when it is asked for.
-
-    That of notebook 2, trained on the given corpus, is among them if there is one.
-    """
+    """The networks beside one, also that of notebook 2; each is loaded when it is asked for."""
 
     def load(name: str | Path, prefer: str) -> Lab:
-        net, vocab, _ = load_pretrained(name, prefer)
-        return Lab(net, vocab, read_text(name))
+        return Lab(*load_pretrained(name, prefer)[:2], read_text(name))
 
-    found = {
-        f"in the package, {name}": partial(load, name, "shipped")
-        for name in CORPORA
-        if (SHIPPED / f"{name}.safetensors").is_file()
-    }
+    found = {f"in the package, {name}": partial(load, name, "shipped") for name in CORPORA}
     if trained_path(corpus).is_file():
         found[f"trained in notebook 2, {corpus}"] = partial(load, corpus, "trained")
     return found
@@ -332,5 +317,4 @@ def published(folder: str) -> Lab:
         raise ValueError(
             f"{folder[:80]!r} is no folder, and no name at a hub, which is like owner/name"
         )
-    net, vocab, _ = load_pretrained(folder)
-    return Lab(net, vocab, read_text("bundled"))
+    return Lab(*load_pretrained(folder)[:2], read_text("bundled"))

@@ -58,13 +58,8 @@ class WordUses:
 
     Attributes:
         senses: The two names, in alphabetical order; [] if they are not known.
-        occurrences: In the training text.
-        known: For each layer, (N, 2 D), see `both_readings`.
-        known_senses: (N,), strings.
-        asked: The same as `known` of held-out occurrences; None without senses.
-
-    Raises:
-        ValueError: The word stands less than five times in the training text.
+        occurrences, known, known_senses: In the training text, N, see `both_readings`.
+        asked, asked_senses: The same of the held-out text; None without senses.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, word: str, labels: Labels):
