@@ -6,7 +6,7 @@ Shapes: B rows, L positions, D hidden units, H heads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,8 +54,7 @@ def get_bert_encoding(
     Args:
         net: The network; its mode is restored.
         vocab: Its vocabulary; a word that is not in it is read as `<unk>`.
-        tokens_a: Tokens of the first sentence.
-        tokens_b: Tokens of the second, or None.
+        tokens_a, tokens_b: Tokens of the first sentence, and of the second if there is one.
 
     Returns:
         (1, L, D), where L counts `<cls>` and each `<sep>`.
@@ -185,10 +184,7 @@ def as_pieces(vocab: Vocab, words: Sequence[str]) -> tuple[list[str], list[tuple
 
 
 def use_vectors(
-    net: BERTModel,
-    vocab: Vocab,
-    windows: Sequence[Window],
-    encode: Callable[..., Iterator[Tensor] | list[Tensor]] = encode,
+    net: BERTModel, vocab: Vocab, windows: Sequence[Window], encode: Callable[..., Any] = encode
 ) -> Tensor:
     """The vector of each window's word after every layer: (1 + number of layers, B, D), on the CPU.
 

@@ -49,9 +49,7 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
     >>> found.sentence, found.position, found.sense
     (0, 1, 'bird')
     """
-    found: dict[str, list[Occurrence]] = {}
-    word = sense = None
-    number = 0
+    found, word, sense, number = {}, None, None, 0
     for line in text.split("\n"):
         if heading := _HEADING.match(line):
             word, sense = heading[1].lower(), heading[2].lower()
@@ -59,8 +57,9 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
             word = None
         for paragraph in paragraphs(line):
             for i, sentence in enumerate(paragraph):
-                for j in (j for j, token in enumerate(sentence) if token == word):
-                    found.setdefault(word, []).append(Occurrence(number, i, j, sense))
+                for j, token in enumerate(sentence):
+                    if token == word:
+                        found.setdefault(word, []).append(Occurrence(number, i, j, sense))
             number += 1
     return dict(sorted(found.items()))
 
@@ -88,10 +87,8 @@ def hidden_pairs(corpus: Corpus) -> Labels:
         found = {}
         for pair in sorted(pairs, key="/".join):
             places = ((w, place) for w in pair for place in find_uses(text, w, LONGEST_LIST))
-            hidden = [place._replace(sense=word, is_hidden=True) for word, place in places]
-            if hidden:
-                found["/".join(pair)] = sorted(hidden)
-        return found
+            found["/".join(pair)] = sorted(p._replace(sense=w, is_hidden=True) for w, p in places)
+        return {name: places for name, places in found.items() if places}
 
     return labels
 

@@ -232,18 +232,13 @@ def mean_accuracy(scores: dict[str, SenseScore]) -> float:
     return sum(score.accuracy for score in scores.values()) / len(scores)
 
 
-def draw_labels(
-    senses: np.ndarray, number: int, generator: random.Random | None = None
-) -> list[int]:
-    """The occurrences whose sense is told: so many of each sense, or EVERY one.
-
-    Without a generator always the same ones.
-    """
+def draw_labels(senses: np.ndarray, number: int, draw: random.Random | None = None) -> list[int]:
+    """So many occurrences of each sense, or EVERY one; without a generator always the same ones."""
     chosen = []
     for sense in np.unique(senses):
         places = np.flatnonzero(senses == sense).tolist()
-        draw = generator or random.Random(f"0 {sense}")
-        chosen += places if number == EVERY else draw.sample(places, min(number, len(places)))
+        few = (draw or random.Random(f"0 {sense}")).sample(places, min(number, len(places)))
+        chosen += places if number == EVERY else few
     return chosen
 
 

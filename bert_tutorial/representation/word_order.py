@@ -39,9 +39,7 @@ def word_order_accuracy(net: BERTModel, vocab: Vocab, text: str, num_sentences: 
                 places.append(1 + place)  # in the row, where <cls> is at 0
                 labels.append(vocab[order[place]])
     if not rows:
-        raise ValueError(
-            "no sentence of this text has two neighbouring words to swap that are known"
-        )
+        raise ValueError("no sentence of this text has two known neighbouring words to swap")
     scores = []
     for start in track(range(0, len(rows), ROWS_AT_ONCE), "swapping words in parts of the text"):
         some = slice(start, start + ROWS_AT_ONCE)

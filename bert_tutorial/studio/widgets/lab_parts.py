@@ -235,15 +235,12 @@ class HiddenWord(Part):
             [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
             for of in found.values()
         )
-        rows = list(zip(*columns, strict=True))
-        answer = table(list(found), rows, "The likeliest words, each with its probability")
-        return (
-            (paragraph(said) if own else "")
-            + answer
-            + paragraph(
-                "On held-out text the networks in the package are right as often as they say. On short "
-                "sentences that somebody types they are not: see benchmarks/README.md."
-            )
+        caption = "The likeliest words, each with its probability"
+        answer = paragraph(said) if own else ""
+        answer += table(list(found), list(zip(*columns, strict=True)), caption)
+        return answer + paragraph(
+            "On held-out text the networks in the package are right as often as they say. On short "
+            "sentences that somebody types they are not: see benchmarks/README.md."
         )
 
     def kept(self) -> str:

@@ -29,12 +29,8 @@ EXAMPLES = Path(__file__).parents[2] / "data" / "typed" / "examples.tsv"  # most
 class SentenceLab(Panel):
     """Two text boxes; under them the tokens, the senses, and one view after the other.
 
-    Args:
-        lab: The network to begin with, its vocabulary and corpus.
-        sentence_a, sentence_b: What stands in the boxes at first.
-        description: Which network it is.
-        others: Further networks by name, each loaded when it is chosen.
-        folder: Where the button puts the file that it writes.
+    Further networks, `others` by name, are loaded when they are chosen. What is kept as HTML goes
+    into `folder`.
     """
 
     fallback = "Sentence lab (open this notebook in JupyterLab to use it)"
@@ -58,10 +54,10 @@ class SentenceLab(Panel):
         self._make_controls(sentence_a, sentence_b)
         self.parts = {name: part() for name, part in PARTS.items()}
         self.box, self.problem = ipw.VBox(), ipw.HTML()
-        rows = ([self.example, self.model], [self.layer, self.labels])
-        rows += ([self.show, self.raw, self.keep],)
-        choose, settings, views = (ipw.HBox(row, layout=WRAP) for row in rows)
+        choose = ipw.HBox([self.example, self.model], layout=WRAP)
         typed = self.text_a, self.chips[0], self.text_b, self.chips[1], self.status
+        settings = ipw.HBox([self.layer, self.labels], layout=WRAP)
+        views = ipw.HBox([self.show, self.raw, self.keep], layout=WRAP)
         super().__init__([choose, *typed, settings, self.meter, views, self.box, self.other])
         self._try(self._read)
 
@@ -215,9 +211,9 @@ class SentenceLab(Panel):
         """What is to be said of the two texts."""
         vocab, cut = self.lab.vocab, cut_note(self.text_a.value, self.text_b.value)
         words = dict.fromkeys(word for words in self.sentences for word in words)
-        if unknown := [word for word in words if self.lab.is_unknown(word)]:
-            unk = vocab.to_tokens(vocab.unk_id)
-            return f"{cut}Not in the vocabulary, so read as {unk}: {', '.join(unknown)}."
+        unknown, unk = filter(self.lab.is_unknown, words), vocab.to_tokens(vocab.unk_id)
+        if told := ", ".join(unknown):
+            return f"{cut}Not in the vocabulary, so read as {unk}: {told}."
         return f"{cut}All words are in the vocabulary."
 
     def _pick(self, sentence: int, clicked: dict) -> None:
