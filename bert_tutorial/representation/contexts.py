@@ -26,10 +26,10 @@ CRANE = TwoContexts(
     Context(["a", "crane", "is", "flying"]),
     Context(["a", "crane", "driver", "came"], ["he", "just", "left"]),
 )
-CRANES = (  # sentences with a hidden word, and what stood there, if something did
+CRANES = [  # sentences with a hidden word, and what stood there, if something did
     ("the crane lifted the <mask> with its hook", None),
     ("the crane built its <mask> in the reeds", None),
-)
+]
 
 
 def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
@@ -63,7 +63,7 @@ def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
 def masked_sentences(vocab: Vocab, corpus: Corpus) -> list[tuple[str, str | None]]:
     """Two sentences on cranes where the vocabulary knows their words, else two of the corpus."""
     if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in CRANES):
-        return list(CRANES)
+        return CRANES
     word, *contexts = two_contexts(vocab, corpus)
     mask = vocab.to_tokens(vocab.mask_id)
     hidden = ([mask if t == word else t for t in context.tokens_a] for context in contexts)
