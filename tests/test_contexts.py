@@ -17,7 +17,7 @@ def test_d2ls_example_where_its_words_are_known_else_a_word_of_two_paragraphs():
     vocab = Vocab("the it was late a came new left".split())  # it lacks the ferry
     assert two_contexts(vocab, Corpus("x", "", VALID)).word == "was"
     with pytest.raises(ValueError, match="no word of the vocabulary stands in two held-out"):
-        two_contexts(Vocab(["b"]), Corpus("x", "", " a b . c . \n d e . f . \n"))
+        two_contexts(Vocab(["b"]), Corpus("x", "", " a b . b c . \n d e . f . \n"))
 
 
 def test_masked_sentences_have_words_that_the_vocabulary_knows():

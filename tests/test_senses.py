@@ -25,6 +25,7 @@ from bert_tutorial.representation.senses import (
     averaged_tasks,
     bag_tasks,
     label_curve,
+    let_join,
     main_directions,
     naive_bayes,
     nearest_mean,
@@ -242,12 +243,21 @@ def test_unlabelled_occurrences_take_part_in_the_means():
     assert nearest_mean(known, senses, asked).tolist() == ["p"]
     assert seeded_means(known, senses, asked, unlabelled).tolist() == ["q"]
     assert seeded_means(known, senses, asked, none).tolist() == ["p"]
-    (known, senses), (asked, wanted) = two_clouds(3.5, 0), two_clouds(3.5, 1)
-    task = {"w": main_directions(SenseTask(known, senses, asked, wanted))}
-    alone = label_curve(task, nearest_mean, (1, EVERY)).mean
-    joined = label_curve(task, seeded_means, (1, EVERY), with_unlabelled=True).mean
-    assert joined[1] > alone[1] + 0.015
-    assert joined[EVERY] == alone[EVERY]  # nothing is left that has no label
+    ends, between = np.array([[0], [10]], "f4"), np.array([[4], [4], [4], [4], [5.4]], "f4")
+    _, joined = let_join(ends, senses, between)  # the last one joins p in the second round
+    assert joined.tolist() == ["p", "q", *"ppppp"]
+
+
+def test_with_unlabelled_a_classifier_gets_each_known_occurrence_once():
+    (known, senses), given = two_clouds(3.5, 0), []
+
+    def classify(few, told, asked, rest):
+        given.append(sorted(np.concatenate([few, rest])[:, 0].tolist()))
+        return senses
+
+    task = {"w": SenseTask(known, senses, known, senses)}
+    assert label_curve(task, classify, (1, EVERY), with_unlabelled=True).mean == {1: 1, EVERY: 1}
+    assert all(rows == sorted(known[:, 0].tolist()) for rows in given)
 
 
 def test_the_mean_of_the_vectors_around_leaves_the_word_out():
