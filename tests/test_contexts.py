@@ -14,6 +14,8 @@ def test_d2ls_example_where_its_words_are_known_else_a_word_of_two_paragraphs():
     assert two_contexts(Vocab(words), Corpus("x", "", VALID)) == CRANE
     found = two_contexts(Vocab(VALID.split()), Corpus("x", "", VALID))
     assert found == ("ferry", (["the", "ferry", "left"], None), (["a", "ferry", "came"], None))
+    short = f"{VALID} steamers left . \n steamers came . \n"  # a longer word, in two words each
+    assert two_contexts(Vocab(short.split()), Corpus("x", "", short)).word == "ferry"
     vocab = Vocab("the it was late a came new left".split())  # it lacks the ferry
     assert two_contexts(vocab, Corpus("x", "", VALID)).word == "was"
     with pytest.raises(ValueError, match="no word of the vocabulary stands in two held-out"):
