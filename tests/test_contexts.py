@@ -9,26 +9,17 @@ from bert_tutorial.text.wikitext_format import Corpus
 VALID = " the ferry left . it was late . \n a ferry came . it was new . \n"
 
 
-def test_d2ls_example_where_its_words_are_known():
+def test_d2ls_example_where_its_words_are_known_else_a_word_of_two_paragraphs():
     words = "a crane is flying driver came he just left".split()
     assert two_contexts(Vocab(words), Corpus("x", "", VALID)) == CRANE
-
-
-def test_another_text_gives_a_word_of_its_own_in_two_paragraphs():
     found = two_contexts(Vocab(VALID.split()), Corpus("x", "", VALID))
-    assert found.word == "ferry"
-    assert found.first.tokens_a == ["the", "ferry", "left"] and found.first.tokens_b is None
-    assert found.second.tokens_a == ["a", "ferry", "came"]
-
-
-def test_words_that_the_vocabulary_lacks_are_not_taken():
-    vocab = Vocab("the it was late a came new left".split())
+    assert found == ("ferry", (["the", "ferry", "left"], None), (["a", "ferry", "came"], None))
+    short = f"{VALID} steamers left . \n steamers came . \n"  # a longer word, in two words each
+    assert two_contexts(Vocab(short.split()), Corpus("x", "", short)).word == "ferry"
+    vocab = Vocab("the it was late a came new left".split())  # it lacks the ferry
     assert two_contexts(vocab, Corpus("x", "", VALID)).word == "was"
-
-
-def test_a_text_without_such_a_word():
     with pytest.raises(ValueError, match="no word of the vocabulary stands in two held-out"):
-        two_contexts(Vocab(["b"]), Corpus("x", "", " a b . c . \n d e . f . \n"))
+        two_contexts(Vocab(["b"]), Corpus("x", "", " a b . b c . \n d e . f . \n"))
 
 
 def test_masked_sentences_have_words_that_the_vocabulary_knows():

@@ -67,19 +67,15 @@ def test_every_view_follows_text_layer_and_picked_word(cranes):
     assert network.values != before and "raw" in network.caption
     network.selected = [0, 0]
     assert "the, a: cosine" in part.text.value and "dropout" not in part.text.value
+    every = cranes.meter.rows[0]["position"]
+    assert "all labels" in cranes.meter.caption
+    cranes.labels.value = 1
+    assert cranes.meter.rows[0]["position"] != every and "1 of each" in cranes.meter.caption
     cranes.show.value = NEAREST
     assert cranes.raw.disabled
     click(cranes, 1, 5)
     assert "<b>the</b> (sentence 2)" in cranes.parts[NEAREST].text.value
     assert cranes.chips[1].chosen == [5]
-
-
-def test_labels_move_the_meter(cranes):
-    every = cranes.meter.rows[0]["position"]
-    assert "all labels" in cranes.meter.caption
-    cranes.labels.value = 1
-    assert cranes.meter.rows[0]["position"] != every and "1 of each" in cranes.meter.caption
-    assert cranes.meter.rows[0]["text"].startswith("bird")
 
 
 def test_ones_own_guess_comes_first(cranes):
@@ -125,44 +121,29 @@ def test_a_lab_that_begins_with_a_wrong_text_can_be_used(network, tmp_path):
 
 
 def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
-    asked = []
-
-    def load():
-        asked.append(1)
-        return network.untrained()
-
     def fail():
         raise OSError("there is no such network here")
 
-    lab = SentenceLab(network, others={"other": load, "gone": fail}, folder=tmp_path)
-    view = lab.parts["similar words"].views["network"]
-    before = view.values
-    assert asked == []
-    lab.model.value = "other"
-    assert asked == [1] and view.values != before
+    lab = SentenceLab(network, others={"other": network.untrained, "gone": fail}, folder=tmp_path)
+    views = lab.parts["similar words"].views
+    trained, untrained = views["network"].values, views["untrained"].values
+    senses = [row["position"] for row in lab.meter.rows if row["source"] == "untrained"]
+    for name in ("other", "untrained"):
+        lab.model.value = name
+        assert views["network"].values == views["untrained"].values == untrained != trained
+        rows = lab.meter.rows
+        assert [row["position"] for row in rows if row["source"] == "network"] == senses
+        assert f"Model: {name}." in lab.static_html()
     lab.model.value = "gone"
     assert lab.status.text == "Not possible: there is no such network here"
-    assert "Model: other." in lab.static_html()
+    assert "Model: untrained." in lab.static_html()
     lab.model.value = "this network"
-    assert view.values == before and "Model: this network." in lab.static_html()
+    assert views["network"].values == trained and "Model: this network." in lab.static_html()
     lab.other.value = "no/such/folder/here"
     assert "is no folder, and no name at a hub" in lab.status.text
 
 
-def test_the_untrained_network_can_be_chosen_like_any_other(cranes):
-    views = cranes.parts["similar words"].views
-    trained, untrained = views["network"].values, views["untrained"].values
-    senses = [row["position"] for row in cranes.meter.rows if row["source"] == "untrained"]
-    cranes.model.value = "untrained"
-    assert views["network"].values == views["untrained"].values == untrained != trained
-    for source in ("network", "untrained"):
-        rows = cranes.meter.rows
-        assert [row["position"] for row in rows if row["source"] == source] == senses
-    cranes.model.value = "this network"
-    assert views["network"].values == trained
-
-
-def test_a_cell_that_was_clicked_stays_chosen_until_the_words_change(cranes):
+def test_a_cell_and_a_word_that_were_clicked_stay_chosen_until_the_words_change(cranes):
     part = cranes.parts["similar words"]
     one, other = part.views.values()
     one.selected, other.selected = [0, 3], [4, 4]
@@ -170,20 +151,13 @@ def test_a_cell_that_was_clicked_stays_chosen_until_the_words_change(cranes):
         getattr(cranes, control).value = value
         assert (one.selected, other.selected) == ([0, 3], [4, 4])
         assert "the, stands: cosine" in part.text.value
-    click(cranes, 0, 5)
-    assert one.selected == other.selected == [5, 2] == cranes.picked
+    click(cranes, 0, 8)
+    assert one.selected == other.selected == [8, 2] == cranes.picked
+    cranes.labels.value, cranes.model.value = 4, "this network"
+    assert cranes.picked == [8, 2]
     one.selected = [0, 0]
     cranes.text_a.value = "a crane is flying"
-    assert one.selected == cranes.picked == [1, 2]
-
-
-def test_what_is_picked_stays_with_the_same_words(cranes):
-    click(cranes, 0, 8)
-    cranes.labels.value = 4
-    cranes.model.value = "untrained"
-    assert cranes.picked == [8, 2]
-    cranes.text_a.value = "a crane is flying"
-    assert cranes.picked == [1, 2] and cranes.example.value == "your own"
+    assert one.selected == cranes.picked == [1, 2] and cranes.example.value == "your own"
     cranes.text_a.value = "a crane saw a crane"
     labels = {row["label"] for row in cranes.meter.rows}
     assert len(labels) == 3 and "crane (word 5), sentence 1" in labels

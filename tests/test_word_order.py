@@ -13,7 +13,7 @@ def test_the_trained_network_knows_it_and_others_guess():
     text = read_text("bundled").valid
     trained = word_order_accuracy(net, vocab, text, 300)
     assert trained > 0.9 and trained == word_order_accuracy(net, vocab, text, 300)
-    with pytest.raises(ValueError, match="two neighbouring words to swap that are known"):
+    with pytest.raises(ValueError, match="two known neighbouring words to swap"):
         word_order_accuracy(net, vocab, " zzzq zzzr zzzs zzzt . zzzq zzzr zzzs zzzt . ")
     with torch.no_grad():  # without positions the network is a bag of words itself
         net.encoder.embeddings.position.weight.zero_()

@@ -1,6 +1,5 @@
 """One word in two contexts: d2l's crane, or a word that another text has."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..text.vocabulary import Vocab
@@ -27,13 +26,17 @@ CRANE = TwoContexts(
     Context(["a", "crane", "is", "flying"]),
     Context(["a", "crane", "driver", "came"], ["he", "just", "left"]),
 )
+CRANES = [  # sentences with a hidden word, and what stood there, if something did
+    ("the crane lifted the <mask> with its hook", None),
+    ("the crane built its <mask> in the reeds", None),
+]
 
 
-def two_contexts(vocab: Vocab, corpus: Corpus, longest: int = 12) -> TwoContexts:
+def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
     """d2l's example where the vocabulary knows its words, else one of the corpus's own.
 
     That is the longest word that stands in two held-out paragraphs, for long words are rarely words
-    of grammar; in sentences of 3 to `longest` words, if there are such.
+    of grammar; in sentences of 3 to 12 words, if there are such.
     """
     words = {*CRANE.first.tokens_a, *CRANE.second.tokens_a, *CRANE.second.tokens_b}
     if all(word in vocab for word in words):
@@ -45,40 +48,23 @@ def two_contexts(vocab: Vocab, corpus: Corpus, longest: int = 12) -> TwoContexts
                 if word in vocab and vocab[word] not in vocab.special_ids:
                     # A sentence that is repeated, as in the frame of a page, counts once.
                     places.setdefault(word, {}).setdefault(tuple(sentence), number)
-    found = {}
+    found = []
     for word, where in places.items():
         first, *others = sorted(where, key=lambda sentence: (len(sentence) < 3, len(sentence)))
         if second := next((s for s in others if where[s] != where[first]), None):
-            found[word] = (first, second)
+            fits = len(first) >= 3 and len(second) >= 3 and max(len(first), len(second)) <= 12
+            found.append((word.isalpha(), fits, len(word), word, first, second))
     if not found:
         raise ValueError("no word of the vocabulary stands in two held-out paragraphs")
-
-    def fitness(word: str) -> tuple[bool, bool, int, str]:
-        lengths = [len(sentence) for sentence in found[word]]
-        return word.isalpha(), min(lengths) >= 3 and max(lengths) <= longest, len(word), word
-
-    word = max(found, key=fitness)
-    return TwoContexts(word, *(Context(list(sentence)) for sentence in found[word]))
+    *_, word, first, second = max(found)
+    return TwoContexts(word, Context(list(first)), Context(list(second)))
 
 
-class MaskedSentence(NamedTuple):
-    """A sentence with a hidden word."""
-
-    sentence: str  # with <mask>
-    answer: str | None  # what stood there, if something did
-
-
-CRANES = (
-    MaskedSentence("the crane lifted the <mask> with its hook", None),
-    MaskedSentence("the crane built its <mask> in the reeds", None),
-)
-
-
-def masked_sentences(vocab: Vocab, corpus: Corpus) -> Sequence[MaskedSentence]:
+def masked_sentences(vocab: Vocab, corpus: Corpus) -> list[tuple[str, str | None]]:
     """Two sentences on cranes where the vocabulary knows their words, else two of the corpus."""
     if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in CRANES):
         return CRANES
     word, *contexts = two_contexts(vocab, corpus)
     mask = vocab.to_tokens(vocab.mask_id)
     hidden = ([mask if t == word else t for t in context.tokens_a] for context in contexts)
-    return [MaskedSentence(" ".join(tokens), word) for tokens in hidden]
+    return [(" ".join(tokens), word) for tokens in hidden]

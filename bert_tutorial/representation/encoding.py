@@ -6,7 +6,7 @@ Shapes: B rows, L positions, D hidden units, H heads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,14 +49,12 @@ def get_bert_encoding(
 ) -> Tensor:
     """d2l's function: last-layer vectors of all tokens of a sentence or a pair of sentences.
 
-    Dropout is off, so the same text gives the same vectors; in d2l it is on, and they differ every
-    time.
+    Dropout is off, so the same text gives the same vectors. In d2l it is on: they always differ.
 
     Args:
         net: The network; its mode is restored.
         vocab: Its vocabulary; a word that is not in it is read as `<unk>`.
-        tokens_a: Tokens of the first sentence.
-        tokens_b: Tokens of the second, or None.
+        tokens_a, tokens_b: Tokens of the first sentence, and of the second if there is one.
 
     Returns:
         (1, L, D), where L counts `<cls>` and each `<sep>`.
@@ -75,8 +73,7 @@ class Layers(NamedTuple):
 
     tokens: list[str]  # L, special tokens included
     vectors: Tensor  # (1 + number of layers, L, D); [0] is the embeddings, [-1] the last layer
-    # (number of layers, H, L, L); row i: how much position i looks at each position
-    attention: Tensor
+    attention: Tensor  # (number of layers, H, L, L): how much each position looks at each
 
 
 def get_layers(
@@ -132,9 +129,7 @@ class Comparison(NamedTuple):
 def compare_tokens(
     net: BERTModel, vocab: Vocab, sentence_a: str, sentence_b: str, layer: int = -1
 ) -> Comparison:
-    """How similar each token of one sentence is to each token of another.
-
-    Every sentence is encoded by itself; special tokens are left out.
+    """How similar each token of one sentence is to each of another; each is encoded by itself.
 
     Args:
         net, vocab: Network and vocabulary.
@@ -189,15 +184,11 @@ def as_pieces(vocab: Vocab, words: Sequence[str]) -> tuple[list[str], list[tuple
 
 
 def use_vectors(
-    net: BERTModel,
-    vocab: Vocab,
-    windows: Sequence[Window],
-    encode: Callable[..., Iterator[Tensor] | list[Tensor]] = encode,
+    net: BERTModel, vocab: Vocab, windows: Sequence[Window], encode: Callable[..., Any] = encode
 ) -> Tensor:
     """The vector of each window's word after every layer: (1 + number of layers, B, D), on the CPU.
 
-    A word of several pieces has their mean. With dropout by `encode_with_dropout` as `encode`: then
-    a difference between contexts means something only if it is larger than those of one context.
+    A word of several pieces has their mean. With `encode_with_dropout` as `encode`, dropout is on.
     """
     rows, spans, longest = [], [], net.config.max_len - 2
     for tokens, place, tokens_b in windows:
@@ -211,10 +202,6 @@ def use_vectors(
     return torch.stack(means, dim=1).cpu()
 
 
-def read_use(net: BERTModel, vocab: Vocab, window: Window, is_hidden: bool = False) -> Tensor:
-    """A use of a word as a vector: as it stands and hidden, (1 + number of layers, 2 D).
-
-    With `is_hidden` both readings hide the word, as those of hidden pairs do.
-    """
-    hidden = hide(vocab, window)
-    return use_vectors(net, vocab, [hidden if is_hidden else window, hidden]).flatten(1)
+def read_use(net: BERTModel, vocab: Vocab, window: Window) -> Tensor:
+    """A use of a word as a vector: as it stands and hidden, (1 + number of layers, 2 D)."""
+    return use_vectors(net, vocab, [window, hide(vocab, window)]).flatten(1)

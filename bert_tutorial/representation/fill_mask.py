@@ -25,17 +25,14 @@ def fill_mask(
 
     Args:
         net, vocab: Network and vocabulary.
-        sentence: For example `a <mask> driver came`; `<mask>` may be written whatever the
-            vocabulary's own mask is called.
+        sentence: For example `a <mask> driver came`, whatever the vocabulary's mask is called.
         num_guesses: How many words for each place.
 
     Returns:
-        A list for every `<mask>`, in order, the likeliest guess first; special tokens are never
-        guessed.
+        A list for every `<mask>`, in order, the likeliest guess first; never a special token.
 
     Raises:
-        ValueError: There is no `<mask>`, the sentence is too long, or the network has no head for
-            it.
+        ValueError: There is no `<mask>`, the sentence is too long, or the network has no such head.
     """
     tokens, mask = vocab.tokenize(sentence), vocab.to_tokens(vocab.mask_id)
     places = [place for place, token in enumerate(tokens) if token == mask]

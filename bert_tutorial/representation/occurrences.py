@@ -24,6 +24,7 @@ from ..text.wikitext_format import Corpus, paragraphs
 from .encoding import Window, hide, use_vectors
 
 MOST = 300  # occurrences of a word without known senses that are read
+NUM_PAIRS, LONGEST_LIST = 12, 100  # hidden pairs, and occurrences of each word in them
 read_paragraphs = lru_cache(maxsize=4)(paragraphs)  # a long text takes more than a second
 _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
 
@@ -42,21 +43,13 @@ Labels = Callable[[str], dict[str, list[Occurrence]]]  # text -> occurrences of 
 
 
 def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
-    r"""All occurrences of the words that headings name, with their senses.
+    r"""All occurrences of the words that headings name, in alphabetical order, with their senses.
 
     >>> [found] = labelled_occurrences(" = Crane ( bird ) = \n\n A crane dances . \n")["crane"]
     >>> found.sentence, found.position, found.sense
     (0, 1, 'bird')
-
-    Args:
-        text: A text in WikiText's format, such as `read_text("bundled").train`.
-
-    Returns:
-        For each word, in alphabetical order, its occurrences in the order of the text.
     """
-    found: dict[str, list[Occurrence]] = {}
-    word = sense = None
-    number = 0
+    found, word, sense, number = {}, None, None, 0
     for line in text.split("\n"):
         if heading := _HEADING.match(line):
             word, sense = heading[1].lower(), heading[2].lower()
@@ -71,20 +64,12 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
     return dict(sorted(found.items()))
 
 
-def hidden_pairs(
-    corpus: Corpus, num_pairs: int = 12, longest_list: int = 100, seed: int = 0
-) -> Labels:
+def hidden_pairs(corpus: Corpus) -> Labels:
     """Labels for any text: two unrelated words are hidden, and which of them stood there is asked.
 
     Every "river" and every "song", say, is read as `<mask>`; the pair's name is "river/song". The
     words are drawn from those that stand in the training text 20 times, in the held-out text 4
-    times, and are not among the hundred most frequent.
-
-    Args:
-        corpus: Any corpus.
-        num_pairs: The most pairs; a short text has fewer, or none.
-        longest_list: The most occurrences of a word that are labelled, the first ones of the text.
-        seed: What the draw follows from.
+    times, and are not among the hundred most frequent. A short text has few pairs, or none.
 
     Source: Schuetze 1992; Gale, Church and Yarowsky 1992.
     """
@@ -93,19 +78,17 @@ def hidden_pairs(
         for part in (corpus.train, corpus.valid)
     )
     ranked = [word for word, _ in known.most_common()][100:]
-    fit = [word for word in ranked if known[word] >= 20 and asked[word] >= 4][: 40 * num_pairs]
-    chosen = random.Random(seed).sample(fit, min(2 * num_pairs, len(fit) // 2 * 2))
+    fit = [word for word in ranked if known[word] >= 20 and asked[word] >= 4][: 40 * NUM_PAIRS]
+    chosen = random.Random(0).sample(fit, min(2 * NUM_PAIRS, len(fit) // 2 * 2))
     chosen.sort(key=lambda word: (known[word], word))  # the two of a pair are similarly frequent
-    pairs = zip(chosen[::2], chosen[1::2], strict=True)
-    name_of = {word: "/".join(pair) for pair in pairs for word in pair}
+    pairs = list(zip(chosen[::2], chosen[1::2], strict=True))
 
     def labels(text: str) -> dict[str, list[Occurrence]]:
-        found: dict[str, list[Occurrence]] = {}
-        for word in name_of:
-            for place in find_uses(text, word, longest_list):
-                hidden = place._replace(sense=word, is_hidden=True)
-                found.setdefault(name_of[word], []).append(hidden)
-        return {name: sorted(places) for name, places in sorted(found.items())}
+        found = {}
+        for pair in sorted(pairs, key="/".join):
+            places = ((w, place) for w in pair for place in find_uses(text, w, LONGEST_LIST))
+            found["/".join(pair)] = sorted(p._replace(sense=w, is_hidden=True) for w, p in places)
+        return {name: places for name, places in found.items() if places}
 
     return labels
 
@@ -113,9 +96,8 @@ def hidden_pairs(
 def labels_for(corpus: Corpus) -> Labels:
     """What labels occurrences: the headings of a text if they name senses, or else hidden pairs."""
     named = labelled_occurrences(corpus.train).values()
-    if any(len({o.sense for o in occurrences}) > 1 for occurrences in named):
-        return labelled_occurrences
-    return hidden_pairs(corpus)
+    has_two = any(len({o.sense for o in occurrences}) > 1 for occurrences in named)
+    return labelled_occurrences if has_two else hidden_pairs(corpus)
 
 
 def find_uses(text: str, word: str, most: int = MOST) -> list[Occurrence]:
@@ -131,13 +113,10 @@ def find_uses(text: str, word: str, most: int = MOST) -> list[Occurrence]:
 
 
 def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int, int]:
-    """The whole sentences around one of a paragraph that have at most `budget` tokens together.
+    """From where to where go the whole sentences around one that have `budget` tokens at most.
 
     >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
     (0, 3)
-
-    Returns:
-        Number of the first sentence, and of the last plus one.
     """
     begin, end = sentence, sentence + 1
     left = budget - len(paragraph[sentence])
@@ -170,19 +149,18 @@ def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list
 
 def readings(
     net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
-) -> tuple[list[Window], list[Window]]:
-    """The windows of occurrences as the network reads them, and the same with the word hidden."""
+) -> list[Window]:
+    """The windows of occurrences, with `<mask>` in the place of those that are hidden."""
     read = windows(text, occurrences, min(64, net.config.max_len))
-    hidden = [hide(vocab, window) for window in read]
-    every = zip(occurrences, read, hidden, strict=True)
-    return [dark if occurrence.is_hidden else window for occurrence, window, dark in every], hidden
+    pairs = zip(occurrences, read, strict=True)
+    return [hide(vocab, window) if o.is_hidden else window for o, window in pairs]
 
 
 def occurrence_vectors(
     net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> Tensor:
     """The last-layer vectors (N, D) of a word, read with the sentences around it."""
-    return use_vectors(net, vocab, readings(net, vocab, text, occurrences)[0])[-1]
+    return use_vectors(net, vocab, readings(net, vocab, text, occurrences))[-1]
 
 
 def both_readings(net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]) -> Tensor:
@@ -191,4 +169,5 @@ def both_readings(net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occ
     The vector at `<mask>` tells what the rest of the sentence expects there.
     """
     read = readings(net, vocab, text, occurrences)
-    return torch.cat([use_vectors(net, vocab, windows) for windows in read], dim=2)
+    hidden = [hide(vocab, window) for window in read]
+    return torch.cat([use_vectors(net, vocab, windows) for windows in (read, hidden)], dim=2)

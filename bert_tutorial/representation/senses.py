@@ -1,16 +1,14 @@
 """Do a network's vectors tell the senses of a word apart, and how many labels does that take?
 
 Some labelled occurrences are known, and held-out ones are asked: which sense's mean vector is
-nearest? The control is a bag: it is told the same labels, and counts the neighbouring words. The
-network has vectors of its own making, from text that nobody labelled; so what pretraining is good
-for shows when labels are few.
+nearest? The control, a bag, counts the neighbouring words. The network's vectors are made from text
+that nobody labelled; so what pretraining is good for shows when labels are few.
 
 Shapes: N occurrences, D numbers of each.
 """
 
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +25,7 @@ from ..text.wikitext_format import Corpus
 from .occurrences import Labels, Occurrence, both_readings, labelled_occurrences, windows
 
 EVERY = 0  # in the place of a number of labels: all that there are
+DRAWS = 10  # of labels, for each number of them
 
 
 class SenseTask(NamedTuple):
@@ -45,13 +44,7 @@ class SenseTask(NamedTuple):
 def sense_tasks(
     corpus: Corpus, labels: Labels, features: Callable[[str, list[Occurrence]], Any]
 ) -> dict[str, SenseTask]:
-    """What is known and what is asked of each word with two senses or more in the training text.
-
-    Args:
-        corpus: The text.
-        labels: What gives the labelled occurrences of a text, from `labels_for`.
-        features: From a text and occurrences in it, something for each of them.
-    """
+    """A task for each word of two senses or more; `features` are made of a text's occurrences."""
     train, valid = labels(corpus.train), labels(corpus.valid)
     found = {}
     for word, held_out in track(valid.items(), "reading words in their sentences"):
@@ -75,8 +68,9 @@ def vector_tasks(
     labels: Labels = labelled_occurrences,
 ) -> dict[str, SenseTask]:
     """For each labelled word the network's vectors of one layer, see `both_readings`."""
-    read = partial(both_readings, net, vocab)
-    return sense_tasks(corpus, labels, lambda *occurrences: read(*occurrences)[layer].numpy())
+    return sense_tasks(
+        corpus, labels, lambda *where: both_readings(net, vocab, *where)[layer].numpy()
+    )
 
 
 def words_around(text: str, occurrences: list[Occurrence]) -> list[list[str]]:
@@ -100,59 +94,9 @@ def averaged_tasks(
 
     def features(text: str, occurrences: list[Occurrence]) -> np.ndarray:
         around = [vocab[words] for words in words_around(text, occurrences)]
-        means = [vectors[ids].mean(0) if ids else torch.zeros_like(vectors[0]) for ids in around]
-        return torch.stack(means).numpy()
+        return np.stack([vectors[ids].mean(0) if ids else 0 * vectors[0] for ids in around])
 
     return sense_tasks(corpus, labels, features)
-
-
-def sense_means(known: np.ndarray, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The names of the senses, in alphabetical order, and the mean vector of each, (senses, D)."""
-    names = np.unique(senses)
-    return names, np.stack([known[senses == name].mean(0) for name in names])
-
-
-def nearest_mean(known: np.ndarray, senses: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The sense whose mean vector is nearest: (N, D), (N,), (n, D) -> (n,)."""
-    names, means = sense_means(known, senses)
-    distances = torch.cdist(torch.from_numpy(asked), torch.from_numpy(means))
-    return names[distances.argmin(1).numpy()]
-
-
-def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
-    """The sense that the counted words make likeliest: (N, V), (N,), (n, V) -> (n,)."""
-    names, log_p = word_log_probabilities(known, senses)
-    return names[(asked @ log_p.T).argmax(1)]
-
-
-def word_log_probabilities(known: Any, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The names of the senses, and how probable each word is beside each, in nats: (senses, V)."""
-    names = np.unique(senses)
-    counts = (names[:, None] == senses) @ known + 0.5  # each word counts half a time more
-    return names, np.log(counts) - np.log(counts.sum(1, keepdims=True))
-
-
-def let_join(
-    known: np.ndarray, senses: np.ndarray, unlabelled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each occurrence without a label joins the sense whose mean is nearest, three times over.
-
-    This is k-means that begins with labels: (N, D), (N,), (m, D) -> all rows (N + m, D), and their
-    senses, told or joined.
-
-    Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
-    """
-    rows, joined = np.concatenate([known, unlabelled]), nearest_mean(known, senses, unlabelled)
-    for _ in range(2):
-        joined = nearest_mean(rows, np.concatenate([senses, joined]), unlabelled)
-    return rows, np.concatenate([senses, joined])
-
-
-def seeded_means(
-    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
-) -> np.ndarray:
-    """The nearest mean, where occurrences without a label take part in the means."""
-    return nearest_mean(*let_join(known, senses, unlabelled), asked)
 
 
 class MainDirections:
@@ -185,18 +129,66 @@ def rare_words_count_more(task: SenseTask) -> SenseTask:
     return task.with_features(TfidfTransformer(sublinear_tf=True).fit(task.known).transform)
 
 
+def sense_means(known: np.ndarray, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The names of the senses, in alphabetical order, and the mean vector of each, (senses, D)."""
+    names = np.unique(senses)
+    return names, np.stack([known[senses == name].mean(0) for name in names])
+
+
+def nearest_mean(known: np.ndarray, senses: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The sense whose mean vector is nearest: (N, D), (N,), (n, D) -> (n,)."""
+    names, means = sense_means(known, senses)
+    distances = torch.cdist(torch.from_numpy(asked), torch.from_numpy(means))
+    return names[distances.argmin(1).numpy()]
+
+
+def word_log_probabilities(known: Any, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The names of the senses, and how probable each word is beside each, in nats: (senses, V)."""
+    names = np.unique(senses)
+    counts = (names[:, None] == senses) @ known + 0.5  # each word counts half a time more
+    return names, np.log(counts) - np.log(counts.sum(1, keepdims=True))
+
+
+def naive_bayes(known: Any, senses: np.ndarray, asked: Any) -> np.ndarray:
+    """The sense that the counted words make likeliest: (N, V), (N,), (n, V) -> (n,)."""
+    names, log_p = word_log_probabilities(known, senses)
+    return names[(asked @ log_p.T).argmax(1)]
+
+
+def let_join(
+    known: np.ndarray, senses: np.ndarray, unlabelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each occurrence without a label joins the sense whose mean is nearest, three times over.
+
+    This is k-means that begins with labels: (N, D), (N,), (m, D) -> all rows (N + m, D), and their
+    senses, told or joined.
+
+    Source: Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding".
+    """
+    rows, joined = np.concatenate([known, unlabelled]), nearest_mean(known, senses, unlabelled)
+    for _ in range(2):
+        joined = nearest_mean(rows, np.concatenate([senses, joined]), unlabelled)
+    return rows, np.concatenate([senses, joined])
+
+
+def seeded_means(
+    known: np.ndarray, senses: np.ndarray, asked: np.ndarray, unlabelled: np.ndarray
+) -> np.ndarray:
+    """The nearest mean, where occurrences without a label take part in the means."""
+    return nearest_mean(*let_join(known, senses, unlabelled), asked)
+
+
 class SenseScore(NamedTuple):
     """How well a word's vectors tell its senses apart."""
 
     accuracy: float  # of held-out occurrences, those nearest to the mean vector of their own sense
-    chance: float  # of held-out occurrences, those of the more frequent sense
     num_held_out: int
 
     @property
     def interval(self) -> tuple[float, float]:
         """Where the accuracy could as well lie: 95 % interval for so many occurrences.
 
-        >>> SenseScore(accuracy=0.9, chance=0.5, num_held_out=50).interval
+        >>> SenseScore(accuracy=0.9, num_held_out=50).interval
         (0.786, 0.957)
 
         Source: Wilson 1927.
@@ -211,9 +203,7 @@ class SenseScore(NamedTuple):
 def score_task(task: SenseTask) -> SenseScore:
     """Ask about one word, with all that is known of it."""
     nearest = nearest_mean(task.known, task.known_senses, task.asked)
-    right = (nearest == task.asked_senses).mean()
-    _, counts = np.unique(task.asked_senses, return_counts=True)
-    return SenseScore(float(right), counts.max() / counts.sum(), len(nearest))
+    return SenseScore(float((nearest == task.asked_senses).mean()), len(nearest))
 
 
 def sense_scores(
@@ -242,14 +232,12 @@ def mean_accuracy(scores: dict[str, SenseScore]) -> float:
     return sum(score.accuracy for score in scores.values()) / len(scores)
 
 
-def draw_labels(
-    senses: np.ndarray, number: int, generator_of: Callable[[str], random.Random]
-) -> list[int]:
-    """The occurrences whose sense is told: so many of each sense, or EVERY one."""
+def draw_labels(senses: np.ndarray, number: int, draw: random.Random | None = None) -> list[int]:
+    """So many occurrences of each sense, or EVERY one; without a generator always the same ones."""
     chosen = []
     for sense in np.unique(senses):
         places = np.flatnonzero(senses == sense).tolist()
-        few = generator_of(sense).sample(places, min(number, len(places)))
+        few = (draw or random.Random(f"0 {sense}")).sample(places, min(number, len(places)))
         chosen += places if number == EVERY else few
     return chosen
 
@@ -265,34 +253,25 @@ def label_curve(
     tasks: dict[str, SenseTask],
     classify: Callable[..., np.ndarray],
     numbers: Sequence[int] = (1, 2, 4, 8, 16, 32, EVERY),
-    draws: int = 10,
-    seed: int = 0,
     with_unlabelled: bool = False,
 ) -> LabelCurve:
     """Draw some labelled occurrences, classify the held-out ones, and count what is right.
 
-    Args:
-        tasks: From `vector_tasks` or `bag_tasks`.
-        classify: `nearest_mean` for vectors, `naive_bayes` for counts.
-        numbers: How many labelled occurrences of each sense.
-        draws: How often to draw them.
-        seed: What the draws follow from, the same for every kind of features.
-        with_unlabelled: Whether the classifier is also shown the training occurrences that were not
-            drawn, without their senses, as `seeded_means` wants.
+    Every kind of features gets the same draws. `with_unlabelled`, the classifier also gets the
+    training occurrences that were not drawn, without their senses, as `seeded_means` wants.
     """
-
-    def accuracy(task: SenseTask, number: int, generator: random.Random) -> float:
-        chosen = draw_labels(task.known_senses, number, lambda sense: generator)
-        others = [np.delete(task.known, chosen, axis=0)] if with_unlabelled else []
-        found = classify(task.known[chosen], task.known_senses[chosen], task.asked, *others)
-        return (found == task.asked_senses).mean()
-
     mean, spread = {}, {}
     with one_thread():  # thousands of small arrays
         for number in numbers:
             rounds = []
-            for draw in range(1 if number == EVERY else draws):
-                generator = random.Random(f"{seed} {number} {draw}")
-                rounds.append(np.mean([accuracy(t, number, generator) for t in tasks.values()]))
+            for draw in range(1 if number == EVERY else DRAWS):
+                generator, right = random.Random(f"0 {number} {draw}"), []
+                for task in tasks.values():
+                    chosen = draw_labels(task.known_senses, number, generator)
+                    rest = [np.delete(task.known, chosen, axis=0)] if with_unlabelled else []
+                    known = task.known[chosen], task.known_senses[chosen]
+                    found = classify(*known, task.asked, *rest)
+                    right.append((found == task.asked_senses).mean())
+                rounds.append(np.mean(right))
             mean[number], spread[number] = float(np.mean(rounds)), float(np.std(rounds))
     return LabelCurve(mean, spread)

@@ -9,32 +9,20 @@ from ..network.model import BERTModel, check_vocab, dropout_off
 from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
-from .encoding import to_batch, to_row
+from .encoding import Window, hide, to_batch, to_row
 
 ROWS_AT_ONCE = 256
 
 
-def word_order_accuracy(
-    net: BERTModel, vocab: Vocab, text: str, num_sentences: int = 500, seed: int = 0
-) -> float:
+def word_order_accuracy(net: BERTModel, vocab: Vocab, text: str, num_sentences: int = 500) -> float:
     """How often two neighbouring words are more probable in their true order than swapped.
 
-    The two words are drawn for each sentence. Each of them is hidden in turn, in the true order and
-    in the swapped one, and the network's log probabilities of what stands there are added up.
-    Guessing is right half of the time.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        text: A text in WikiText's format, such as `read_text("bundled").valid`.
-        num_sentences: How many of its sentences, drawn at random.
-        seed: What the draws follow from.
-
-    Returns:
-        From 0 to 1; 0.5 is guessing.
+    The sentences of a text, and two words of each, are drawn. Each of the two is hidden in turn, in
+    the true order and in the swapped one, and the network's log probabilities of what stands there
+    are added up. From 0 to 1; guessing is right half of the time.
     """
     check_vocab(net, vocab)
-    generator, mask = random.Random(seed), vocab.to_tokens(vocab.mask_id)
-    special = set(vocab.special_ids)  # and what has no entry is read as <unk>
+    generator, special = random.Random(0), set(vocab.special_ids)  # unknown words are <unk>
     sentences = [sentence for p in paragraphs(text) for sentence in p if len(sentence) >= 4]
     rows, places, labels = [], [], []
     for sentence in generator.sample(sentences, min(num_sentences, len(sentences))):
@@ -47,13 +35,11 @@ def word_order_accuracy(
         swapped = [*fits[:i], fits[i + 1], fits[i], *fits[i + 2 :]]
         for order in (fits, swapped):
             for place in (i, i + 1):
-                rows.append(to_row(vocab, [*order[:place], mask, *order[place + 1 :]]))
+                rows.append(to_row(vocab, hide(vocab, Window(order, place)).tokens))
                 places.append(1 + place)  # in the row, where <cls> is at 0
                 labels.append(vocab[order[place]])
     if not rows:
-        raise ValueError(
-            "no sentence of this text has two neighbouring words to swap that are known"
-        )
+        raise ValueError("no sentence of this text has two known neighbouring words to swap")
     scores = []
     for start in track(range(0, len(rows), ROWS_AT_ONCE), "swapping words in parts of the text"):
         some = slice(start, start + ROWS_AT_ONCE)

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The sentence lab without its widgets, and what is asked of a network while it trains."""

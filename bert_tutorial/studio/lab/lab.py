@@ -2,8 +2,6 @@
 
 Everything stands beside a control: the same network untrained, a bag of words, word frequencies.
 The meter's numbers come from `Lab.meter`.
-
-Shapes: n words of the first sentence, m of the second, D hidden units.
 """
 
 import dataclasses
@@ -38,12 +36,11 @@ from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus, paragraphs
 from ..published.bert import is_hub_name
-from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
+from ..published.checkpoints import load_pretrained, trained_path
 from .similarity import Background
 from .uses import FEWEST, Bag, Use, WordUses
 
-NETWORKS = ("network", "untrained")
-BAG = "bag of words"
+NETWORKS, BAG = ("network", "untrained"), "bag of words"
 MAX_WORDS = 40  # of a sentence; more nobody can compare
 MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
 MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
@@ -57,10 +54,6 @@ class Lab:
     """A network, the same network untrained, and what both make of sentences and of a corpus.
 
     What was computed is remembered: of two sentences mostly one is the same as before.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        corpus: What its words are looked up in.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus):
@@ -74,7 +67,6 @@ class Lab:
         self.use = lru_cache(maxsize=MOST_SENTENCES)(self._use)
         self.noisy_uses = lru_cache(maxsize=MOST_SENTENCES)(self._noisy_uses)
         self.uses = lru_cache(maxsize=most_uses(net.config))(self._uses)
-        self.means = lru_cache(lambda key, which, *of: self.uses(key, which).means(*of))
         self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
         self.background = lru_cache(lambda of: Background(self.nets[of], vocab, corpus.train))
         self.with_dropout = lru_cache(self._with_dropout)
@@ -85,11 +77,7 @@ class Lab:
         return Lab(self.nets["untrained"], self.vocab, self.corpus)
 
     def words(self, *texts: str) -> list[Words]:
-        """The words of two sentences that somebody typed.
-
-        Raises:
-            ValueError: A text without a word, or with more than `MAX_WORDS`.
-        """
+        """The words of two sentences that somebody typed; a ValueError for none, or too many."""
         found = []
         for which, text in zip(("first", "second"), texts, strict=False):
             tokens = cut_typed(self.vocab, whole_characters(text), which)
@@ -112,12 +100,12 @@ class Lab:
 
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""
-        labelled = self.labels(self.corpus.train)
+        labelled, held_out = self.labels(self.corpus.train), self.labels(self.corpus.valid)
         pairs = (key for key in labelled if "/" in key and word in key.split("/"))
         key = word if word in labelled else next(pairs, "")
         found = labelled.get(key, [])
         is_double = len(found) >= FEWEST and len({occurrence.sense for occurrence in found}) == 2
-        return key if is_double and key in self.labels(self.corpus.valid) else ""
+        return key if is_double and key in held_out else ""
 
     def with_senses(self, sentences: list[Words], most: int = MOST_PLACES) -> list[tuple[int, int]]:
         """Sentence and place of words whose two senses the corpus knows, the first in each."""
@@ -126,11 +114,9 @@ class Lab:
 
     def same_word(self, sentences: list[Words]) -> tuple[int, int]:
         """Places of a word that both sentences have, one with senses if there is one; or (0, 0)."""
-        return min(
-            same_words(sentences),
-            key=lambda pair: not self.key(sentences[0][pair[0]]),
-            default=(0, 0),
-        )
+        words, _ = sentences
+        same = same_words(sentences)
+        return min(same, key=lambda at: not self.key(words[at[0]]), default=(0, 0))
 
     def _read(self, which: str, words: Words) -> Layers:
         """A sentence with one vector for each word, and the attention of its tokens."""
@@ -144,15 +130,18 @@ class Lab:
         self.was_read.add(word)
         return WordUses(self.nets[which], self.vocab, self.corpus, word, self.labels)
 
-    def _use(self, which: str, words: Words, place: int, is_hidden: bool) -> np.ndarray:
-        """A word's use in a sentence: (1 + layers, 2 D)."""
+    def _window(self, words: Words, place: int, is_hidden: bool) -> Window:
         window = Window(list(words), place)
-        return read_use(self.nets[which], self.vocab, window, is_hidden).numpy()
+        return hide(self.vocab, window) if is_hidden else window
 
-    def _noisy_uses(self, which: str, words: Words, place: int, is_hidden: bool) -> Tensor:
+    def _use(self, which: str, *where: Any) -> np.ndarray:
+        """A word's use in a sentence, see `_window`: (1 + layers, 2 D)."""
+        return read_use(self.nets[which], self.vocab, self._window(*where)).numpy()
+
+    def _noisy_uses(self, which: str, *where: Any) -> Tensor:
         """The same use with dropout: (1 + layers, repeats, 2 D)."""
-        hidden = hide(self.vocab, use := Window(list(words), place))
-        readings = [hidden if is_hidden else use] * REPEATS + [hidden] * REPEATS
+        window = self._window(*where)
+        readings = [window] * REPEATS + [hide(self.vocab, window)] * REPEATS
         read = partial(encode_with_dropout, at_once=REPEATS)
         vectors = use_vectors(self.with_dropout(which), self.vocab, readings, read)
         return torch.cat(vectors.split(REPEATS, dim=1), dim=2)
@@ -171,11 +160,10 @@ class Lab:
     def meter(
         self, sentences: list[Words], layer: int, number: int = EVERY
     ) -> list[dict[str, Any]]:
-        """Where each word with senses stands between them; `number` labels of each sense.
+        """Where each word with senses stands between them, told `number` labels of each sense.
 
-        Returns:
-            For each word three rows as `widgets.views.Meter` wants them: of the network, of the
-            untrained one, of a bag of words. From `low` to `high` is the spread by dropout.
+        For each word three rows as `widgets.views.Meter` wants them: of the network, of the
+        untrained one, of a bag of words. From `low` to `high` is the spread by dropout.
         """
         rows = []
         for sentence, place in self.with_senses(sentences):
@@ -183,11 +171,12 @@ class Lab:
             which_one = f" (word {place + 1})" if words.count(words[place]) > 1 else ""
             row = {"label": f"{words[place]}{which_one}, sentence {sentence + 1}"}
             for which in NETWORKS:
-                uses, means = self.uses(key, which), self.means(key, which, layer, number)
+                uses = self.uses(key, which)
                 row |= dict(zip(("left", "right"), uses.senses, strict=True))
                 asked = which, words, place, uses.is_hidden
-                at, text = uses.place(self.use(*asked)[layer], layer, means)
-                spread = uses.positions(self.noisy_uses(*asked)[layer].numpy(), means).std()
+                at, text = uses.place(self.use(*asked)[layer], layer, number)
+                noisy = self.noisy_uses(*asked)[layer].numpy()
+                spread = uses.positions(noisy, uses.means(layer, number)).std()
                 at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
                 where = {"position": at, "low": low, "high": high}
                 rows.append(row | where | {"source": which, "text": text})
@@ -213,28 +202,21 @@ class Lab:
     def alike(
         self, sentences: list[Words], places: tuple[int, int], layer: int
     ) -> tuple[float, float, float] | None:
-        """How alike one word is used in both sentences: a cosine along its main directions.
+        """How alike one word is used in both sentences, by its main directions; None if unknown.
 
-        Returns:
-            The cosine, and its median over held-out uses of one sense, and of two senses; None if
-            the words differ, or the senses of the word are not known.
+        The cosine, and its medians over held-out uses of one sense, and of two.
         """
-        word, other = (words[place] for words, place in zip(sentences, places, strict=True))
+        asked = list(zip(sentences, places, strict=True))
+        word, other = (words[place] for words, place in asked)
         if word != other or not (key := self.key(word)):
             return None
         uses = self.uses(key, "network")
-        if (known := uses.alike(layer)) is None:
-            return None
-        asked = zip(sentences, places, strict=True)
         one, two = (self.use("network", *at, uses.is_hidden)[layer][None] for at in asked)
-        return float(uses.cosines(one, two, layer)[0, 0]), *known
+        known = uses.alike(layer)
+        return known and (float(uses.cosines(one, two, layer)[0, 0]), *known)
 
     def nearest(self, words: Words, place: int, layer: int, which: str = "network") -> list[Use]:
-        """The five occurrences in the corpus that are used most as this word is here.
-
-        Raises:
-            ValueError: The word is too rare.
-        """
+        """The five occurrences in the corpus that are used most as this word is here."""
         uses = self.uses(self.key(words[place]) or words[place], which)
         return uses.nearest(self.use(which, words, place, uses.is_hidden)[layer], layer)
 
@@ -243,51 +225,37 @@ class Lab:
     ) -> tuple[list[dict[str, Any]], tuple[str, str], float | None]:
         """All uses of a word in the corpus, and those in the two sentences, in a plane.
 
-        Returns:
-            Points as `widgets.views.PointMap` wants them; the names of the axes; how many held-out
-            uses stand on the side of their own sense, None if the senses are not known.
-
-        Raises:
-            ValueError: The word is too rare.
+        Points as `widgets.views.PointMap` wants them; the names of the axes; how many held-out uses
+        stand on the side of their own sense, None if the senses are not known.
         """
         uses = self.uses(self.key(word) or word, which)
         same = uses.senses if uses.is_hidden else [word]  # of a hidden pair both words
         every = enumerate(sentences)
         yours = [(i, place) for i, words in every for place, w in enumerate(words) if w in same]
         typed = [self.use(which, sentences[i], j, uses.is_hidden)[layer] for i, j in yours]
-        means = self.means(uses.word, which, layer, number) if uses.senses else None
-        places, names = uses.map(layer, means, typed)
-        texts = [*map(uses.sentence, uses.occurrences), *(sentences[i] for i, _ in yours)]
-        labels = [""] * len(uses.occurrences) + [f"sentence {i + 1}" for i, _ in yours]
-        groups = [occurrence.sense or word for occurrence in uses.occurrences]
+        places, names = uses.map(layer, number, typed)
+        told = [("corpus", o.sense or word, "", uses.sentence(o)) for o in uses.occurrences]
+        told += [("typed", "yours", f"sentence {i + 1}", sentences[i]) for i, _ in yours]
         points = [
-            {"x": x, "y": y, "group": group, "label": label, "text": " ".join(text)}
-            | {"kind": "typed" if label else "corpus"}
-            for (x, y), group, label, text in zip(
-                places, groups + ["yours"] * len(yours), labels, texts, strict=True
-            )
+            {"x": x, "y": y, "kind": kind, "group": group, "label": label, "text": " ".join(text)}
+            for (x, y), (kind, group, label, text) in zip(places, told, strict=True)
         ]
-        accuracy = None if means is None else uses.accuracy(layer, means)
-        return points, names, accuracy
+        return points, names, uses.accuracy(layer, number)
 
     def layers(self) -> dict[str, dict[str, float]]:
         """Mean cosines by layer: one word in two sentences, and two words, in both networks."""
         series = {}
         for which in NETWORKS:
-            background = self.background(which)
-            spreads = [background.spreads(layer) for layer in range(len(background.vectors))]
+            spreads = self.background(which).spreads
             for number, name in enumerate(("one word", "two words")):
-                means = {str(layer): both[number][0] for layer, both in enumerate(spreads)}
-                series[f"{name}, {which}"] = means
+                layers = range(1 + self.nets[which].config.num_layers)
+                series[f"{name}, {which}"] = {str(i): spreads(i)[number][0] for i in layers}
         return series
 
     def guesses(self, words: Words, place: int) -> dict[str, Tensor]:
         """How probable each entry of the vocabulary is where a word is hidden, (V,) each.
 
         By both networks, and without one: by counted neighbours, by word frequencies.
-
-        Raises:
-            ValueError: The network has no masked-word head.
         """
         vocab, found = self.vocab, {}
         hidden = hide(vocab, Window(list(words), place)).tokens
@@ -308,11 +276,7 @@ class Lab:
 
 
 def whole_characters(text: str) -> str:
-    r"""What somebody typed, with "�" for halves of characters: no file and no picture takes them.
-
-    >>> whole_characters("a crane \ud83e")
-    'a crane �'
-    """
+    """What somebody typed, with "�" for halves of characters: no file and no picture takes them."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -336,35 +300,21 @@ def most_uses(config: BERTConfig) -> int:
 
 
 def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab]]:
-    """The networks that there are beside one, each loaded when it is asked for.
-
-    Args:
-        corpus: Whose network of notebook 2 is among them, if there is one.
-    """
+    """The networks beside one, also that of notebook 2; each is loaded when it is asked for."""
 
     def load(name: str | Path, prefer: str) -> Lab:
-        net, vocab, _ = load_pretrained(name, prefer)
-        return Lab(net, vocab, read_text(name))
+        return Lab(*load_pretrained(name, prefer)[:2], read_text(name))
 
-    found = {
-        f"in the package, {name}": partial(load, name, "shipped")
-        for name in CORPORA
-        if (SHIPPED / f"{name}.safetensors").is_file()
-    }
+    found = {f"in the package, {name}": partial(load, name, "shipped") for name in CORPORA}
     if trained_path(corpus).is_file():
         found[f"trained in notebook 2, {corpus}"] = partial(load, corpus, "trained")
     return found
 
 
 def published(folder: str) -> Lab:
-    """A published BERT, from a folder or by its name at a hub, beside the bundled corpus.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """A published BERT, from a folder or by its name at a hub, beside the bundled corpus."""
     if not Path(folder[:255]).expanduser().is_dir() and not is_hub_name(folder):
         raise ValueError(
             f"{folder[:80]!r} is no folder, and no name at a hub, which is like owner/name"
         )
-    net, vocab, _ = load_pretrained(folder)
-    return Lab(net, vocab, read_text("bundled"))
+    return Lab(*load_pretrained(folder)[:2], read_text("bundled"))

@@ -15,21 +15,16 @@ LONGEST_LIST = 60  # uses of a word that are read, of each part of the text: it 
 
 
 class Probe:
-    """Asks a network about a sentence with a mask, and about a word with two senses.
-
-    Args:
-        vocab: The vocabulary of the networks.
-        corpus: Its words are looked up there. If its headings name no senses, pairs of unrelated
-            words are hidden, and which stood there takes the place of the sense.
+    """Asks a network about a sentence with a mask, and about a word with two senses of a corpus.
 
     Attributes:
         sentence: With a `<mask>`, or empty. May be changed at any time.
         word: One of `words`, or empty.
-        words: Those whose senses are known.
+        words: Those whose senses are known, or hidden pairs.
     """
 
     def __init__(self, vocab: Vocab, corpus: Corpus):
-        self.vocab, self.corpus = vocab, corpus
+        self.vocab, self.corpus, self.sentence, self.word = vocab, corpus, "", ""
         labels = labels_for(corpus)
         self._known, self._asked = labels(corpus.train), labels(corpus.valid)
         self.words = [
@@ -37,23 +32,20 @@ class Probe:
             for word, uses in self._known.items()
             if len({use.sense for use in uses}) == 2 and len(self._asked.get(word, ())) >= 4
         ]
-        self.sentence, self.word = "", ""
 
     def __call__(self, net: BERTModel) -> dict[str, Any]:
         """What a network makes of both.
 
-        Returns:
-            `guesses`, the five likeliest words with their probabilities, of the first mask of
-            `sentence`; of `word`, `right` (the part of its `of` held-out uses that are nearest to
-            the mean of their own sense) and `apart`, from the function of that name. What cannot be
-            told is left out, and `problem` says why.
+        Of `sentence` its `guesses`, words with their probabilities, or the `problem`; of `word` how
+        many of its held-out uses are `right`, `of` how many, and how far `apart` its senses are.
         """
         sentence, word, found = self.sentence, self.word, {}
         if sentence:
             found["sentence"] = sentence
             try:
-                (guesses, *_) = fill_mask(net, self.vocab, sentence)
-                found["guesses"] = [[guess.token, guess.probability] for guess in guesses]
+                found["guesses"] = [
+                    list(guess) for guess in fill_mask(net, self.vocab, sentence)[0]
+                ]
             except ValueError as error:
                 found["problem"] = str(error)
         if word in self.words:
@@ -61,21 +53,15 @@ class Probe:
             vectors = occurrence_vectors(net, self.vocab, self.corpus.train, known).numpy()
             held_out = occurrence_vectors(net, self.vocab, self.corpus.valid, asked).numpy()
             right = nearest_mean(vectors, senses_of(known), held_out) == senses_of(asked)
-            found |= {"word": word, "right": float(right.mean())}
-            found |= {"apart": apart(vectors, senses_of(known)), "of": len(asked)}
+            found |= {"word": word, "right": float(right.mean()), "of": len(asked)}
+            found["apart"] = apart(vectors, senses_of(known))
         return found
 
 
 def apart(vectors: np.ndarray, senses: np.ndarray) -> float:
-    """How far the means of two senses are from each other, in units of the scatter around them.
+    """The distance of the means of two senses, divided by the scatter of a use around its own.
 
-    Args:
-        vectors: (N, D).
-        senses: (N,), two different ones.
-
-    Returns:
-        The distance of the means, divided by the root mean square distance of a use to the mean of
-        its own sense. Below 1 the two clouds overlap.
+    Vectors (N, D), senses (N,). Below 1 the two clouds overlap.
     """
     names, means = sense_means(vectors, senses)
     own = means[np.searchsorted(names, senses)]

@@ -3,8 +3,6 @@
 All vectors of a network share a direction, so any two words look alike (Ethayarajh 2019, "How
 contextual are contextualized word representations?"). The mean over a text takes it out (Mu and
 Viswanath 2018, "All-but-the-top").
-
-Shapes: D hidden units, N tokens of the text.
 """
 
 import random
@@ -20,16 +18,11 @@ from ...representation.encoding import as_pieces, cosine_similarity, encode, to_
 from ...representation.occurrences import read_paragraphs
 from ...text.vocabulary import Vocab
 
-NUM_SENTENCES = 400
-NUM_PAIRS = 2000
+NUM_SENTENCES, NUM_PAIRS = 400, 2000  # of a text that are read, and of its words
 
 
 class Background:
-    """Tokens of some sentences of a text, as a network reads them: each sentence by itself.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        text: A text in WikiText's format; `NUM_SENTENCES` of it, evenly spread, are read.
+    """Tokens of some sentences of a text, evenly spread, as a network reads each by itself.
 
     Attributes:
         tokens: N of them, without the special ones.
@@ -38,13 +31,13 @@ class Background:
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, text: str):
-        every = [s for paragraph in read_paragraphs(text) for s in paragraph]
-        long = [s for s in every if len(s) > 2] or every
+        every = [sentence for paragraph in read_paragraphs(text) for sentence in paragraph]
+        long = [sentence for sentence in every if len(sentence) > 2] or every
         places = np.linspace(0, len(long) - 1, min(NUM_SENTENCES, len(long))).astype(int)
         longest = min(net.config.max_len - 2, 62)
         some = [as_pieces(vocab, long[i])[0][:longest] for i in places]
         self.tokens = [token for tokens in some for token in tokens]
-        self.sentence = np.repeat(np.arange(len(some)), [len(tokens) for tokens in some])
+        self.sentence = [i for i, tokens in enumerate(some) for _ in tokens]
         read = encode(net, vocab, [to_row(vocab, tokens) for tokens in some], at_once=128)
         self.vectors = torch.cat([vectors[:, 1:-1] for vectors in read], dim=1).cpu()
         self.mean = self.vectors.mean(1, keepdim=True)
@@ -71,9 +64,6 @@ class Background:
         return [(c.mean().item(), c.std().item()) if len(c) else (nan, nan) for c in every]
 
     def cosines(self, rows: Tensor, columns: Tensor, layer: int, is_raw: bool = False) -> Tensor:
-        """Cosines of vectors (n, D) and (m, D) of a layer: (n, m).
-
-        The direction that all have in common is taken out, unless `is_raw`.
-        """
+        """Cosines (n, m), the direction that all have in common taken out unless `is_raw`."""
         mean = 0 if is_raw else self.mean[layer]
         return cosine_similarity(rows - mean, columns - mean)

@@ -1,7 +1,6 @@
 """Which senses does a network tell in sentences that somebody typed?
 
-The sentences come with the package. Their writer had not read the corpus, and no recipe was chosen
-by them.
+Their writer had not read the corpus, and no recipe was chosen by them.
 """
 
 from pathlib import Path
@@ -42,35 +41,27 @@ class TypedScore(NamedTuple):
 def score_typed(lab: Lab, typed: list[TypedSense], layer: int = -1) -> TypedScore:
     """Ask about typed sentences as the sentence lab does, with all labels told.
 
-    Args:
-        lab: The network; its corpus must know the senses of these words.
-        typed: From `typed_senses`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-
-    Returns:
-        How many senses are right, and how well two cosines order the pairs of sentences in which a
-        word is the same.
+    The corpus of the lab must know the senses of these words.
     """
     right: dict[str, list[bool]] = {name: [] for name in (*NETWORKS, BAG)}
     same, plain, alike = [], [], []
     for word in track(sorted({row.word for row in typed}), "reading words in their sentences"):
         wanted = np.array([row.sense for row in typed if row.word == word])
         read = [lab.words(row.sentence)[0] for row in typed if row.word == word]
-        places = [words.index(word) for words in read]
+        at = [(words, words.index(word)) for words in read]
         same += _pairs(wanted[:, None] == wanted)
+        positions = {BAG: [lab.bag(word).place(*one)[0] for one in at]}
         for which in NETWORKS:
             uses = lab.uses(word, which)
-            at = zip(read, places, strict=True)
             vectors = np.stack([lab.use(which, *one, False)[layer] for one in at])
-            sides = uses.positions(vectors, uses.means(layer)) > 0
-            right[which] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
+            positions[which] = uses.positions(vectors, uses.means(layer))
             if which == "network":
                 alike += _pairs(uses.cosines(vectors, vectors, layer))
                 standing = torch.from_numpy(vectors[:, : vectors.shape[1] // 2])
                 plain += _pairs(cosine_similarity(standing, standing).numpy())
-        for words, place, sense in zip(read, places, wanted, strict=True):
-            position, _ = lab.bag(word).place(words, place)
-            right[BAG].append(uses.senses[int(position > 0)] == sense)
+        for name, found in positions.items():
+            sides = np.array(found) > 0
+            right[name] += (np.array(uses.senses)[sides.astype(int)] == wanted).tolist()
     senses = {name: float(np.mean(values)) for name, values in right.items()}
     return TypedScore(senses, *(float(roc_auc_score(same, of)) for of in (plain, alike)))
 

@@ -3,7 +3,6 @@
 Shapes: N occurrences, D hidden units.
 """
 
-import random
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,39 +46,20 @@ class Use(NamedTuple):
 def beside(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> str:
     """What the held-out occurrences nearest to a position are, as in `bird, 9 of 10`.
 
-    Args:
-        position: Below 0 for the first of two senses, above for the second.
-        senses: Their names.
-        others, of: Positions and senses of the held-out occurrences, (N,) each.
+    Positions are below 0 for the first of two senses; the held-out ones `others`, of senses `of`.
     """
     sense, nearest = senses[int(position > 0)], np.argsort(np.abs(others - position))[:NEAR]
     counted = f", {(of[nearest] == sense).sum()} of {len(nearest)}" if len(nearest) else ""
     return ("neither" if position == 0 else sense) + counted
 
 
-def labelled(senses: np.ndarray, number: int = EVERY) -> list[int]:
-    """The occurrences whose sense is told: so many of each sense, always the same ones."""
-    return draw_labels(senses, number, lambda sense: random.Random(f"0 {sense}"))
-
-
 class WordUses:
-    """The uses of one word in a corpus, as a network reads them.
-
-    Args:
-        net, vocab, corpus: Network, vocabulary, corpus.
-        word: A word, or a hidden pair such as "river/song".
-        labels: Labelled occurrences by part of the corpus, from `labels_for`. A word that has none
-            there is looked up in the training text: its senses are not known then.
+    """The uses of one word, or of a hidden pair such as "river/song", as a network reads them.
 
     Attributes:
         senses: The two names, in alphabetical order; [] if they are not known.
-        occurrences: In the training text.
-        known: For each layer, (N, 2 D), see `both_readings`.
-        known_senses: (N,), strings.
-        asked: The same as `known` of held-out occurrences; None without senses.
-
-    Raises:
-        ValueError: The word stands less than five times in the training text.
+        occurrences, known, known_senses: In the training text, N, see `both_readings`.
+        asked, asked_senses: The same of the held-out text; None without senses.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, word: str, labels: Labels):
@@ -100,13 +80,14 @@ class WordUses:
         if asked and self.senses:
             self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
         self.turn = lru_cache(lambda layer: MainDirections(self.known[layer]))
+        self.means = lru_cache(self.means)
 
     def means(self, layer: int, number: int = EVERY) -> np.ndarray:
         """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
 
         The other occurrences join them without their labels: see `let_join`.
         """
-        rows, chosen = self.known[layer], labelled(self.known_senses, number)
+        rows, chosen = self.known[layer], draw_labels(self.known_senses, number)
         rest = np.delete(rows, chosen, axis=0)
         return sense_means(*let_join(rows[chosen], self.known_senses[chosen], rest))[1]
 
@@ -123,18 +104,19 @@ class WordUses:
         """
         return self.turn(layer)(uses) @ self.turn(layer)(others).T
 
-    def place(self, use: np.ndarray, layer: int, means: np.ndarray) -> tuple[float, str]:
+    def place(self, use: np.ndarray, layer: int, number: int = EVERY) -> tuple[float, str]:
         """Where one use (2 D,) stands, not cut off, and what held-out ones `beside` it are."""
+        means = self.means(layer, number)
         position = float(self.positions(use[None], means)[0])
         asked = self.positions(self.asked[layer], means)
         return position, beside(position, self.senses, asked, self.asked_senses)
 
-    def accuracy(self, layer: int, means: np.ndarray) -> float | None:
+    def accuracy(self, layer: int, number: int = EVERY) -> float | None:
         """How many held-out occurrences stand on the side of their own sense; None without any."""
         if self.asked is None:
             return None
-        sides = np.array(self.senses)[(self.positions(self.asked[layer], means) > 0).astype(int)]
-        return float((sides == self.asked_senses).mean())
+        positions = self.positions(self.asked[layer], self.means(layer, number))
+        return float((np.array(self.senses)[(positions > 0) * 1] == self.asked_senses).mean())
 
     def nearest(self, use: np.ndarray, layer: int) -> list[Use]:
         """The five occurrences used most alike one use (2 D,)."""
@@ -150,23 +132,23 @@ class WordUses:
         """Median cosine of two held-out uses of one sense, and of two senses; None without any."""
         if self.asked is None or len(np.unique(self.asked_senses)) < 2:
             return None
-        rows, senses = self.asked[layer], self.asked_senses
-        cosines, same = self.cosines(rows, rows, layer), senses[:, None] == senses
-        above = np.triu(np.ones_like(same), 1)
-        parts = [cosines[part & above] for part in (same, ~same)]
+        cosines = self.cosines(self.asked[layer], self.asked[layer], layer)
+        same = self.asked_senses[:, None] == self.asked_senses
+        parts = [cosines[np.triu(part, 1)] for part in (same, ~same)]
         return tuple(float(np.median(part)) for part in parts) if all(map(len, parts)) else None
 
     def map(
-        self, layer: int, means: np.ndarray | None, typed: list[np.ndarray]
+        self, layer: int, number: int, typed: list[np.ndarray]
     ) -> tuple[list[list[float]], tuple[str, str]]:
         """Where all occurrences and then typed uses lie in a plane, and the names of its axes.
 
-        Without means the axes are the two main directions.
+        Where the senses are not known, the axes are the two main directions.
         """
         rows = self.known[layer]
         middle, rest, axes = rows.mean(0), rows - rows.mean(0), []
         names = "first main direction", "second main direction"
-        if means is not None:
+        if self.senses:
+            means = self.means(layer, number)
             axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
             middle, rest = means.mean(0), rest - np.outer(rest @ axes[0], axes[0])
             names = "from one sense to the other", "main direction of the rest"
@@ -175,11 +157,7 @@ class WordUses:
 
 
 class Bag:
-    """The control that counts the words around: naive Bayes, told the same labels.
-
-    Args:
-        corpus, word, labels: As in `WordUses`.
-    """
+    """The control that counts the words around: naive Bayes, told the same labels."""
 
     def __init__(self, corpus: Corpus, word: str, labels: Labels):
         known, asked = (labels(part)[word] for part in (corpus.train, corpus.valid))
@@ -187,17 +165,17 @@ class Bag:
         self.known = self.counter.fit_transform(words_around(corpus.train, known))
         self.asked = self.counter.transform(words_around(corpus.valid, asked))
         self.known_senses, self.asked_senses = senses_of(known), senses_of(asked)
-        self.told = lru_cache(self._told)
+        self.ahead = lru_cache(self.ahead)
 
-    def _told(self, number: int) -> tuple[list[str], np.ndarray]:
+    def ahead(self, number: int) -> tuple[list[str], np.ndarray]:
         """The senses, and how far each word puts the second ahead of the first, in nats."""
-        chosen = labelled(self.known_senses, number)
+        chosen = draw_labels(self.known_senses, number)
         names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
         return names.tolist(), log_p[1] - log_p[0]
 
     def place(self, words: tuple[str, ...], place: int, number: int = EVERY) -> tuple[float, str]:
-        """The same for a word among others, when so many occurrences of each sense are told."""
-        senses, ahead = self.told(number)
+        """As `WordUses.place`, for a word among others."""
+        senses, ahead = self.ahead(number)
         counts = self.counter.transform([words[:place] + words[place + 1 :]])
         nats = float((counts @ ahead)[0])
         text = beside(nats, senses, self.asked @ ahead, self.asked_senses)

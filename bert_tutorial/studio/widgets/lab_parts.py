@@ -1,23 +1,24 @@
 """The views below the sense meter, one at a time. A new one is a class here, and a line in `PARTS`.
 
-Each asks a `Lab`, and shows the network beside the untrained one.
+Each asks a `Lab`, and shows the network beside the untrained one. Whatever was typed is escaped.
 """
 
-import html
-from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import Any, NamedTuple
 
 import ipywidgets as ipw
 
+from ...plots import curves, new_figure, to_png
+from ...representation.fill_mask import likeliest
 from ..lab.lab import NETWORKS, Lab, Words, same_words, whole_characters
-from . import lab_html
+from .lab_html import heat_table, paragraph, picture, table
 from .views import AttentionView, PointMap, TokenHeatmap
 
+NAMES = {"network": "network", "untrained": "untrained network"}
 WRAP = ipw.Layout(flex_flow="row wrap", align_items="flex-start")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What the lab's controls say."""
 
     lab: Lab
@@ -64,50 +65,73 @@ class Similarity(Part):
         self.views["network"].observe(lambda _: self._tell(), names="selected")
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
-        sentences, layer, is_raw = asked.sentences, asked.layer, asked.is_raw
-        found = {w: asked.lab.similarity(sentences, layer, is_raw, w) for w in NETWORKS}
+        """Both heat maps, and the pair that was clicked."""
+        lab, sentences, picked, _, layer, _, is_raw = asked
+        found = {which: lab.similarity(sentences, layer, is_raw, which) for which in NETWORKS}
         before, self.asked = self.asked, None  # so that nothing is told of what is half shown
-        is_same = before and (before.sentences, before.picked) == (sentences, asked.picked)
+        is_same = before and (before.sentences, before.picked) == (sentences, picked)
         kind = "raw" if is_raw else "common direction out"
         for which, view in self.views.items():
             with view.hold_sync():
                 view.rows, view.columns = map(list, sentences)
                 view.low = min(cosines.min().item() for cosines in found.values())
                 view.high = max(cosines.max().item() for cosines in found.values())
-                view.caption = f"{lab_html.name_of(which)}, layer {layer}, cosines, {kind}"
+                view.caption = f"{NAMES[which]}, layer {layer}, cosines, {kind}"
                 view.marked = [list(pair) for pair in same_words(sentences)]
                 view.values = found[which].tolist()
                 if not is_same:  # otherwise the cell that was clicked stays chosen
-                    view.selected = asked.picked
+                    view.selected = picked
         self.asked = asked
         self._tell()
 
     def _tell(self) -> None:
-        asked, places = self.asked, tuple(self.views["network"].selected)
-        if not asked or len(places) != 2:
+        """The cosine of two words, and what it has to be compared with."""
+        if not self.asked or len(self.views["network"].selected) != 2:
             return
-        about = asked.sentences, places, asked.layer, asked.is_raw
-        if all(place < len(words) for place, words in zip(places, asked.sentences, strict=True)):
-            self.text.value = lab_html.pair_html(asked.lab, *about)
+        lab, sentences, _, _, layer, _, is_raw = self.asked
+        i, j = places = tuple(self.views["network"].selected)
+        if i >= len(sentences[0]) or j >= len(sentences[1]):  # a click on the words before
+            return
+        one, other = escape(sentences[0][i]), escape(sentences[1][j])
+        cosine = lab.similarity(sentences, layer, is_raw)[places].item()
+        text = f"<b>{one}, {other}: cosine {cosine:.2f}.</b>"
+        same, anything = lab.background("network").spreads(layer, is_raw)
+        if same[0] == same[0]:  # a small text has no pairs
+            text += " In the corpus: one word in two sentences {:.2f} ± {:.2f}".format(*same)
+            text += ", two words {:.2f} ± {:.2f}.".format(*anything)
+        if not is_raw:
+            noise = lab.dropout_cosine(sentences[0], i, layer)
+            text += f" The same sentence twice, with dropout: {noise:.2f}."
+        if found := lab.alike(sentences, places, layer):
+            text += (
+                " <br><b>How alike are these two uses of {}? {:.2f}</b>, along the main directions "
+                "of this word. Held-out uses of one sense: {:.2f}; of two senses: {:.2f} (medians)."
+            ).format(one, *found)
+        self.text.value = f"<p>{text}</p>"
 
     def kept(self) -> str:
-        """See `Part`."""
-        return self.text.value + "".join(map(lab_html.heat_table, self.views.values()))
+        """Both heat maps as tables."""
+        return self.text.value + "".join(map(heat_table, self.views.values()))
 
 
 class Nearest(Part):
     """The five nearest uses of the clicked word in the corpus."""
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
-        words, place = asked.use
-        lists = [lab_html.uses_list(asked.lab, *asked.use, asked.layer, w) for w in NETWORKS]
+        """A list according to each network."""
+        (words, place), lists = asked.use, ""
+        for which in NETWORKS:
+            lists += f"<div><h4>According to the {NAMES[which]}</h4><ol>"
+            for use in asked.lab.nearest(words, place, asked.layer, which):
+                shown = [escape(token) for token in use.tokens]
+                shown[use.place] = f"<b>{shown[use.place]}</b>"
+                sense = f"<i>{escape(use.sense)}</i>: " if use.sense else ""
+                lists += f"<li>{sense}{' '.join(shown)} <small>({use.cosine:.2f})</small></li>"
+            lists += "</ol></div>"
         self.text.value = (
-            f"<p>The five uses of <b>{html.escape(words[place])}</b> (sentence "
-            f"{asked.sentence + 1}) in the corpus that are nearest. Click another token to ask "
-            f"about it.</p><div style='display:flex;flex-wrap:wrap;gap:0 2rem'>{''.join(lists)}"
-            "</div>"
+            f"<p>The five uses of <b>{escape(words[place])}</b> (sentence {asked.sentence + 1}) in "
+            "the corpus that are nearest. Click another token to ask about it.</p>"
+            f"<div style='display:flex;flex-wrap:wrap;gap:0 2rem'>{lists}</div>"
         )
 
 
@@ -118,7 +142,7 @@ class SenseMap(Part):
         super().__init__(PointMap)
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
+        """A map of each network."""
         (words, place), right = asked.use, []
         for which, view in self.views.items():
             about = words[place], asked.layer, asked.number
@@ -126,18 +150,31 @@ class SenseMap(Part):
             with view.hold_sync():
                 view.selected = []
                 view.points, (view.x_name, view.y_name) = points, names
-                view.caption = f"{words[place]}, {lab_html.name_of(which)}, layer {asked.layer}"
+                view.caption = f"{words[place]}, {NAMES[which]}, layer {asked.layer}"
             if accuracy is not None:
-                right.append(f"{lab_html.name_of(which)} {accuracy:.0%}")
+                right.append(f"{NAMES[which]} {accuracy:.0%}")
         name = (asked.lab.key(words[place]) or words[place]).replace("/", " or ")
-        self.text.value = lab_html.paragraph(
+        self.text.value = paragraph(
             f"Each point is a use of {name}; the large ones are yours. "
             + (f"Held-out uses on the right side: {', '.join(right)}." if right else "")
         )
 
     def kept(self) -> str:
-        """See `Part`."""
-        return self.text.value + "".join(map(lab_html.map_picture, self.views.values()))
+        """Both maps as pictures: every sense has a shape of its own."""
+        text = self.text.value
+        for view in self.views.values():
+            axes = new_figure(6, 4).subplots()
+            groups = sorted({p["group"] for p in view.points}, key=lambda g: (g == "yours", g))
+            for group, mark in zip(groups, "os^D", strict=False):
+                x, y = zip(
+                    *((p["x"], p["y"]) for p in view.points if p["group"] == group), strict=True
+                )
+                axes.scatter(x, y, s=80 if group == "yours" else 16, marker=mark, label=group)
+            axes.set(xlabel=view.x_name, ylabel=view.y_name)
+            axes.set_title(view.caption, parse_math=False)
+            axes.legend()
+            text += picture(to_png(axes.figure), f"{view.caption}: {', '.join(groups)}")
+        return text
 
 
 class Attention(Part):
@@ -145,12 +182,12 @@ class Attention(Part):
 
     def __init__(self):
         super().__init__(AttentionView)
-        heads = (ipw.HTML(f"<b>{lab_html.name_of(which)}</b>") for which in NETWORKS)
+        heads = (ipw.HTML(f"<b>{NAMES[which]}</b>") for which in NETWORKS)
         columns = zip(heads, self.views.values(), strict=True)
         self.box = ipw.HBox(list(map(ipw.VBox, columns)), layout=WRAP)
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
+        """A view of each network; layer and head stay."""
         for which, view in self.views.items():
             found = asked.lab.read(which, asked.use[0])
             view.show(found.tokens, found.attention)
@@ -170,7 +207,7 @@ class HiddenWord(Part):
         self.guess.observe(lambda _: self._tell(), names="value")
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
+        """The sentence with `<mask>`; the guess stays while the word does."""
         if (asked.lab, asked.use) != self.about:
             self.about, self.guess.value = (asked.lab, asked.use), ""
         self._tell()
@@ -181,26 +218,33 @@ class HiddenWord(Part):
 
     def _sentence(self) -> str:
         words, place = self.about[1]
-        shown = [html.escape(word) for word in words]
+        shown = [escape(word) for word in words]
         shown[place] = "<b>&lt;mask&gt;</b>"
         return f"<p>{' '.join(shown)}</p>"
 
     def _answer(self) -> str:
+        """The likeliest words beside the controls, one's own marked."""
         (lab, use), own = self.about, whole_characters(self.guess.value).strip().lower()
         try:
             found = lab.guesses(*use)
         except ValueError as error:
-            return lab_html.paragraph(str(error))
+            return paragraph(str(error))
         p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
         said = f"Your guess, {own}, by the network: {f'{p:.2%}' if p else 'not in its vocabulary'}."
-        answer = lab_html.paragraph(said) if own else ""
-        return f"{answer}{lab_html.guesses_table(lab.vocab, found, own)}" + lab_html.paragraph(
+        columns = (
+            [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
+            for of in found.values()
+        )
+        caption = "The likeliest words, each with its probability"
+        answer = paragraph(said) if own else ""
+        answer += table(list(found), list(zip(*columns, strict=True)), caption)
+        return answer + paragraph(
             "On held-out text the networks in the package are right as often as they say. On short "
             "sentences that somebody types they are not: see benchmarks/README.md."
         )
 
     def kept(self) -> str:
-        """See `Part`."""
+        """The sentence and the answer."""
         return self._sentence() + self._answer()
 
 
@@ -208,8 +252,15 @@ class Layers(Part):
     """How alike a word is to itself in other sentences, by layer."""
 
     def show(self, asked: Asked) -> None:
-        """See `Part`."""
-        self.text.value = lab_html.layers_picture(asked.lab)
+        """A curve, beside two words and the untrained network."""
+        series = asked.lab.layers()
+        png = curves(series, "layer", "mean cosine", "One word in two sentences, and two words")
+        lines = []
+        for which in NETWORKS:
+            first, *_, last = series[f"one word, {which}"].values()
+            lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
+        text = f"A word and itself in another sentence: {'; '.join(lines)}."
+        self.text.value = picture(png, text) + paragraph(text)
 
 
 PARTS = {

@@ -6,6 +6,7 @@ Controls, and which view shows what; the numbers come from `lab/lab.py`, the vie
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,22 @@ import ipywidgets as ipw
 from ...devices import one_thread
 from ...representation.senses import EVERY
 from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
-from . import lab_html
+from .lab_html import heat_table, meter_table, page, paragraph
 from .lab_parts import PARTS, Asked, Similarity
-from .parts import LONGEST_TEXT, WIDE, Panel, cut_note
+from .parts import WIDE, Panel, cut_note, shortened
 from .views import Meter, NumberSlider, StatusLine, TokenChips
 
 ALL_LABELS = 64  # at the slider's end all labels are told
 NAME = {"description_width": "6rem"}
 WRAP = ipw.Layout(flex_flow="row wrap")
-TYPED = Path(__file__).parents[2] / "data" / "typed" / "examples.tsv"
-
-
-def examples() -> dict[str, tuple[str, str]]:
-    """Pairs of sentences to begin with: mostly one word in two senses."""
-    lines = (line.split("\t") for line in TYPED.read_text("utf-8").splitlines())
-    return {name: (a, b) for name, a, b in lines}
+EXAMPLES = Path(__file__).parents[2] / "data" / "typed" / "examples.tsv"  # mostly of two senses
 
 
 class SentenceLab(Panel):
     """Two text boxes; under them the tokens, the senses, and one view after the other.
 
-    Args:
-        lab: The network to begin with, its vocabulary and corpus.
-        sentence_a, sentence_b: What stands in the boxes at first.
-        description: Which network it is.
-        others: Further networks by name, each loaded when it is chosen.
-        folder: Where the button puts the file that it writes.
+    Further networks, `others` by name, are loaded when they are chosen. What is kept as HTML goes
+    into `folder`.
     """
 
     fallback = "Sentence lab (open this notebook in JupyterLab to use it)"
@@ -63,28 +54,19 @@ class SentenceLab(Panel):
         self._make_controls(sentence_a, sentence_b)
         self.parts = {name: part() for name, part in PARTS.items()}
         self.box, self.problem = ipw.VBox(), ipw.HTML()
-        super().__init__(
-            [
-                ipw.HBox([self.example, self.model], layout=WRAP),
-                self.text_a,
-                self.chips[0],
-                self.text_b,
-                self.chips[1],
-                self.status,
-                ipw.HBox([self.layer, self.labels], layout=WRAP),
-                self.meter,
-                ipw.HBox([self.show, self.raw, self.keep], layout=WRAP),
-                self.box,
-                self.other,
-            ]
-        )
+        choose = ipw.HBox([self.example, self.model], layout=WRAP)
+        typed = self.text_a, self.chips[0], self.text_b, self.chips[1], self.status
+        settings = ipw.HBox([self.layer, self.labels], layout=WRAP)
+        views = ipw.HBox([self.show, self.raw, self.keep], layout=WRAP)
+        super().__init__([choose, *typed, settings, self.meter, views, self.box, self.other])
         self._try(self._read)
 
     def _make_controls(self, sentence_a: str, sentence_b: str) -> None:
         text = dict(continuous_update=False, layout=WIDE, style=NAME)
         self.text_a = ipw.Text(sentence_a, description="Sentence 1", **text)
         self.text_b = ipw.Text(sentence_b, description="Sentence 2", **text)
-        self.examples = examples()
+        lines = (line.split("\t") for line in EXAMPLES.read_text("utf-8").splitlines())
+        self.examples = {name: (a, b) for name, a, b in lines}
         options = ["your own", *self.examples]
         self.example = ipw.Dropdown(options=options, description="Example", style=NAME)
         self.model = ipw.Dropdown(options=list(self._others), description="Model", style=NAME)
@@ -103,11 +85,9 @@ class SentenceLab(Panel):
         reactions |= {self.example: self._take_example, self.other: self._take_other}
         for control, react in reactions.items():
             control.observe(lambda _, react=react: self._try(react), names="value")
-        for sentence, chips in enumerate(self.chips):
-            chips.observe(
-                lambda change, s=sentence: self._try(lambda: self._pick(s, change.new)),
-                names="clicked",
-            )
+        for number, chips in enumerate(self.chips):
+            pick = partial(self._pick, number)
+            chips.observe(lambda change, pick=pick: self._try(partial(pick, change.new)), "clicked")
         self.keep.on_click(lambda _: self._try(self._keep))
 
     @property
@@ -151,7 +131,7 @@ class SentenceLab(Panel):
             self.status.say(f"loading {name} …")
             self._labs[name] = self._others[name]()
         lab, texts = self._labs[name], (self.text_a.value, self.text_b.value)
-        sentences = lab.words(*(text[:LONGEST_TEXT] for text in texts))
+        sentences = lab.words(*map(shortened, texts))
         for words in sentences:
             lab.read("network", words)  # they may be too long for it
         if sentences != self.sentences:
@@ -181,16 +161,21 @@ class SentenceLab(Panel):
         controls = self.layer.value, self.number, self.raw.value
         return Asked(self.lab, self.sentences, [*self.picked], self.sentence, *controls)
 
+    def _show(self, name: str, asked: Asked) -> str:
+        """Show a view; if that is not possible, say why."""
+        try:
+            self.parts[name].show(asked)
+        except ValueError as error:  # for example, the word is too rare
+            return paragraph(f"Not possible: {error}")
+        return ""
+
     def _redraw(self) -> None:
         """Show the same sentences with other settings."""
         asked, part = self._asked(), self.parts[self.show.value]
         self._move_meter()
         self.raw.disabled = not part.has_raw
-        try:
-            part.show(asked)
-            shown = part.box
-        except ValueError as error:  # for example, the word is too rare
-            self.problem.value, shown = lab_html.paragraph(f"Not possible: {error}"), self.problem
+        self.problem.value = self._show(self.show.value, asked)
+        shown = self.problem if self.problem.value else part.box
         if self.box.children != (shown,):
             self.box.children = (shown,)
         self.status.say(self._notice())
@@ -206,31 +191,29 @@ class SentenceLab(Panel):
         for key in sorted(keys - lab.was_read):
             self.status.say(f"reading the uses of {key} in the corpus …")
         self.meter.rows = lab.meter(sentences, layer, self.number)
-        if self.meter.rows:
-            told = "all labels"
-            if self.number != EVERY:
-                told = f"up to {self.number} of each sense (the networks' also from uses without a "
-                told += "label)"
-            is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(lab.with_senses(sentences))
-            more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
-            self.meter.caption = (
-                f"Between two senses, layer {layer}, means from {told}; beside it, of the nearest "
-                f"held-out uses, how many have this sense{more if is_cut else ''}"
-            )
-        else:
+        if not self.meter.rows:
             known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
             some = ", ".join(known[:5]) or "there are none in this corpus"
             self.meter.caption = (
                 f"No word here has two senses that the corpus knows, as these have: {some}."
             )
+            return
+        few = f"up to {self.number} of each sense (the networks' also from uses without a label)"
+        is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(lab.with_senses(sentences))
+        more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
+        self.meter.caption = (
+            f"Between two senses, layer {layer}, means from "
+            f"{'all labels' if self.number == EVERY else few}; beside it, of the nearest held-out "
+            f"uses, how many have this sense{more if is_cut else ''}"
+        )
 
     def _notice(self) -> str:
         """What is to be said of the two texts."""
         vocab, cut = self.lab.vocab, cut_note(self.text_a.value, self.text_b.value)
         words = dict.fromkeys(word for words in self.sentences for word in words)
-        if unknown := [word for word in words if self.lab.is_unknown(word)]:
-            unk = vocab.to_tokens(vocab.unk_id)
-            return f"{cut}Not in the vocabulary, so read as {unk}: {', '.join(unknown)}."
+        unknown, unk = filter(self.lab.is_unknown, words), vocab.to_tokens(vocab.unk_id)
+        if told := ", ".join(unknown):
+            return f"{cut}Not in the vocabulary, so read as {unk}: {told}."
         return f"{cut}All words are in the vocabulary."
 
     def _pick(self, sentence: int, clicked: dict) -> None:
@@ -243,17 +226,12 @@ class SentenceLab(Panel):
 
     def _keep(self) -> None:
         """Write one file with all views but that of attention."""
-        asked, problems = self._asked(), {}
+        asked, kept = self._asked(), {"the meter": paragraph(self.meter.caption)}
         for name, part in self.parts.items():
-            try:
-                if self.box.children != (part.box,):  # that one is up to date
-                    part.show(asked)
-            except ValueError as error:
-                problems[name] = lab_html.paragraph(f"Not possible: {error}")
-        kept = {"the meter": lab_html.paragraph(self.meter.caption)}
-        kept |= {name: problems.get(name) or part.kept() for name, part in self.parts.items()}
+            is_shown = self.box.children == (part.box,)  # and so up to date
+            kept[name] = (not is_shown and self._show(name, asked)) or part.kept()
         path = self.folder / "sentence_lab.html"
-        path.write_text(lab_html.page(self._report(kept)), encoding="utf-8")
+        path.write_text(page(self._report(kept)), encoding="utf-8")
         self.status.say(f"kept in {path.resolve()}")
 
     def _keep_static(self) -> None:
@@ -266,11 +244,10 @@ class SentenceLab(Panel):
             return ""
         part = self.parts[self.show.value]
         views = part.views.values() if isinstance(part, Similarity) else ()
-        return self._report({self.show.value: "".join(map(lab_html.heat_table, views))})
+        return self._report({self.show.value: "".join(map(heat_table, views))})
 
     def _report(self, kept: dict[str, str]) -> str:
         about = [f"Sentence {i + 1}: {' '.join(words)}" for i, words in enumerate(self.sentences)]
-        lines = map(lab_html.paragraph, [*about, f"Model: {self.shown}."])
+        lines = map(paragraph, [*about, f"Model: {self.shown}."])
         parts = [f"<h4>{name.capitalize()}</h4>{text}" for name, text in kept.items() if text]
-        meter = lab_html.meter_table(self.meter)
-        return "".join(["<h3>Sentence lab</h3>", *lines, meter, *parts])
+        return "".join(["<h3>Sentence lab</h3>", *lines, meter_table(self.meter), *parts])
