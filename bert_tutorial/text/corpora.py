@@ -20,7 +20,7 @@ def read_bundled() -> Corpus:
 
 
 class CorpusEntry(NamedTuple):
-    """What is to be known of a corpus before it is read."""
+    """What is known of a corpus before it is read."""
 
     read: Callable[[], Corpus]
     min_freq: int  # rarer words become <unk>

@@ -60,14 +60,13 @@ def describe_own_text(path: Path) -> str:
     """
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
-    text = _decode(path)
-    if book := _LIBRARY_BOOK.search(text):
-        text = book[1]
+    whole_text = _decode(path)
+    text = _inner_book(whole_text)
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
     used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
     whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
-    said += " between the library's notes" if book else ""
+    said += " between the library's notes" if text != whole_text else ""
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
@@ -92,9 +91,7 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     Returns:
         The sentences of each paragraph, as tokens joined by spaces.
     """
-    if book := _LIBRARY_BOOK.search(text):
-        text = book[1]
-    lines = "\n".join(line.strip() for line in text.splitlines()).strip("\n")
+    lines = "\n".join(line.strip() for line in _inner_book(text).splitlines()).strip("\n")
     blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
     # A block's first line may be a heading.
     inner = [line for b in blocks for line in b[1:-1]] or [line for b in blocks for line in b[:-1]]
@@ -108,6 +105,11 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     else:  # lines are as long as a page is wide
         pieces = ["\n".join(block) for block in blocks]
     return [sentences for piece in pieces if (sentences := _split_sentences(piece))]
+
+
+def _inner_book(text: str) -> str:
+    book = _LIBRARY_BOOK.search(text)
+    return book[1] if book else text
 
 
 def _without_heading(block: list[str]) -> list[str]:
@@ -131,13 +133,11 @@ def _decode(path: Path) -> str:
     encoding, offset = "UTF-16", 0
     if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
         try:
-            text = content.decode("utf-8").removeprefix("\ufeff").strip()
-        except UnicodeDecodeError as error:
-            encoding, offset = "Windows-1252", error.start
-        else:
-            if text:
+            if text := content.decode("utf-8").removeprefix("\ufeff").strip():
                 return text
             raise ValueError(f"{path} is empty; corpus needs a text of at least four paragraphs")
+        except UnicodeDecodeError as error:
+            encoding, offset = "Windows-1252", error.start
     raise ValueError(
         f"{path} must be UTF-8 text, but the byte at offset {offset} is not; it may be {encoding}: "
         f"save it as UTF-8 in your editor, or with: iconv -f {encoding} -t UTF-8 old.txt > new.txt"
