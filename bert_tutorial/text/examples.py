@@ -1,8 +1,7 @@
-"""From a text to batches of pretraining examples.
+"""From a text to batches of pretraining examples, in d2l's steps.
 
-The steps are d2l's ("The Dataset for Pretraining BERT"), each a few tensor operations on whole
-batches. Every batch of every epoch follows from the seed alone, so that a run can be repeated,
-resumed in the middle, or shared between processes.
+Every batch of every epoch follows from the seed alone, so that a run can be repeated, resumed in
+the middle, or shared between processes.
 
 Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predictions.
 """
@@ -38,7 +37,7 @@ class Batch(NamedTuple):
     nsp_labels: Tensor  # (B,), 1 where the second sentence follows the first in the text
 
     def to(self, device: torch.device | str) -> "Batch":
-        """On another device."""
+        """The same batch on another device."""
         return Batch(*(field.to(device) for field in self))
 
     def split(self, size: int) -> list["Batch"]:
@@ -68,10 +67,10 @@ class PretrainingExamples:
     text: TokenizedText
     batch_size: int  # B; a text with fewer pairs gives one smaller batch an epoch
     max_len: int  # L
-    _: KW_ONLY
     mask_rate: float = 0.15
     sentences_per_segment: int | Sequence[int] = 1
     next_sentence_rate: float = 0.5
+    _: KW_ONLY
     seed: int = 0
     fixed: bool = False  # the same batches every epoch, as evaluation wants
     valid: "PretrainingExamples | None" = None  # held-out examples that belong to these
@@ -90,6 +89,7 @@ class PretrainingExamples:
             raise ValueError(f"next_sentence_rate is {self.next_sentence_rate!r}, not from 0 to 1")
         sentences_of, fewest = self.text.paragraph_starts.diff(), min(counts)
         num_pairs = {count: int((sentences_of - count).clamp(min=0).sum()) for count in counts}
+        # Not those for which the text has too few pairs to fill a batch.
         self.sentence_counts = [n for n in counts if n == fewest or num_pairs[n] >= self.batch_size]
         self.num_pairs = min(num_pairs[count] for count in self.sentence_counts)
         if self.num_pairs == 0 or len(sentences_of) < 2:
@@ -143,9 +143,8 @@ class PretrainingExamples:
         turn = (epoch * len(self) + index) % len(self.sentence_counts)
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
         pairs = Pairs(*(column[place] for column in self.pairs(epoch)[turn]))
-        ids, segments, valid_lens = assemble(
-            self.vocab, self.text, pairs, self.max_len, self.sentence_counts[turn]
-        )
+        sizes = self.max_len, self.sentence_counts[turn]
+        ids, segments, valid_lens = assemble(self.vocab, self.text, pairs, *sizes)
         masked = mask_tokens(self.vocab, ids, self.generator(epoch, index), self.mask_rate)
         return Batch(masked.token_ids, segments, valid_lens, *masked[1:], pairs.is_next)
 
@@ -172,11 +171,10 @@ def load_data_wiki(
         max_len: L, positions in a row, special tokens included.
         corpus: As in `read_text`; None for "bundled", and then that is said: d2l has WikiText-2.
         mask_rate: Part of the positions to predict, 0.15 in BERT.
-        sentences_per_segment: d2l takes 1; BERT fills its segments with as much text as fits. With
-            several numbers, such as (1, 2, 3), each batch has another one; those for which the text
-            has too few pairs to fill a batch are left out, but for the smallest.
-        next_sentence_rate: How often the second segment is the next one, 0.5 in BERT. With 1 there
-            is nothing to tell apart, and training leaves the next-sentence loss out.
+        sentences_per_segment: 1 in d2l; BERT fills its segments with as much text as fits. With
+            several numbers, such as (1, 2, 3), each batch has another one.
+        next_sentence_rate: How often the second segment is the next one, 0.5 in BERT; with 1
+            training leaves the next-sentence loss out.
         min_freq: Rarer tokens become `<unk>`; None for the corpus's own number.
         seed: What pairs, order and masks follow from.
 
@@ -187,17 +185,6 @@ def load_data_wiki(
     if corpus is None:
         print('corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")')
     train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq)
-    train_iter = PretrainingExamples(
-        vocab,
-        train,
-        batch_size,
-        max_len,
-        mask_rate=mask_rate,
-        sentences_per_segment=sentences_per_segment,
-        next_sentence_rate=next_sentence_rate,
-        seed=seed,
-        valid=PretrainingExamples(
-            vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True
-        ),
-    )
-    return train_iter, vocab
+    valid = PretrainingExamples(vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True)
+    sizes, rates = (batch_size, max_len), (mask_rate, sentences_per_segment, next_sentence_rate)
+    return PretrainingExamples(vocab, train, *sizes, *rates, seed=seed, valid=valid), vocab

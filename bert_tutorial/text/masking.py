@@ -31,10 +31,8 @@ def mask_tokens(
         vocab: Knows the special ids.
         token_ids: (B, L), padded with `<pad>`; not changed.
         generator: Source of randomness.
-        mask_rate: Part of a row's real positions to predict, rounded, at least one.
-
-    Returns:
-        The rows; each has the same number P of slots, `L * mask_rate`.
+        mask_rate: Part of a row's real positions to predict, rounded, at least one. Each row has
+            `L * mask_rate` slots.
     """
     num_slots = max(1, round(token_ids.shape[1] * mask_rate))
     positions, used = choose_positions(vocab, token_ids, generator, mask_rate, num_slots)

@@ -13,10 +13,8 @@ _CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
 _END = rf"[\p{{STerm}}…:;]{_CLOSING}"
 _LINE_END = regex.compile(f"{_END}$")
 # The number of a chapter or of a list item, where a line begins: "CHAPTER IV.", "1. Soup".
-_NUMBER = (
-    rf"(?:^|{_END}\n)\W*"
-    r"(?:(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC])"
-)
+_CHAPTER = r"(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]"
+_NUMBER = rf"(?:^|{_END}\n)\W*(?:{_CHAPTER})"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
 _SENTENCE_END = regex.compile(
     rf"(?:(?<!{_NUMBER})[.!?…]+(?={_CLOSING}(?:\s|$))|(?:(?![.!?])\p{{STerm}})+)({_CLOSING})"
@@ -32,11 +30,7 @@ _LOOKS = {
 
 
 def read_own_text(path: Path) -> Corpus:
-    """Read a UTF-8 text file, and hold out every tenth paragraph, at least two.
-
-    Raises:
-        ValueError: The file is not UTF-8, or holds too little text.
-    """
+    """Read a text file, and hold out every tenth paragraph, at least two; may raise ValueError."""
     found = cut_paragraphs(_decode(path))
     usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
     # Next-sentence pairs need sentences of another paragraph, in training and in validation.
@@ -53,11 +47,7 @@ def read_own_text(path: Path) -> Corpus:
 
 
 def describe_own_text(path: Path) -> str:
-    """One sentence on how much of a file is used, and what it looks like if it is no running text.
-
-    Raises:
-        ValueError: The file is not UTF-8, or empty.
-    """
+    """How much of a file is used, and what it looks like if it is no running text."""
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     whole_text = _decode(path)
@@ -82,14 +72,11 @@ def describe_own_text(path: Path) -> str:
 
 
 def cut_paragraphs(text: str) -> list[list[str]]:
-    """Cut a text into paragraphs of sentences, as a reader sees them.
+    """Cut a text into paragraphs of sentences, whose tokens are joined by spaces.
 
     Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
     fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
     Smith" is cut in two), and at the marks of other scripts.
-
-    Returns:
-        The sentences of each paragraph, as tokens joined by spaces.
     """
     lines = "\n".join(line.strip() for line in _inner_book(text).splitlines()).strip("\n")
     blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
@@ -122,8 +109,7 @@ def _split_sentences(paragraph: str) -> list[str]:
     ended = _SENTENCE_END.sub("\\1\x1e", paragraph)  # \1: the closing quotation mark
     if "\x1e" not in ended:
         return []
-    # A full stop inside a word ("example.com") is left out too: in WikiText's format it ends a
-    # sentence.
+    # Not the full stop in "example.com" either: in WikiText's format it ends a sentence.
     sentences = (" ".join(t for t in tokenize(s) if t != ".") for s in ended.split("\x1e"))
     return [sentence for sentence in sentences if sentence]
 

@@ -48,11 +48,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST) -> int:
-    """The smallest frequency, from `min_freq` on, that at most `largest` words reach.
-
-    >>> fitting_min_freq(Counter("abcddd"), min_freq=1, largest=2)
-    2
-    """
+    """The smallest frequency, from `min_freq` on, that at most `largest` words reach."""
     ranked = sorted(frequencies.values(), reverse=True)
     return max(min_freq, ranked[largest] + 1) if len(ranked) > largest else min_freq
 
@@ -68,9 +64,8 @@ class Word(NamedTuple):
 class Vocab:
     """A two-way table of tokens and their ids, and the tokenizer that goes with it.
 
-    The special tokens come first, then the words from the most to the least frequent; those that
-    occur less than `min_freq` times are read as `<unk>`. Nothing else knows which ids are special,
-    or how a text is cut, so a vocabulary of another kind can stand in its place.
+    The special tokens come first, then the words from the most to the least frequent. Nothing else
+    knows which ids are special, or how a text is cut, so another kind can stand in its place.
 
     >>> vocab = Vocab("a crane lifts a crane over a wall".split(), min_freq=2)
     >>> vocab.itos
@@ -126,8 +121,7 @@ class Vocab:
 
     def to_tokens(self, ids: int | Sequence[int] | Tensor) -> str | list[str]:
         """Token of an id, or list of tokens of a list or one-dimensional tensor of ids."""
-        if isinstance(ids, Tensor):
-            ids = ids.tolist()
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
         return self.itos[ids] if isinstance(ids, int) else [self.itos[number] for number in ids]
 
     def tokenize(self, sentence: str) -> list[str]:

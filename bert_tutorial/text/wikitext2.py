@@ -40,9 +40,8 @@ def read_wikitext2() -> Corpus:
     """Read WikiText-2 from the cache, or download it into the cache first.
 
     Raises:
-        ConnectionError: The text is not in the cache and no source could deliver it.
-        TimeoutError: Another process did not finish its download.
-        OSError: The cache folder cannot be written.
+        OSError: Nobody delivers it, another process does not end its download, or the cache folder
+            cannot be written.
     """
     folder = cache_dir() / "wikitext-2"
     if not (files := _cached(folder)):
@@ -74,8 +73,7 @@ def _download(folder: Path) -> list[bytes]:
             files = [Path(s).read_bytes() if os.path.isfile(s) else _fetch(s) for s in source]
             files = _checked(_unzip(files[0]) if len(source) == 1 else files)
         except (OSError, ValueError) as error:
-            without_password = re.sub(r"(?<=//)[^/@]*@", "", source[0])
-            failures.append(f"{without_password}: {error}")
+            failures.append(re.sub(r"(?<=//)[^/@]*@", "", f"{source[0]}: {error}"))  # no password
             continue
         for name, content in zip(SHA256, files, strict=True):
             write_file(folder / name, content)
@@ -103,10 +101,8 @@ def _fetch(address: str) -> bytes:
                 for block in response.iter_content(2**7):
                     received.extend(block)
                     bar.update(len(block))
-                    if len(received) > LARGEST:
-                        raise ValueError("larger than WikiText-2")
-                    if time.monotonic() > end:
-                        raise ValueError(f"too slow: {len(received):,} bytes in {LIMIT:g} seconds")
+                    if len(received) > LARGEST or time.monotonic() > end:
+                        raise ValueError(f"too large or too slow: {len(received):,} bytes so far")
             return bytes(received)
         except requests.RequestException as error:
             status = getattr(error.response, "status_code", None)
