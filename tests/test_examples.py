@@ -70,16 +70,10 @@ def test_trim_leaves_out_padding_only(vocab_and_text, max_len):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("batch_size", 0),
-        ("batch_size", 8.0),
-        ("max_len", 4),
-        ("mask_rate", 0),
-        ("mask_rate", 1.5),
-        ("next_sentence_rate", 1.1),
-        *(("sentences_per_segment", value) for value in ((), (1, 0), (1, "2"), 1.5, None, True)),
-    ],
-)
+    [("batch_size", 0), ("batch_size", 8.0), ("max_len", 4), ("mask_rate", 0), ("mask_rate", 1.5),
+     ("next_sentence_rate", 1.1),
+     *(("sentences_per_segment", value) for value in ((), (1, 0), (1, "2"), 1.5, None, True))],
+)  # fmt: skip
 def test_impossible_settings_are_named(vocab_and_text, name, value):
     with pytest.raises(ValueError, match=f"^{name} is "):
         PretrainingExamples(*vocab_and_text, **{"batch_size": 8, "max_len": 32, name: value})
@@ -89,24 +83,6 @@ def test_a_text_without_pairs_is_refused():
     for text in ([[["only", "one"]], [["other"]]], [[["only"], ["one"], ["paragraph"]]]):
         with pytest.raises(ValueError, match="two paragraphs"):
             PretrainingExamples(*tokenized(text), 8, 32)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_data_loader_gives_every_batch_once(vocab_and_text, workers):
-    examples = PretrainingExamples(*vocab_and_text, 8, 32)
-    loader = torch.utils.data.DataLoader(AnIterable(examples), batch_size=None, num_workers=workers)
-    found = sorted(batch[0].sum().item() for batch in loader)
-    wanted = [examples.batch(0, i).token_ids.sum().item() for i in range(len(examples))]
-    assert found == sorted(wanted)
-
-
-class AnIterable(torch.utils.data.IterableDataset):
-    def __init__(self, examples):
-        self.examples = examples
-
-    def __iter__(self):
-        self.examples.epoch = 0
-        return iter(self.examples)
 
 
 def test_the_held_out_examples_do_not_depend_on_the_settings_of_training(capsys):
