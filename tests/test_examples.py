@@ -54,18 +54,14 @@ def test_every_epoch_is_drawn_anew_and_a_fixed_one_is_not(vocab_and_text, fixed)
 @pytest.mark.parametrize("max_len", [64, 61, 12])
 def test_trim_leaves_out_padding_only(vocab_and_text, max_len):
     examples = PretrainingExamples(*vocab_and_text, 8, max_len)
-    for index in range(len(examples)):
-        batch = examples.batch(0, index)
+    for batch in examples:
         short = batch.trim()
         longest, slots = int(batch.valid_lens.max()), int(batch.mlm_weights.sum(1).max())
         length = short.token_ids.shape[1]
         assert longest <= length < longest + 8 and (length % 8 == 0 or length == max_len)
-        for name, wanted in zip(batch._fields, batch, strict=True):
-            size = {"token_ids": length, "segments": length}.get(name, slots)
-            wanted = wanted[:, :size] if wanted.dim() == 2 else wanted
-            assert torch.equal(getattr(short, name), wanted)
-        assert (batch.token_ids[:, length:] == examples.vocab.pad_id).all()
-        assert batch.mlm_weights[:, slots:].sum() == 0
+        sizes = (length, length, None, slots, slots, slots, None)
+        for found, field, size in zip(short, batch, sizes, strict=True):
+            assert torch.equal(found, field[:, :size] if size else field)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +88,7 @@ def test_the_held_out_examples_do_not_depend_on_the_settings_of_training(capsys)
     settings = dict(mask_rate=0.4, sentences_per_segment=(1, 2), next_sentence_rate=1.0)
     large, _ = load_data_wiki(512, 64, "bundled", **settings)
     assert capsys.readouterr().out == ""
-    assert small.batch_size == 16 and large.batch_size == 512 and len(vocab) == len(small.vocab)
+    assert (small.batch_size, large.batch_size, small.vocab) == (16, 512, vocab)
     assert {name: getattr(large, name) for name in settings} == settings
     for one, other in zip(small.valid, large.valid, strict=True):
         assert_identical(one, other)
@@ -105,8 +101,7 @@ def test_with_several_numbers_of_sentences_each_batch_has_another(vocab_and_text
         settings |= dict(next_sentence_rate=next_sentence_rate, mask_rate=0.01)
         return PretrainingExamples(*vocab_and_text, 8, max_len, **settings)
 
-    data = examples(sentences_per_segment=(1, 3))
-    one, three = (examples(sentences_per_segment=count) for count in (1, 3))
+    data, one, three = (examples(sentences_per_segment=count) for count in ((1, 3), 1, 3))
     assert len(data) == len(three) <= len(one)  # an epoch is as long as the shortest
     lengths = vocab_and_text[1].sentence_starts.diff()
     for step in range(2 * len(data)):

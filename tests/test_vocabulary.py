@@ -78,14 +78,6 @@ def test_abbreviations_that_have_an_entry_can_be_typed():
     assert vocab.tokenize("no?. 7") == ["no", "7"]
 
 
-@given(st.text())
-def test_what_is_typed_is_read_the_same_with_and_without_a_full_stop(text):
-    vocab = Vocab("a crane is flying".split())
-    words = vocab.tokenize(text)
-    if not words or words[-1][-1:] not in ".":
-        assert vocab.tokenize(f"{text} .") == words
-
-
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 40))
 def test_a_vocabulary_that_is_too_large_drops_its_rarest_words(counts, largest):
     frequencies = Counter({f"w{i}": count for i, count in enumerate(counts)})
