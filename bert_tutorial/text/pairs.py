@@ -43,9 +43,9 @@ def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor
     >>> truncated_lengths(torch.tensor([50, 10]), torch.tensor([30, 80]), budget=61)
     (tensor([31, 10]), tensor([30, 51]))
     """
-    keep_a = torch.maximum(budget - len_b, torch.tensor((budget + 1) // 2))
-    keep_b = torch.maximum(budget - len_a, torch.tensor(budget // 2))
-    return torch.minimum(len_a, keep_a), torch.minimum(len_b, keep_b)
+    keep_a = (budget - len_b).clamp(min=(budget + 1) // 2)
+    keep_b = (budget - len_a).clamp(min=budget // 2)
+    return len_a.minimum(keep_a), len_b.minimum(keep_b)
 
 
 class Pairs(NamedTuple):
