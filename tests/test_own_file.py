@@ -108,7 +108,7 @@ def test_any_own_text_is_clean_or_refused(pieces):
         "Notes\n\nIt began early. Then it grew.\nIt was big. It stayed so.",
         "It began early. Then it grew.\n\nIt was big. It stayed so.",
         "History\nIt began early. Then it grew.\n\nSize\nIt was big. It stayed so.\n",
-        "It began early.\nThen it grew.\n\nIt was big.\nIt stayed so.\n",  # BERT's own format
+        "It began early.\nThen it grew.\n\nIt was big.\nIt stayed so.\nSee also",  # BERT's format
         "It began\nearly. Then it\ngrew.\n\nIt was big. It\nstayed\nso.\n",  # a page's width
         "It began early. Then it grew.\nIt was big. It stayed so.\n",
         "Licence. It is free.\n*** START OF THE EBOOK X ***\n\nCHAPTER I.\n\nIt began\nearly. Then"
