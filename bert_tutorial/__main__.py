@@ -13,18 +13,9 @@ INSTALLED = Path(sysconfig.get_path("data")) / "share" / "bert_tutorial" / "note
 
 
 def copy_notebooks(folder: Path) -> list[Path]:
-    """Copy the notebooks into a folder, where those that are there already stay as they are.
-
-    Returns:
-        The notebooks in the folder, the first lesson first.
-
-    Raises:
-        FileNotFoundError: The notebooks did not come with the package.
-    """
-    for source in (CHECKOUT, INSTALLED):
-        if found := sorted(source.glob("*.ipynb")):
-            break
-    else:
+    """Copy the notebooks into a folder, but none over one that is there; the first lesson first."""
+    found = sorted(CHECKOUT.glob("*.ipynb")) or sorted(INSTALLED.glob("*.ipynb"))
+    if not found:
         raise FileNotFoundError(f"there are no notebooks in {INSTALLED}: install the package again")
     folder.mkdir(parents=True, exist_ok=True)
     for notebook in found:

@@ -29,8 +29,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        is_cached = cache_dir() in path.parents
-        other = "set BERT_TUTORIAL_CACHE to" if is_cached else "choose"
+        other = "set BERT_TUTORIAL_CACHE to" if cache_dir() in path.parents else "choose"
         raise OSError(
             f"{path} cannot be written ({error.strerror or error}): make room or give access "
             f"there, or {other} another folder"
@@ -38,15 +37,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole; a failed or interrupted write leaves the old one.
-
-    Args:
-        path: The file; its folder is made where it is missing.
-        content: All of it.
-
-    Raises:
-        OSError: See `writing`.
-    """
+    """Write a file whole, and its folder; a failed or interrupted write leaves the old one."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with writing(path):
         with suppress(FileExistsError):  # a file: the next lines say that it is not a folder
@@ -61,11 +52,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors, from any device, and what JSON can hold of what there is to know about them.
-
-    Raises:
-        OSError: See `writing`.
-    """
+    """Write tensors, from any device, and what there is to know about them, as far as JSON goes."""
     # Not safetensors' own save_file: its files are for one user only, whatever the umask, and its
     # errors are no OSErrors.
     metadata = {name: json.dumps(value) for name, value in about.items()}

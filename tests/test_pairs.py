@@ -72,10 +72,10 @@ def test_pairs_are_laid_out_as_get_tokens_and_segments_lays_them_out(vocab_and_t
     # Of each sentence the tokens, and those of the next ones in its paragraph.
     parts = [(p, start) for p in made_up_text() for start in range(len(p))]
     behind = [list(chain.from_iterable(p[start : start + count])) for p, start in parts]
-    first, second, _ = draw_pairs(text, generator(), count)
-    token_ids, segments, valid_lens = assemble(vocab, text, first, second, 24, count)
-    for row in range(len(first)):
-        a, b = behind[first[row]], behind[second[row]]
+    pairs = draw_pairs(text, generator(), count)
+    token_ids, segments, valid_lens = assemble(vocab, text, pairs, 24, count)
+    for row in range(len(pairs.first)):
+        a, b = behind[pairs.first[row]], behind[pairs.second[row]]
         len_a, len_b = truncated_lengths(torch.tensor(len(a)), torch.tensor(len(b)), 21)
         tokens, wanted_segments = get_tokens_and_segments(a[: int(len_a)], b[: int(len_b)])
         n = int(valid_lens[row])

@@ -82,7 +82,8 @@ class WholeWordExamples(PretrainingExamples):
         answers = plain.mlm_labels.where(plain.mlm_weights == 1, self.vocab.cls_id)
         text = plain.token_ids.scatter(1, plain.pred_positions, answers)  # before it was masked
         draw = self.generator(0 if self.fixed else epoch, index, "whole words")
-        chosen = choose_whole_words(self.vocab, text, draw, self.mask_rate, self.num_slots)
+        num_slots = plain.mlm_labels.shape[1]
+        chosen = choose_whole_words(self.vocab, text, draw, self.mask_rate, num_slots)
         masked = hide_at(self.vocab, text, *chosen, draw)
         return Batch(masked.token_ids, *plain[1:3], *masked[1:], plain.nsp_labels)
 

@@ -1,4 +1,4 @@
-"""Which texts there are. To add one, write its reader and one entry in `CORPORA`."""
+"""Which texts there are; to add one, write its reader and its entry in `CORPORA`."""
 
 import os
 from collections.abc import Callable
@@ -10,30 +10,28 @@ from .own_file import read_own_text
 from .wikitext2 import read_wikitext2
 from .wikitext_format import Corpus
 
-BUNDLED = Path(__file__).parents[1] / "data" / "corpus"
-
-
-def read_bundled() -> Corpus:
-    """Read the encyclopaedia that comes with the package."""
-    parts = ((BUNDLED / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
-    return Corpus("bundled", *parts)
+BUNDLED = Path(__file__).parents[1] / "data" / "corpus"  # an encyclopaedia for this tutorial
 
 
 class CorpusEntry(NamedTuple):
-    """What is to be known of a corpus before it is read."""
+    """What is known of a corpus before it is read."""
 
     read: Callable[[], Corpus]
     min_freq: int  # rarer words become <unk>
     licence: str  # of the text, and so of what is trained on it
 
 
+def _read_bundled() -> Corpus:
+    parts = ((BUNDLED / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
+    return Corpus("bundled", *parts)
+
+
 CORPORA = {
-    "bundled": CorpusEntry(read_bundled, min_freq=2, licence="CC0 1.0, as the text"),
+    "bundled": CorpusEntry(_read_bundled, min_freq=2, licence="CC0 1.0, as the text"),
     "wikitext-2": CorpusEntry(
         read_wikitext2,
         min_freq=5,  # d2l's
-        licence="CC BY-SA 3.0, as the text: WikiText-2 by Merity et al. 2016, from articles of "
-        "English Wikipedia",
+        licence="CC BY-SA 3.0, as the text: WikiText-2, from Wikipedia, by Merity et al. 2016",
     ),
 }
 
@@ -65,8 +63,7 @@ def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
             text file of yours; or a `Corpus`, which is given back as it is.
 
     Raises:
-        FileNotFoundError, IsADirectoryError: It is neither a name nor a file.
+        OSError: It is neither a name nor a file, or WikiText-2 cannot be had.
         ValueError: Your file cannot be used; the message says what would be right.
-        ConnectionError, OSError: WikiText-2 cannot be had; see `read_wikitext2`.
     """
     return find_corpus(corpus).read()

@@ -1,8 +1,7 @@
-"""From a text to batches of pretraining examples.
+"""From a text to batches of pretraining examples, in d2l's steps.
 
-The steps are d2l's ("The Dataset for Pretraining BERT"), each a few tensor operations on whole
-batches. Every batch of every epoch follows from the seed alone, so that a run can be repeated,
-resumed in the middle, or shared between processes.
+Every batch of every epoch follows from the seed alone, so that a run can be repeated, resumed in
+the middle, or shared between processes.
 
 Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predictions.
 """
@@ -11,7 +10,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +47,7 @@ class Batch(NamedTuple):
 
     def trim(self) -> "Batch":
         """The same batch without what is padding or unused in every row."""
-        # Of few lengths, because PyTorch prepares for every new size, and keeps what it prepared.
+        # Few lengths, because PyTorch prepares for every new size, and keeps what it prepared.
         length = -(-int(self.valid_lens.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         slots = max(1, int(self.mlm_weights.sum(1).max()))
         rows = (field[:, :length] for field in (self.token_ids, self.segments))
@@ -60,33 +59,27 @@ class Batch(NamedTuple):
 class PretrainingExamples:
     """Batches of a text, drawn anew every epoch: pairs, order and masks.
 
-    Iterating gives one epoch of batches, iterating again the next one. `batch_at(step)` gives the
-    batch of any training step. A setting that cannot be, and a text too short to draw pairs from,
-    raise a ValueError.
+    Iterating gives one epoch of batches, iterating again the next one. `load_data_wiki` says what
+    the settings are; one that cannot be, and a text too short for pairs, raise a ValueError.
     """
 
     vocab: Vocab
     text: TokenizedText
     batch_size: int  # B; a text with fewer pairs gives one smaller batch an epoch
     max_len: int  # L
-    _: KW_ONLY
-    mask_rate: float = 0.15  # part of the positions to predict, 0.15 in BERT
-    # d2l takes 1; BERT fills its segments with as much text as fits. With several numbers, such as
-    # (1, 2, 3), each batch has another one. A number for which the text has too few pairs to fill a
-    # batch is left out, but for the smallest.
+    mask_rate: float = 0.15
     sentences_per_segment: int | Sequence[int] = 1
-    # How often the second segment is the next one, 0.5 in BERT. With 1 there is nothing to tell
-    # apart, and training leaves the next-sentence loss out.
     next_sentence_rate: float = 0.5
-    seed: int = 0  # what all randomness comes from
+    _: KW_ONLY
+    seed: int = 0
     fixed: bool = False  # the same batches every epoch, as evaluation wants
     valid: "PretrainingExamples | None" = None  # held-out examples that belong to these
 
     def __post_init__(self):
         counts = self.sentences_per_segment
         counts = tuple(counts) if isinstance(counts, Iterable) else (counts,)
-        wholes = [("batch_size", self.batch_size, 1), ("max_len", self.max_len, 5)]
-        wholes += [("sentences_per_segment", count, 1) for count in counts or (None,)]
+        of_counts = (("sentences_per_segment", count, 1) for count in counts or (None,))
+        wholes = ("batch_size", self.batch_size, 1), ("max_len", self.max_len, 5), *of_counts
         for name, value, least in wholes:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}, not a whole number of at least {least}")
@@ -94,9 +87,9 @@ class PretrainingExamples:
             raise ValueError(f"mask_rate is {self.mask_rate!r}, not between 0 and 1")
         if not 0 <= self.next_sentence_rate <= 1:
             raise ValueError(f"next_sentence_rate is {self.next_sentence_rate!r}, not from 0 to 1")
-        self.num_slots = max(1, round(self.max_len * self.mask_rate))  # P
         sentences_of, fewest = self.text.paragraph_starts.diff(), min(counts)
         num_pairs = {count: int((sentences_of - count).clamp(min=0).sum()) for count in counts}
+        # Not those for which the text has too few pairs to fill a batch.
         self.sentence_counts = [n for n in counts if n == fewest or num_pairs[n] >= self.batch_size]
         self.num_pairs = min(num_pairs[count] for count in self.sentence_counts)
         if self.num_pairs == 0 or len(sentences_of) < 2:
@@ -113,15 +106,13 @@ class PretrainingExamples:
         return self.num_pairs // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, worker = self.epoch, torch.utils.data.get_worker_info()
-        self.epoch += 1
-        first, step = (worker.id, worker.num_workers) if worker else (0, 1)  # each its own batches
-        for index in range(first, len(self), step):
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        for index in range(len(self)):
             yield self.batch(epoch, index)
 
     def generator(self, *place: object) -> torch.Generator:
-        """A generator for one place in the run: an epoch, or an epoch and a batch."""
-        # PyTorch's CPU generator looks at 32 bits of a seed only, so the place is hashed into them.
+        """The randomness of one place in the run: an epoch, or an epoch and a batch."""
+        # PyTorch looks at 32 bits of a seed only, so the place is hashed into them.
         bits = random.Random(f"{self.seed} {place}").getrandbits(32)
         return torch.Generator().manual_seed(bits)
 
@@ -151,12 +142,11 @@ class PretrainingExamples:
         epoch = 0 if self.fixed else epoch
         turn = (epoch * len(self) + index) % len(self.sentence_counts)
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        first, second, is_next = (column[place] for column in self.pairs(epoch)[turn])
-        vocab, count = self.vocab, self.sentence_counts[turn]
-        ids, segments, valid_lens = assemble(vocab, self.text, first, second, self.max_len, count)
-        generator = self.generator(epoch, index)
-        masked = mask_tokens(vocab, ids, generator, self.mask_rate, self.num_slots)
-        return Batch(masked.token_ids, segments, valid_lens, *masked[1:], is_next)
+        pairs = Pairs(*(column[place] for column in self.pairs(epoch)[turn]))
+        sizes = self.max_len, self.sentence_counts[turn]
+        ids, segments, valid_lens = assemble(self.vocab, self.text, pairs, *sizes)
+        masked = mask_tokens(self.vocab, ids, self.generator(epoch, index), self.mask_rate)
+        return Batch(masked.token_ids, segments, valid_lens, *masked[1:], pairs.is_next)
 
     def batch_at(self, step: int) -> Batch:
         """The batch of a training step, counted from 0 over all epochs."""
@@ -168,9 +158,11 @@ def load_data_wiki(
     max_len: int = 64,
     corpus: str | Path | Corpus | None = None,
     *,
+    mask_rate: float = 0.15,
+    sentences_per_segment: int | Sequence[int] = 1,
+    next_sentence_rate: float = 0.5,
     min_freq: int | None = None,
     seed: int = 0,
-    **settings: Any,
 ) -> tuple[PretrainingExamples, Vocab]:
     """d2l's function: batches of pretraining examples, and the vocabulary.
 
@@ -178,9 +170,13 @@ def load_data_wiki(
         batch_size: B, sentence pairs in a batch.
         max_len: L, positions in a row, special tokens included.
         corpus: As in `read_text`; None for "bundled", and then that is said: d2l has WikiText-2.
+        mask_rate: Part of the positions to predict, 0.15 in BERT.
+        sentences_per_segment: 1 in d2l; BERT fills its segments with as much text as fits. With
+            several numbers, such as (1, 2, 3), each batch has another one.
+        next_sentence_rate: How often the second segment is the next one, 0.5 in BERT; with 1
+            training leaves the next-sentence loss out.
         min_freq: Rarer tokens become `<unk>`; None for the corpus's own number.
         seed: What pairs, order and masks follow from.
-        **settings: Of training: `mask_rate`, `sentences_per_segment`, `next_sentence_rate`.
 
     Returns:
         `train_iter` and `vocab`. The held-out examples, `train_iter.valid`, do not depend on the
@@ -189,6 +185,6 @@ def load_data_wiki(
     if corpus is None:
         print('corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")')
     train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq)
-    of_valid = (vocab, valid, HELD_OUT_BATCH_SIZE, max_len)
-    settings |= dict(seed=seed, valid=PretrainingExamples(*of_valid, seed=seed, fixed=True))
-    return PretrainingExamples(vocab, train, batch_size, max_len, **settings), vocab
+    valid = PretrainingExamples(vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True)
+    sizes, rates = (batch_size, max_len), (mask_rate, sentences_per_segment, next_sentence_rate)
+    return PretrainingExamples(vocab, train, *sizes, *rates, seed=seed, valid=valid), vocab

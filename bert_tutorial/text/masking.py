@@ -23,11 +23,7 @@ class MaskedRows(NamedTuple):
 
 
 def mask_tokens(
-    vocab: Vocab,
-    token_ids: Tensor,
-    generator: torch.Generator,
-    mask_rate: float = 0.15,
-    num_slots: int | None = None,
+    vocab: Vocab, token_ids: Tensor, generator: torch.Generator, mask_rate: float = 0.15
 ) -> MaskedRows:
     """Choose tokens to predict, and hide them.
 
@@ -35,10 +31,10 @@ def mask_tokens(
         vocab: Knows the special ids.
         token_ids: (B, L), padded with `<pad>`; not changed.
         generator: Source of randomness.
-        mask_rate: Part of a row's real positions to predict, rounded, at least one.
-        num_slots: P, the most predictions a row can hold; None for `L * mask_rate`.
+        mask_rate: Part of a row's real positions to predict, rounded, at least one. Each row has
+            `L * mask_rate` slots.
     """
-    num_slots = num_slots or max(1, round(token_ids.shape[1] * mask_rate))
+    num_slots = max(1, round(token_ids.shape[1] * mask_rate))
     positions, used = choose_positions(vocab, token_ids, generator, mask_rate, num_slots)
     return hide_at(vocab, token_ids, positions, used, generator)
 

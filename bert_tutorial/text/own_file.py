@@ -13,10 +13,8 @@ _CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
 _END = rf"[\p{{STerm}}…:;]{_CLOSING}"
 _LINE_END = regex.compile(f"{_END}$")
 # The number of a chapter or of a list item, where a line begins: "CHAPTER IV.", "1. Soup".
-_NUMBER = (
-    rf"(?:^|{_END}\n)\W*"
-    r"(?:(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC])"
-)
+_CHAPTER = r"(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]"
+_NUMBER = rf"(?:^|{_END}\n)\W*(?:{_CHAPTER})"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
 _SENTENCE_END = regex.compile(
     rf"(?:(?<!{_NUMBER})[.!?…]+(?={_CLOSING}(?:\s|$))|(?:(?![.!?])\p{{STerm}})+)({_CLOSING})"
@@ -32,11 +30,7 @@ _LOOKS = {
 
 
 def read_own_text(path: Path) -> Corpus:
-    """Read a UTF-8 text file, and hold out every tenth paragraph, at least two.
-
-    Raises:
-        ValueError: The file is not UTF-8, or holds too little text.
-    """
+    """Read a text file, and hold out every tenth paragraph, at least two; may raise ValueError."""
     found = cut_paragraphs(_decode(path))
     usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
     # Next-sentence pairs need sentences of another paragraph, in training and in validation.
@@ -53,21 +47,16 @@ def read_own_text(path: Path) -> Corpus:
 
 
 def describe_own_text(path: Path) -> str:
-    """One sentence on how much of a file is used, and what it looks like if it is no running text.
-
-    Raises:
-        ValueError: The file is not UTF-8, or empty.
-    """
+    """How much of a file is used, and what it looks like if it is no running text."""
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
-    text = _decode(path)
-    if book := _LIBRARY_BOOK.search(text):
-        text = book[1]
+    whole_text = _decode(path)
+    text = _inner_book(whole_text)
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
     used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
     whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
-    said += " between the library's notes" if book else ""
+    said += " between the library's notes" if text != whole_text else ""
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
@@ -83,18 +72,13 @@ def describe_own_text(path: Path) -> str:
 
 
 def cut_paragraphs(text: str) -> list[list[str]]:
-    """Cut a text into paragraphs of sentences, as a reader sees them.
+    """Cut a text into paragraphs of sentences, whose tokens are joined by spaces.
 
     Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
     fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
     Smith" is cut in two), and at the marks of other scripts.
-
-    Returns:
-        The sentences of each paragraph, as tokens joined by spaces.
     """
-    if book := _LIBRARY_BOOK.search(text):
-        text = book[1]
-    lines = "\n".join(line.strip() for line in text.splitlines()).strip("\n")
+    lines = "\n".join(line.strip() for line in _inner_book(text).splitlines()).strip("\n")
     blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
     # A block's first line may be a heading.
     inner = [line for b in blocks for line in b[1:-1]] or [line for b in blocks for line in b[:-1]]
@@ -110,6 +94,11 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     return [sentences for piece in pieces if (sentences := _split_sentences(piece))]
 
 
+def _inner_book(text: str) -> str:
+    book = _LIBRARY_BOOK.search(text)
+    return book[1] if book else text
+
+
 def _without_heading(block: list[str]) -> list[str]:
     """A block without its heading: a first line without an end, not half as long as the next."""
     has_heading = len(block) > 1 and not _LINE_END.search(block[0])
@@ -120,8 +109,7 @@ def _split_sentences(paragraph: str) -> list[str]:
     ended = _SENTENCE_END.sub("\\1\x1e", paragraph)  # \1: the closing quotation mark
     if "\x1e" not in ended:
         return []
-    # A full stop inside a word ("example.com") is left out too: in WikiText's format it ends a
-    # sentence.
+    # Not the full stop in "example.com" either: in WikiText's format it ends a sentence.
     sentences = (" ".join(t for t in tokenize(s) if t != ".") for s in ended.split("\x1e"))
     return [sentence for sentence in sentences if sentence]
 
@@ -131,13 +119,11 @@ def _decode(path: Path) -> str:
     encoding, offset = "UTF-16", 0
     if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
         try:
-            text = content.decode("utf-8").removeprefix("\ufeff").strip()
-        except UnicodeDecodeError as error:
-            encoding, offset = "Windows-1252", error.start
-        else:
-            if text:
+            if text := content.decode("utf-8").removeprefix("\ufeff").strip():
                 return text
             raise ValueError(f"{path} is empty; corpus needs a text of at least four paragraphs")
+        except UnicodeDecodeError as error:
+            encoding, offset = "Windows-1252", error.start
     raise ValueError(
         f"{path} must be UTF-8 text, but the byte at offset {offset} is not; it may be {encoding}: "
         f"save it as UTF-8 in your editor, or with: iconv -f {encoding} -t UTF-8 old.txt > new.txt"

@@ -38,23 +38,22 @@ def get_tokens_and_segments(
 def truncated_lengths(len_a: Tensor, len_b: Tensor, budget: int) -> tuple[Tensor, Tensor]:
     """Take tokens from the longer of two sentences until both fit the budget together.
 
+    Of two equally long ones the second is cut first, as in Devlin et al.'s code.
+
     >>> truncated_lengths(torch.tensor([50, 10]), torch.tensor([30, 80]), budget=61)
     (tensor([31, 10]), tensor([30, 51]))
-
-    d2l drops every pair that is too long, a quarter of WikiText-2; Devlin et al. shorten it, as
-    here. Of two equally long sentences the second is cut first.
     """
-    keep_a = torch.maximum(budget - len_b, torch.tensor((budget + 1) // 2))
-    keep_b = torch.maximum(budget - len_a, torch.tensor(budget // 2))
-    return torch.minimum(len_a, keep_a), torch.minimum(len_b, keep_b)
+    keep_a = (budget - len_b).clamp(min=(budget + 1) // 2)
+    keep_b = (budget - len_a).clamp(min=budget // 2)
+    return len_a.minimum(keep_a), len_b.minimum(keep_b)
 
 
 class Pairs(NamedTuple):
-    """Sentence pairs, by the numbers of their sentences."""
+    """Sentence pairs, by the numbers of their sentences; each field (B,)."""
 
-    first: Tensor  # (B,), number of the first sentence
-    second: Tensor  # (B,), number of the second
-    is_next: Tensor  # (B,), 1 where the second follows the first in the text, else 0
+    first: Tensor
+    second: Tensor
+    is_next: Tensor  # 1 where the second follows the first in the text, else 0
 
 
 def draw_pairs(
@@ -91,21 +90,14 @@ def segment_lengths(text: TokenizedText, first_sentence: Tensor, sentences: int 
 
 
 def assemble(
-    vocab: Vocab,
-    text: TokenizedText,
-    first: Tensor,
-    second: Tensor,
-    max_len: int,
-    sentences_per_segment: int = 1,
+    vocab: Vocab, text: TokenizedText, pairs: Pairs, max_len: int, sentences_per_segment: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Lay out `<cls> first <sep> second <sep>` for the sentence numbers (B,) of many pairs at once.
-
-    Longer pairs are truncated, shorter ones padded.
+    """Lay out many pairs at once as `<cls> first <sep> second <sep>`, truncated or padded.
 
     Returns:
         Token ids (B, L), segments (B, L) and the numbers (B,) of positions that are not padding.
     """
-    starts = text.sentence_starts
+    starts, (first, second, _) = text.sentence_starts, pairs
     lengths = (segment_lengths(text, s, sentences_per_segment) for s in (first, second))
     len_a, len_b = truncated_lengths(*lengths, max_len - 3)
     valid_lens = len_a + len_b + 3

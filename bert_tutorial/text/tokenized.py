@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..cache import cache_dir, write_file
 from .corpora import find_corpus
-from .vocabulary import LARGEST, Vocab, fitting_min_freq
+from .vocabulary import Vocab, fitting_min_freq
 from .wikitext_format import Corpus, paragraphs
 
 
@@ -46,10 +46,7 @@ class TokenizedCorpus(NamedTuple):
 def tokenize_corpus(
     corpus: str | Path | Corpus = "bundled", min_freq: int | None = None
 ) -> TokenizedCorpus:
-    """Read a corpus and look up all its tokens.
-
-    WikiText-2 takes seconds to cut up, so the result is kept in the cache, under a name that
-    follows from the text itself.
+    """Read a corpus and look up all its tokens; but for the bundled one, the cache keeps them.
 
     Args:
         corpus: As in `read_text`.
@@ -57,27 +54,25 @@ def tokenize_corpus(
             where that leaves more words than can be trained with (`fitting_min_freq`).
     """
     entry = find_corpus(corpus)
-    corpus, least = entry.read(), min_freq or entry.min_freq
-    largest = LARGEST if min_freq is None else None
+    corpus = entry.read()
     if corpus.name == "bundled":
-        return _look_up(corpus, least, largest)
-    key = f"format 4, min_freq {least}, largest {largest}\n{corpus.train}\n{corpus.valid}"
+        return _look_up(corpus, min_freq, entry.min_freq)
+    key = f"format 5, min_freq {min_freq}, {entry.min_freq}\n{corpus.train}\n{corpus.valid}"
     path = cache_dir() / "tokenized" / hashlib.sha256(key.encode()).hexdigest()[:32]
     with suppress(Exception):  # whatever is wrong with a cached file, the text itself is at hand
         return _load(path)
     if (megabytes := len(corpus.train) / 1e6) > 5:
         print(f"cutting {megabytes:.0f} MB of text into words; this is done once", file=sys.stderr)
-    found = _look_up(corpus, least, largest)
+    found = _look_up(corpus, min_freq, entry.min_freq)
     with suppress(OSError):  # a cache that cannot be written costs a second each time, no more
         _save(path, found)
     return found
 
 
-def _look_up(corpus: Corpus, min_freq: int, largest: int | None) -> TokenizedCorpus:
+def _look_up(corpus: Corpus, min_freq: int | None, least: int) -> TokenizedCorpus:
     train, valid = paragraphs(corpus.train), paragraphs(corpus.valid)
     frequencies = Counter(chain.from_iterable(chain.from_iterable(train)))
-    if largest is not None:
-        min_freq = fitting_min_freq(frequencies, min_freq, largest)
+    min_freq = min_freq or fitting_min_freq(frequencies, least)
     vocab = Vocab(frequencies.elements(), min_freq)
     if not len(vocab.word_ids):
         raise ValueError(f"no word occurs {min_freq} times: a smaller min_freq leaves some")
@@ -99,6 +94,5 @@ def _load(path: Path) -> TokenizedCorpus:
         raise ValueError(f"{path} is damaged")
     tensors = load(whole[32:])
     *texts, words, counts = (tensors[str(number)] for number in range(8))
-    itos = bytes(words.tolist()).decode().split("\n")
-    vocab = Vocab.from_counts(itos, counts.tolist())
+    vocab = Vocab.from_counts(bytes(words.tolist()).decode().split("\n"), counts.tolist())
     return TokenizedCorpus(TokenizedText(*texts[:3]), TokenizedText(*texts[3:]), vocab)

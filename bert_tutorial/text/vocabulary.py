@@ -48,30 +48,24 @@ def tokenize(text: str) -> list[str]:
 
 
 def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST) -> int:
-    """The smallest frequency, from `min_freq` on, that at most `largest` words reach.
-
-    >>> fitting_min_freq(Counter("abcddd"), min_freq=1, largest=2)
-    2
-    """
-    if largest >= sum(count >= min_freq for count in frequencies.values()):
-        return min_freq
-    return sorted(frequencies.values(), reverse=True)[largest] + 1
+    """The smallest frequency, from `min_freq` on, that at most `largest` words reach."""
+    ranked = sorted(frequencies.values(), reverse=True)
+    return max(min_freq, ranked[largest] + 1) if len(ranked) > largest else min_freq
 
 
 class Word(NamedTuple):
-    """A word among some tokens."""
+    """A word among some tokens: its first token, the one behind its last, and its text."""
 
     start: int
-    end: int  # behind its last token
+    end: int
     text: str
 
 
 class Vocab:
     """A two-way table of tokens and their ids, and the tokenizer that goes with it.
 
-    Nothing else knows which ids are special, or how a text is cut; so a vocabulary of another kind
-    can stand in its place. The special tokens come first, then the words from the most to the least
-    frequent; those that occur less than `min_freq` times are read as `<unk>`.
+    The special tokens come first, then the words from the most to the least frequent. Nothing else
+    knows which ids are special, or how a text is cut, so another kind can stand in its place.
 
     >>> vocab = Vocab("a crane lifts a crane over a wall".split(), min_freq=2)
     >>> vocab.itos
@@ -127,15 +121,13 @@ class Vocab:
 
     def to_tokens(self, ids: int | Sequence[int] | Tensor) -> str | list[str]:
         """Token of an id, or list of tokens of a list or one-dimensional tensor of ids."""
-        if isinstance(ids, Tensor):
-            ids = ids.tolist()
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
         return self.itos[ids] if isinstance(ids, int) else [self.itos[number] for number in ids]
 
     def tokenize(self, sentence: str) -> list[str]:
         """Cut what somebody typed into the tokens that this vocabulary is made of.
 
-        A mark that ends a sentence and has no entry is left out, as training texts do not have it.
-        An abbreviation that has an entry keeps its full stop.
+        A sentence end without an entry is left out; an abbreviation with one keeps its full stop.
 
         >>> Vocab("mr. crane left".split()).tokenize("Mr. Crane left.")
         ['mr.', 'crane', 'left']
@@ -152,15 +144,11 @@ class Vocab:
         return tokens
 
     def unknown(self, tokens: Iterable[str]) -> list[str]:
-        """Those of some tokens that have no entry and are read as `<unk>`, each once, in order."""
+        """Tokens that have no entry and are read as `<unk>`, each once, in order."""
         return [token for token in dict.fromkeys(tokens) if token not in self]
 
     def words(self, tokens: Sequence[str]) -> list[Word]:
-        """Which tokens form one word. Here each is one; in `WordPieceVocab` several may be.
-
-        >>> Vocab(["crane"]).words(["a", "crane"])
-        [Word(start=0, end=1, text='a'), Word(start=1, end=2, text='crane')]
-        """
+        """Which tokens form one word. Here each is one; in `WordPieceVocab` several may be."""
         return [Word(place, place + 1, token) for place, token in enumerate(tokens)]
 
     def pieces(self, word: str) -> list[str]:

@@ -9,10 +9,11 @@ import os
 import re
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import requests
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from tqdm import tqdm
 
 from ..cache import cache_dir, write_file, writing
@@ -22,14 +23,14 @@ SHA256 = {  # whoever serves the files, only these very bytes are used
     "wiki.train.tokens": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
     "wiki.valid.tokens": "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
 }
-LARGEST = 14_000_000  # bytes: more than each of the files has, and than a zip of them
-_EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/"
+_EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data"
 # Each is a zip, or the plain files in the order above. d2l's own address is dead since 2024.
 SOURCES = (
     ("https://wikitext.smerity.com/wikitext-2-v1.zip",),
-    (f"{_EXAMPLES}wikitext-2/train.txt", f"{_EXAMPLES}wikitext-2/valid.txt"),
+    (f"{_EXAMPLES}/wikitext-2/train.txt", f"{_EXAMPLES}/wikitext-2/valid.txt"),
 )
 HEADERS = {"User-Agent": "bert_tutorial/0.1 (a tutorial on BERT)"}  # Python's own gets status 403
+LARGEST = 14_000_000  # bytes: more than each of the files has, and than a zip of them
 LIMIT = 600.0  # seconds for one file, all tries together; and for another process that downloads
 TIMEOUT = (10.0, 60.0)  # seconds to wait for a connection, and for the next bytes
 PAUSES = (1.0, 2.0)  # seconds before the second try, and before the third
@@ -39,32 +40,22 @@ def read_wikitext2() -> Corpus:
     """Read WikiText-2 from the cache, or download it into the cache first.
 
     Raises:
-        ConnectionError: The text is not in the cache and no source could deliver it.
-        TimeoutError: Another process did not finish its download.
-        OSError: The cache folder cannot be written.
+        OSError: Nobody delivers it, another process does not end its download, or the cache folder
+            cannot be written.
     """
     folder = cache_dir() / "wikitext-2"
-    files = _cached(folder)
-    if files is None:
+    if not (files := _cached(folder)):
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".lock").touch()
-        try:
-            with FileLock(folder / ".lock", timeout=LIMIT):  # the second process finds the files
-                files = _cached(folder) or _download(folder)
-        except Timeout as error:
-            raise TimeoutError(
-                f"another process downloads WikiText-2 (it holds {error.lock_file}): wait for it "
-                "or end it, then try again"
-            ) from error
+        with FileLock(folder / ".lock", timeout=LIMIT):  # the second process finds the files
+            files = _cached(folder) or _download(folder)
     return Corpus("wikitext-2", *(content.decode("utf-8") for content in files))
 
 
 def _cached(folder: Path) -> list[bytes] | None:
-    try:
+    with suppress(OSError, ValueError):  # missing, not to be read, or damaged: to be written anew
         return _checked([(folder / name).read_bytes() for name in SHA256])
-    except (OSError, ValueError):  # missing, not to be read, or damaged: to be written anew
-        return None
 
 
 def _checked(files: list[bytes]) -> list[bytes]:
@@ -78,26 +69,18 @@ def _download(folder: Path) -> list[bytes]:
     own, failures = os.environ.get("BERT_TUTORIAL_WIKITEXT2_URL"), []
     for source in ((own,), *SOURCES) if own else SOURCES:
         try:
-            if os.path.isfile(source[0]):  # a zip that somebody has already
-                files = _unzip(source[0])
-            elif len(source) == 1:
-                files = _unzip(io.BytesIO(_fetch(source[0])))
-            else:
-                files = [_fetch(address) for address in source]
-            _checked(files)
+            # A zip may be a file on this machine.
+            files = [Path(s).read_bytes() if os.path.isfile(s) else _fetch(s) for s in source]
+            files = _checked(_unzip(files[0]) if len(source) == 1 else files)
         except (OSError, ValueError) as error:
-            without_password = re.sub(r"(?<=//)[^/@]*@", "", source[0])
-            failures.append(f"{without_password}: {_in_few_words(error)}")
+            failures.append(re.sub(r"(?<=//)[^/@]*@", "", f"{source[0]}: {error}"))  # no password
             continue
-        for left_over in folder.glob("*.part"):  # by a process that was killed
-            left_over.unlink(missing_ok=True)
         for name, content in zip(SHA256, files, strict=True):
             write_file(folder / name, content)
         return files
     raise ConnectionError(
-        f"WikiText-2 is not in {folder} and could not be downloaded "
-        f"({'; '.join(failures) or 'no source to try'}): use "
-        'corpus="bundled", the path of a text file of your own, or set '
+        f"WikiText-2 is not in {folder} and could not be downloaded ({'; '.join(failures)}): "
+        'use corpus="bundled", the path of a text file of your own, or set '
         "BERT_TUTORIAL_WIKITEXT2_URL to a zip of it"
     )
 
@@ -105,7 +88,7 @@ def _download(folder: Path) -> list[bytes]:
 def _fetch(address: str) -> bytes:
     """Download one file; try again where the failure may pass (no connection, broken body, 5xx)."""
     end = time.monotonic() + LIMIT
-    for pause in (*PAUSES, None):
+    for pause in (*PAUSES, LIMIT):  # three tries; there is no time for a fourth
         received = bytearray()
         try:
             with (
@@ -118,32 +101,22 @@ def _fetch(address: str) -> bytes:
                 for block in response.iter_content(2**7):
                     received.extend(block)
                     bar.update(len(block))
-                    if len(received) > LARGEST:
-                        raise ValueError("larger than WikiText-2")
-                    if time.monotonic() > end:
-                        raise ValueError(f"too slow: {len(received):,} bytes in {LIMIT:g} seconds")
+                    if len(received) > LARGEST or time.monotonic() > end:
+                        raise ValueError(f"too large or too slow: {len(received):,} bytes so far")
             return bytes(received)
         except requests.RequestException as error:
-            status = getattr(error.response, "status_code", 500)
-            lasting = isinstance(error, ValueError) or (status < 500 and status not in (408, 429))
-            if lasting or pause is None or time.monotonic() + pause > end:
-                raise
+            status = getattr(error.response, "status_code", None)
+            may_pass = status is None or status >= 500 or status in (408, 429)
+            if isinstance(error, ValueError) or not may_pass or time.monotonic() + pause > end:
+                why = f"HTTP status {status}" if status else type(error).__name__
+                raise ValueError(why) from error
         time.sleep(pause)
 
 
-def _in_few_words(error: Exception) -> str:
-    """Such as "HTTP status 403", "connect timeout", "proxy error", "too many redirects"."""
-    if isinstance(error, requests.HTTPError):
-        return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.RequestException):
-        return re.sub("(?<=[a-z])(?=[A-Z])|(?=Error)", " ", type(error).__name__).lower()
-    return str(error)
-
-
-def _unzip(archive: str | io.BytesIO) -> list[bytes]:
+def _unzip(archive: bytes) -> list[bytes]:
     """The two members. No more is unpacked than WikiText-2 has, whatever the archive says."""
     try:
-        with zipfile.ZipFile(archive) as members:
+        with zipfile.ZipFile(io.BytesIO(archive)) as members:
             found = [members.getinfo(f"wikitext-2/{name}") for name in SHA256]
             # Python unpacks the other kinds whole, and then cuts them to their size.
             if max(member.compress_type for member in found) > zipfile.ZIP_DEFLATED:
