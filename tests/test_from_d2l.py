@@ -62,9 +62,7 @@ def test_training_with_the_network_first_or_wrapped():
     net = BERTModel(20, **SIZES)
     with pytest.raises(TypeError, match="^the examples come first: write train_bert"):
         train_bert(net, EXAMPLES, 50)
-    with pytest.raises(
-        TypeError, match=r"^the network is .* train_bert\(train_iter, net.module,"
-    ):
+    with pytest.raises(TypeError, match=r"^the network is .* train_bert\(train_iter, net.module,"):
         train_bert(EXAMPLES, nn.DataParallel(net), 50)
 
 
