@@ -56,23 +56,19 @@ def test_what_does_not_fit_is_refused_before_the_first_step(examples, monkeypatc
     assert not net.mlm.bias.any()
 
 
-def interrupt_at(examples, step, times=1):
-    """Let Ctrl-C be pressed while the batch of a step is drawn."""
-    original = examples.batch_at
-
-    def batch_at(number):
-        for _ in range(times if number == step else 0):
-            signal.raise_signal(signal.SIGINT)
-        return original(number)
-
-    examples.batch_at = batch_at
-
-
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(examples, capsys, times):
-    before = signal.getsignal(signal.SIGINT)
+def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(
+    examples, capsys, monkeypatch, times
+):
+    before, batch_at = signal.getsignal(signal.SIGINT), examples.batch_at
     whole = train_bert(examples, small_net(examples), 9)
-    interrupt_at(examples, 3, times)
+
+    def interrupted(step):
+        for _ in range(times if step == 3 else 0):
+            signal.raise_signal(signal.SIGINT)
+        return batch_at(step)
+
+    monkeypatch.setattr(examples, "batch_at", interrupted)
     if times == 2:
         with pytest.raises(KeyboardInterrupt):
             train_bert(examples, small_net(examples), 9)
