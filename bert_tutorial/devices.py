@@ -18,12 +18,7 @@ def try_all_gpus() -> list[torch.device]:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The number format of matrix products.
-
-    Args:
-        precision: "bf16", "fp32", or "auto": bfloat16 where the device is fast with it.
-        device: Where the products are computed.
-    """
+    """The format of matrix products: "bf16", "fp32", or "auto": bf16 where it is fast."""
     if precision == "auto":
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -37,8 +32,7 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
 def keep_memory() -> None:
     """Tell glibc's allocator to keep freed memory for the next step.
 
-    Otherwise it gives it back and asks for it again, and the kernel spends a large part of each
-    step on clearing pages. Does nothing on other systems.
+    Otherwise the kernel spends a large part of each step on clearing pages.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -35,16 +35,10 @@ def in_notebook() -> bool:
 
 
 def setup(corpus: str | Path = "bundled") -> str | Path:
-    """Say what this notebook will use, and refuse a corpus that does not exist.
+    """Say what this notebook will use, and refuse a corpus that does not exist; returns the corpus.
 
     Args:
         corpus: "bundled", "wikitext-2" or the path of a text file.
-
-    Returns:
-        The corpus to use.
-
-    Raises:
-        OSError, ValueError: See `find_corpus`; or the text is empty, or not UTF-8.
     """
     find_corpus(corpus)
     device = try_all_gpus()[0]
@@ -59,14 +53,7 @@ def setup(corpus: str | Path = "bundled") -> str | Path:
 
 
 def check(claim: str, holds: bool, required: bool = True) -> None:
-    """Print whether a claim holds.
-
-    Args:
-        claim: A sentence or a part of one.
-        holds: Whether it is true of the numbers above.
-        required: True where the text relies on it; then a claim that does not hold stops the
-            notebook. On another corpus, or after fewer steps, it may well not hold.
-    """
+    """Print whether a claim holds; one that is `required`, as the text relies on it, must."""
     print(f"{claim}: {'yes' if holds else 'no'}")
     if required and not holds:
         raise AssertionError(f"the text relies on this, but it does not hold: {claim}")
@@ -124,15 +111,11 @@ def show_png(png: bytes, alt: str) -> None:
 
 
 def track(items: Collection[T], what: str) -> Iterator[T]:
-    """Go through items, and say how far it has come.
+    """Go through items, and say how far it has come with `what`, such as "reading 32 words".
 
     In a notebook a line stands under the cell; it begins and ends without numbers, because nbval
     compares its first form with the stored last one. In a terminal a bar comes after a second, and
     goes at the end.
-
-    Args:
-        items: What takes long to go through.
-        what: What is being done, such as "reading 32 words".
     """
     if not in_notebook():
         yield from tqdm(items, what, delay=1, leave=False)

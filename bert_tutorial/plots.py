@@ -36,13 +36,7 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
 def to_png(
     figure: Figure, compress_level: int = 6, draw: Callable[[], None] | None = None
 ) -> bytes:
-    """Draw a figure.
-
-    Args:
-        figure: From `new_figure`.
-        compress_level: From 1 (quick, for what is soon drawn again) to 9 (few bytes).
-        draw: Draws it on its canvas, if there is a quicker way than all anew.
-    """
+    """Draw a figure, by `draw` if that is quicker; level 1 compresses quickly, 9 well."""
     with _drawing, warnings.catch_warnings():
         # A character that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph")
@@ -64,13 +58,7 @@ def shorten(text: str, longest: int = 24) -> str:
 
 
 def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title: str = "") -> bytes:
-    """Lines over the same few places, each with a style and a mark of its own.
-
-    Args:
-        series: Heights by place for each line: `{"network": {"1": 0.7, "all": 0.9}, "bag": ...}`.
-        xlabel, ylabel: What place and height mean.
-        title: What the figure shows.
-    """
+    """Lines over a few places: heights by place, as in `{"network": {"1": 0.7, "all": 0.9}}`."""
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
     looks = map(cycle, ((BLUE, ORANGE, GREY), ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
@@ -90,14 +78,7 @@ def heatmap(
     low: float = -1.0,
     high: float = 1.0,
 ) -> bytes:
-    """A table of numbers as colours, each cell with its number if there are few.
-
-    Args:
-        values: (rows, columns), array-like.
-        row_labels, column_labels: Strings.
-        title: What the colours mean.
-        low, high: Values at the ends of the colour scale.
-    """
+    """Numbers (rows, columns) as colours from `low` to `high`; in each cell its number if few."""
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
     figure = new_figure(max(3.5, 0.55 * columns + 2.2), max(2.2, 0.36 * rows + 1.5))
@@ -122,14 +103,10 @@ def bars(
     baseline: float | None = None,
     intervals: dict[str, tuple[float, float]] | None = None,
 ) -> bytes:
-    """Bars side by side.
+    """Bars side by side: heights by label, as in `{"trained": {"a": 0.9}, "untrained": ...}`.
 
-    Args:
-        groups: Heights by label for each group: `{"untrained": {"a": 0.5}, "trained": {"a": 0.9}}`.
-        ylabel: What the height means.
-        title: What the figure shows.
-        baseline: Where to draw a dashed line, if anywhere.
-        intervals: For each label from where to where the first group's height could as well be.
+    `baseline` is a dashed line; `intervals` say, for each label, from where to where the first
+    group's height could as well be.
     """
     labels = list(next(iter(groups.values())))
     figure = new_figure(min(11.0, max(5.0, 0.28 * len(labels) * len(groups) + 2)), 3.2)

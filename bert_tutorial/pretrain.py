@@ -94,10 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of_examples = {name: getattr(settings, name) for name in (*names, "min_freq", "seed")}
     train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
     if train_iter.batch_size < processes.world_size:
-        raise ValueError(
-            f"a batch has {train_iter.batch_size} rows, too few for {processes.world_size} "
-            "processes"
-        )
+        few = f"a batch has {train_iter.batch_size} rows, too few for {processes.world_size}"
+        raise ValueError(f"{few} processes")
     net = settings.network(len(vocab), max(64, settings.max_len), device)
     optimizers = make_optimizers(net, settings)
     about = {"corpus": corpus}

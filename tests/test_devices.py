@@ -41,8 +41,8 @@ def test_all_gpus_or_the_cpu(monkeypatch, cuda, mps, wanted):
 
 
 def test_one_thread_computes_alone_and_others_keep_theirs():
-    before, seen, ask = torch.get_num_threads(), [], threading.Event()
-    ready = threading.Event()
+    torch.set_num_threads(2)
+    seen, ready, ask = [], threading.Event(), threading.Event()
 
     def trains():
         seen.append(torch.get_num_threads())
@@ -50,17 +50,12 @@ def test_one_thread_computes_alone_and_others_keep_theirs():
         assert ask.wait(20)
         seen.append(torch.get_num_threads())
 
-    torch.set_num_threads(2)
     other = threading.Thread(target=trains)
-    try:
-        other.start()
-        assert ready.wait(20)
-        with one_thread():
-            assert torch.get_num_threads() == 1
-            ask.set()
-            other.join()
-        with pytest.raises(ValueError), one_thread():
-            raise ValueError
-        assert torch.get_num_threads() == 2 and seen == [2, 2]
-    finally:
-        torch.set_num_threads(before)
+    other.start()
+    assert ready.wait(20)
+    with pytest.raises(ValueError), one_thread():
+        assert torch.get_num_threads() == 1
+        ask.set()
+        other.join()
+        raise ValueError
+    assert torch.get_num_threads() == 2 and seen == [2, 2]

@@ -27,8 +27,7 @@ def line_of(error) -> str:
 @pytest.mark.parametrize(
     ("positional", "named"),
     [
-        ((20,), SIZES | dict(norm_shape=[16], ffn_num_input=16, key_size=16, query_size=16)),
-        ((20,), SIZES | dict(value_size=16, hid_in_features=16, mlm_in_features=16)),
+        ((20,), SIZES | dict(norm_shape=[16], ffn_num_input=16, hid_in_features=16)),
         ((20, 16, 32, 2), dict(num_blks=1, dropout=0.2)),
         ((20, 16, [16], 16, 32, 2, 1, 0.2), dict(key_size=16, nsp_in_features=16)),
     ],
@@ -38,10 +37,7 @@ def test_sizes_of_d2l(positional, named):
         BERTModel(*positional, **named)
     extra = (set(named) | ({"norm_shape"} if len(positional) > 6 else set())) - set(SIZES)
     assert all(name in str(error.value) for name in extra)
-    config = eval(line_of(error)).config
-    assert config == BERTModel(20, **SIZES).config
-    with pytest.raises(TypeError, match="^BERTModel takes no hidden_size "):
-        BERTModel(20, hidden_size=16)
+    assert eval(line_of(error)).config == BERTModel(20, **SIZES).config
 
 
 EXAMPLES = SimpleNamespace(batch_at=None)
@@ -66,44 +62,33 @@ def test_training_with_the_network_first_or_wrapped():
     net = BERTModel(20, **SIZES)
     with pytest.raises(TypeError, match="^the examples come first: write train_bert"):
         train_bert(net, EXAMPLES, 50)
-    with pytest.raises(TypeError, match="^the network is wrapped") as error:
+    with pytest.raises(TypeError, match=r"^the network is .* train_bert\(train_iter, net.module,"):
         train_bert(EXAMPLES, nn.DataParallel(net), 50)
-    assert line_of(error) == "train_bert(train_iter, net.module, num_steps=50)"
 
 
 @pytest.mark.parametrize("read", [get_bert_encoding, get_layers])
 @pytest.mark.parametrize("tokens", [(CRANE,), (CRANE, LEFT), (CRANE, None)])
 def test_encoding_of_d2l(read, tokens):
-    net, vocab = BERTModel(len(VOCAB), **SIZES), VOCAB
+    net = BERTModel(len(VOCAB), **SIZES)
     with pytest.raises(TypeError, match="^the vocabulary is missing") as error:
         read(net, *tokens)
-    found = eval(
-        line_of(error), {"get_bert_encoding": get_bert_encoding, "net": net, "vocab": vocab}
-    )
-    tokens = [part for part in tokens if part]
-    assert torch.equal(found, get_bert_encoding(net, vocab, *tokens))
-    by_name = get_bert_encoding(net, vocab=vocab, tokens_a=tokens[0])
-    assert torch.equal(by_name, get_bert_encoding(net, vocab, tokens[0]))
+    found = eval(line_of(error), dict(get_bert_encoding=get_bert_encoding, net=net, vocab=VOCAB))
+    by_name = dict(zip(("tokens_a", "tokens_b"), tokens, strict=False))
+    assert torch.equal(found, get_bert_encoding(net, vocab=VOCAB, **by_name))
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_names_of_d2l_say_where_to_look(name):
-    with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: ") as error:
+    with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: [^\n]*$"):
         exec(f"from bert_tutorial import {name}")
-    with pytest.raises(ImportError, match=f"^bert_tutorial has no {name}: "):
-        getattr(bert_tutorial, name)
-    assert "\n" not in str(error.value) and not hasattr(bert_tutorial, "no_such_name")
+    assert not hasattr(bert_tutorial, "no_such_name")
 
 
 @pytest.mark.parametrize(
-    ("function", "beginning"),
-    [
-        (train_bert, "def train_bert("), (get_bert_encoding, "def get_bert_encoding("),
-        (get_layers, "def get_layers("), (BERTModel.__init__, "    def __init__("),
-    ],
-)  # fmt: skip
-def test_the_source_is_that_of_the_lesson(function, beginning):
-    assert inspect.getsource(function).startswith(beginning)
-    assert "wraps" not in inspect.getsource(function)
+    "function", [train_bert, get_bert_encoding, get_layers, BERTModel.__init__]
+)
+def test_the_source_is_that_of_the_lesson(function):
+    source = inspect.getsource(function)
+    assert source.lstrip().startswith(f"def {function.__name__}(") and "wraps" not in source
     with pytest.raises(TypeError, match="required positional argument"):
         train_bert(EXAMPLES)

@@ -4,18 +4,17 @@ import base64
 import os
 import re
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from small import break_net, losses, small_net, some_examples
+from small import PATIENCE, losses, small_net, some_examples
 
 from bert_tutorial import train_bert, try_all_gpus
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.studio.runs import fits
 
-PATIENCE = 60  # seconds to wait for another process before a test fails
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -26,8 +25,9 @@ def examples():
 
 def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     net = small_net(examples)
-    run = train_bert(examples, net, 25)
+    run = train_bert(examples, net, 25, warmup=1.0)
     printed, last = capsys.readouterr(), run.history[-2:]  # a tenth of the steps
+    assert run.history[0].learning_rate == pytest.approx(0.005 / 25)
     mlm, nsp = (sum(loss) / 2 for loss in zip(*[step[1:3] for step in last], strict=True))
     step, found = run.held_out[-1]
     known, device = run.baselines, try_all_gpus()[0]
@@ -41,87 +41,56 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
         f"({known.neighbours_accuracy:.1%}), a coin 0.69",
     ]
     assert step == 25 and found == evaluate(net, examples.valid)
-    assert "25/25" in printed.err  # the progress bar has reached its end
-    assert "counting words" in printed.err and "reading held-out text" in printed.err
-
-
-def test_settings_can_be_changed_and_are_checked(examples, capsys):
-    net, examples.valid = small_net(examples), None
-    run = train_bert(examples, net, 2, learning_rate=0.001, warmup=0.5, precision="fp32")
-    assert run.history[0].learning_rate == 0.001
-    assert len(capsys.readouterr().out.splitlines()) == 2  # no third one without held-out text
-    with pytest.raises(ValueError, match="^num_steps is 0"):
-        train_bert(examples, net, 0)
-    with pytest.raises(ValueError, match="^learning_rate is 5"):
-        train_bert(examples, net, 2, learning_rate=5)
+    for words in ("25/25", "counting words", "reading held-out text"):
+        assert words in printed.err  # the progress bar has reached its end
+    examples.valid = None
+    train_bert(examples, net, 1)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_what_does_not_fit_is_refused_before_the_first_step(examples, monkeypatch):
     monkeypatch.setattr(fits, "available_memory", lambda device: 1000)
     net = small_net(examples)
-    before = net.mlm.bias.clone()
-    with pytest.raises(MemoryError, match="MiB") as error:
+    with pytest.raises(MemoryError, match="^[^\n]*MiB[^\n]*$"):
         train_bert(examples, net, 3)
-    assert "\n" not in str(error.value) and torch.equal(net.mlm.bias, before)
+    assert not net.mlm.bias.any()
 
 
-def test_an_error_reaches_the_caller(examples, capsys):
-    net = small_net(examples)
-    break_net(net)
-    with pytest.raises(FloatingPointError, match="training has diverged"):
-        train_bert(examples, net, 10)
-    assert capsys.readouterr().out == ""
-    assert all(parameter.isfinite().all() for parameter in net.parameters())
-
-
-def interrupt_at(examples, step, times=1):
-    """Let Ctrl-C be pressed while the batch of a step is drawn."""
-    original = examples.batch_at
-
-    def batch_at(number):
-        for _ in range(times if number == step else 0):
-            signal.raise_signal(signal.SIGINT)
-        return original(number)
-
-    examples.batch_at = batch_at
-
-
-def test_ctrl_c_ends_the_run_after_the_step_under_way(examples, capsys):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(
+    examples, capsys, monkeypatch, times
+):
+    before, batch_at = signal.getsignal(signal.SIGINT), examples.batch_at
     whole = train_bert(examples, small_net(examples), 9)
-    interrupt_at(examples, step=3)
-    run = train_bert(examples, small_net(examples), 9)
-    printed = capsys.readouterr().out.splitlines()[3:]
-    message = "Stopped after step 4 of 9: the network keeps what it has learned so far."
-    assert printed[0] == message and printed[1].startswith("MLM loss") and len(printed) == 4
-    assert printed[3].startswith("held-out after step 2: MLM")
-    assert torch.equal(losses(run.history), losses(whole.history)[:4])
-    assert signal.getsignal(signal.SIGINT) is before
 
+    def interrupted(step):
+        for _ in range(times if step == 3 else 0):
+            signal.raise_signal(signal.SIGINT)
+        return batch_at(step)
 
-def test_a_second_ctrl_c_ends_it_at_once(examples):
-    before = signal.getsignal(signal.SIGINT)
-    interrupt_at(examples, step=3, times=2)
-    with pytest.raises(KeyboardInterrupt):
-        train_bert(examples, small_net(examples), 9)
+    monkeypatch.setattr(examples, "batch_at", interrupted)
+    if times == 2:
+        with pytest.raises(KeyboardInterrupt):
+            train_bert(examples, small_net(examples), 9)
+    else:
+        run = train_bert(examples, small_net(examples), 9)
+        said = capsys.readouterr().out.splitlines()[3:]
+        message = "Stopped after step 4 of 9: the network keeps what it has learned so far."
+        assert said[0] == message and said[1].startswith("MLM loss") and len(said) == 4
+        assert said[3].startswith("held-out after step 2: MLM")
+        assert torch.equal(losses(run.history), losses(whole.history)[:4])
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_it_runs_in_another_thread_too(examples):
-    runs = []
-
-    def train():
-        runs.append(train_bert(examples, small_net(examples), 2))
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    thread.join(PATIENCE)
-    assert len(runs[0].history) == 2
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(train_bert, examples, small_net(examples), 2).result(PATIENCE)
+    assert len(run.history) == 2
 
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
-    """A real Jupyter kernel, as a function: code -> its reply and the messages that it has sent."""
+    """A real Jupyter kernel, as a function: code -> the messages that it has sent."""
     manager = pytest.importorskip("jupyter_client.manager")
     kinds = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
     for name in ("BERT_TUTORIAL_CACHE", *kinds):  # nothing of the user's is read or written
@@ -134,14 +103,10 @@ def kernel(tmp_path, monkeypatch):
 
     def run(code, on_message=lambda message: None):
         messages = []
-
-        def hook(message):
-            messages.append((message["msg_type"], message["content"]))
-            on_message(message)
-
-        reply = client.execute_interactive(code, output_hook=hook, timeout=PATIENCE)["content"]
+        take = lambda message: messages.append(message) or on_message(message)  # noqa: E731
+        reply = client.execute_interactive(code, output_hook=take, timeout=PATIENCE)["content"]
         assert reply["status"] == "ok", reply
-        return messages
+        return [(message["msg_type"], message["content"]) for message in messages]
 
     run.interrupt = manager.interrupt_kernel
     yield run
@@ -179,18 +144,15 @@ from small import small_net, some_examples
 examples = some_examples()
 net = small_net(examples)
 """)
-    messages = kernel("run = train_bert(examples, net, 150)")
+    messages = kernel("run = train_bert(examples, net, 20)")
     shown = pictures(messages)
-    assert shown[-1] != shown[0]
-    assert len(printed(messages).splitlines()) == 3
-
-    # The notebook's stop button, while the picture is there.
-    interrupted = []
+    assert shown[-1] != shown[0] and len(printed(messages).splitlines()) == 3
+    begun = []
 
     def press_stop(message):
-        if message["msg_type"] == "display_data" and not interrupted:
-            interrupted.append(True)
-            kernel.interrupt()
+        """The notebook's stop button, while the picture is there."""
+        if message["msg_type"] == "display_data" and not begun:
+            begun.append(kernel.interrupt())
 
     messages = kernel("run = train_bert(examples, net, 100_000)", press_stop)
     pictures(messages)

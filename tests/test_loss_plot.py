@@ -3,17 +3,13 @@
 import io
 import math
 import re
-import sys
-import warnings
 from itertools import pairwise
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import style
 from PIL import Image
-from small import assert_same_from_threads
 from torch.testing import assert_close
 
 from bert_tutorial.pretraining import loss_plot
@@ -62,9 +58,6 @@ def names_in(panel):
 
 def falling(number):
     return [7 - i / 10 for i in range(number)]
-
-
-# One run.
 
 
 def test_a_run_is_drawn_from_before_its_first_step_to_its_end(monkeypatch):
@@ -135,10 +128,9 @@ def test_any_title_leaves_the_panels_and_the_legend_as_they_are(title):
 
 
 def test_a_picture_that_fails_stops_no_run(monkeypatch):
-    monkeypatch.setenv("PATH", "")  # there is no LaTeX
-    with matplotlib.rc_context({"text.usetex": True}):
-        _, png, _, alt = drawn(a_run(falling(5)))
-    assert png == b"" and "The picture cannot be drawn: " in alt and "\n" not in alt
+    monkeypatch.setattr(LossPlot, "_draw", lambda *_: 1 / 0)
+    _, png, _, alt = drawn(a_run(falling(5)))
+    assert png == b"" and alt.endswith("The picture cannot be drawn: division by zero")
 
 
 class GrowingList(list):
@@ -158,18 +150,6 @@ def test_a_run_that_goes_on_meanwhile_can_be_drawn_and_described():
     assert describe(run) and describe_overlay(runs)
 
 
-def test_four_threads_can_draw_at_once_without_pyplot(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises ImportError
-
-    def draw(i):
-        return [drawn(a_run(falling(9 + i)))[1], overlay({f"run {i}": curves(falling(9))}, KNOWN)]
-
-    assert_same_from_threads(draw)
-
-
-# Smoothing, and the y axis.
-
-
 def test_smoothing_is_a_running_mean_without_a_pull_to_zero():
     values = [5.0, 3.0, 4.0, 1.0]
     assert smooth(values, 0) == values and smooth([], 0.9) == []
@@ -178,9 +158,6 @@ def test_smoothing_is_a_running_mean_without_a_pull_to_zero():
     means = smooth([2.0, NAN, 4.0, math.inf], 0.5)  # what is not a number does not spread
     assert math.isnan(means[1]) and means[3] == math.inf
     assert_close(means[2], (0.5 * 2 + 4) / 1.5)
-    for wrong in (-0.1, 1.0, NAN):
-        with pytest.raises(ValueError, match="^smoothing is"):
-            smooth(values, wrong)
 
 
 def test_a_high_beginning_is_cut_off_and_a_late_rise_is_not():
@@ -215,23 +192,18 @@ def test_the_nearest_baseline_above_is_seen_and_others_are_told_with_arrows():
         assert panel.axes.bbox.x0 < box.x0 and box.x1 < panel.axes.bbox.x1
 
 
+@pytest.mark.parametrize("known", [None, KNOWN])
 @pytest.mark.parametrize(
     "losses", [[0.0], [30.0], [1e9], [NAN], [7.0, NAN, 6.0], [math.inf] * 3, [7.0, -math.inf]]
 )
-def test_any_losses_can_be_drawn(losses):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for known in (None, KNOWN):
-            run = a_run(losses, {0: losses[-1]}, known, nsp=losses[0])
-            plot, png, *_ = drawn(run)
-            pixels(png)
-            low, high = plot.panels[0].axes.get_ylim()
-            assert math.isfinite(low) and math.isfinite(high)
-            assert not math.isfinite(losses[0]) or low < losses[0] < high
-        pixels(overlay({"one": (run.history, run.held_out)}, KNOWN))
-
-
-# In words.
+@pytest.mark.filterwarnings("error")
+def test_any_losses_can_be_drawn(losses, known):
+    run = a_run(losses, {0: losses[-1]}, known, nsp=losses[0])
+    plot, png, *_ = drawn(run)
+    pixels(png), pixels(overlay({"one": (run.history, run.held_out)}, KNOWN))
+    low, high = plot.panels[0].axes.get_ylim()
+    assert math.isfinite(low) and math.isfinite(high)
+    assert not math.isfinite(losses[0]) or low < losses[0] < high
 
 
 def test_a_run_in_words():
@@ -240,10 +212,8 @@ def test_a_run_in_words():
         "text 5.83 after step 3, word frequencies alone reach 6.80, two neighbours 4.90."
     )
     assert "goes from 5.00 to 7.00 nats" in describe(a_run([5.0, 7.0]))
-    assert describe(a_run([], {}, None)) == "No training step yet."
-    assert describe(a_run([], {0: 7.0}, None)) == (
-        "No training step yet; held-out text 7.00 after step 0."
-    )
+    assert describe(a_run(known=None, held_out={})) == "No training step yet."
+    assert "yet; held-out text 7.00 after step 0." in describe(a_run([], {0: 7.0}, None))
 
 
 def test_several_runs_in_words():
@@ -256,9 +226,6 @@ def test_several_runs_in_words():
     assert "lowest" not in describe_overlay({"small": runs["small"]})
 
 
-# Several runs.
-
-
 def test_every_run_has_a_colour_a_dash_and_a_marker_of_its_own():
     assert len(STYLES) >= 8 and style_of(len(STYLES)) == style_of(0)
     for values in zip(*STYLES, strict=True):
@@ -268,29 +235,20 @@ def test_every_run_has_a_colour_a_dash_and_a_marker_of_its_own():
         assert colour in safe and re.fullmatch(r"(\d+ \d+( \d+ \d+)*)?", dash)
 
 
-@pytest.mark.parametrize("number", [0, 1, 4, 8, 30])
-def test_runs_in_one_picture(number):
-    runs = {f"run {i}": curves([6 + i / 4] * 50, {0: 6 + i / 4, 50: 6}) for i in range(number)}
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [0, 1, 8, 30])
+def test_runs_of_any_name_in_one_picture(number, monkeypatch):
+    figures, to_png = [], overlay_file.to_png
+    keep = lambda figure, **how: figures.append(figure) or to_png(figure, **how)  # noqa: E731
+    monkeypatch.setattr(overlay_file, "to_png", keep)
+    names = [*HOSTILE, *map(str, range(30))][:number]
+    runs = {x: curves([6 + i / 4] * 50, {0: 6 + i / 4, 50: 6}) for i, x in enumerate(names)}
     png = overlay(runs, KNOWN, 0.9)
     found = {f"#{r:02X}{g:02X}{b:02X}" for r, g, b in pixels(png).reshape(-1, 3).tolist()}
     assert {style_of(i).colour for i in range(number)} <= found
     assert overlay(runs, None, 0.9) != png
-
-
-def test_any_name_is_drawn_as_it_is(monkeypatch):
-    figures, to_png = [], overlay_file.to_png
-    keep = lambda figure, **how: figures.append(figure) or to_png(figure, **how)  # noqa: E731
-    monkeypatch.setattr(overlay_file, "to_png", keep)
-
-    def names(runs):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            pixels(overlay(runs, KNOWN, 0.9))
-        (axes,) = figures[-1].axes
-        box = axes.get_legend().get_window_extent()
-        assert box.y0 >= 0
-        return [text.get_text() for text in axes.get_legend().get_texts()]
-
-    found = names({name: curves(falling(20)) for name in HOSTILE})
-    assert {"$x_{", "_hidden", "a b"} <= set(found) and max(map(len, found)) <= 24
-    assert names({str(i): curves([5.0]) for i in range(30)})[-1] == "and 17 more"
+    legend = figures[0].axes[0].get_legend()
+    assert legend.get_window_extent().y0 >= 0
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert shown[:3] == names[:3] and all(len(name) <= 24 for name in shown)
+    assert number < 30 or shown[-1] == "and 17 more"

@@ -1,6 +1,1 @@
-"""Lesson 2, the training.
-
-`settings`, `cooccurrence` (counted word vectors to begin with), `optimizers`, `evaluation` (of
-held-out text, and what counting reaches there), `training` (the loop), `loss_plot` (its picture),
-`live` (d2l's `train_bert`).
-"""
+"""Lesson 2, the training: `training` has the loop, and `live` d2l's `train_bert`."""

@@ -23,10 +23,9 @@ WINDOWS = (2, 10)
 
 
 def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> None:
-    """Let the token embeddings begin with counted word vectors instead of noise.
+    """Let the token embeddings begin with counted word vectors, as widely spread as the noise.
 
-    Counting takes seconds; learning the same by gradients takes hundreds of steps. The spread of
-    the numbers stays that of the noise. Special tokens, and words that stand alone, keep it.
+    Gradients would need hundreds of steps. Special tokens, and lone words, keep their noise.
     """
     table = net.encoder.embeddings.token.weight
     sizes = [len(part) for part in torch.arange(table.shape[1]).tensor_split(len(WINDOWS))]
@@ -89,10 +88,7 @@ def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
 
 
 def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
-    """Counts -> positive pointwise mutual information, both sparse (V, V).
-
-    `smoothing` is a power of the neighbours' frequencies; below 1, rare neighbours count less.
-    """
+    """Positive pointwise mutual information; with `smoothing` < 1 rare neighbours count less."""
     if not counts.nnz:
         return counts
     counts = counts.tocoo()
@@ -100,6 +96,5 @@ def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
     of_word = np.bincount(row, counts.data, counts.shape[0])
     of_neighbour = of_word**smoothing
     chance = of_word[row] * (of_neighbour / of_neighbour.sum())[column]
-    information = np.log(counts.data / chance).astype(np.float32)
-    counts.data = np.maximum(information, 0)
+    counts.data = np.maximum(np.log(counts.data / chance).astype(np.float32), 0)
     return counts.tocsr()

@@ -32,8 +32,7 @@ class Evaluation(NamedTuple):
     nsp_accuracy: float
 
     def __str__(self):
-        nsp = f"NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
-        return f"{self.masked_words}, {nsp}"
+        return f"{self.masked_words}, NSP loss {self.nsp_loss:.3f} ({self.nsp_accuracy:.1%} right)"
 
     @property
     def masked_words(self) -> str:
@@ -45,15 +44,12 @@ class Evaluation(NamedTuple):
 def evaluate(
     net: BERTModel, examples: PretrainingExamples, num_batches: int | None = None
 ) -> Evaluation:
-    """Losses and accuracies on held-out examples, dropout off, in full precision.
+    """Mean losses and accuracies on held-out examples, dropout off, in full precision.
 
     Args:
         net: The network; its mode is restored.
         examples: Held-out examples, `train_iter.valid`.
         num_batches: How many batches to look at; None for all.
-
-    Returns:
-        Means over the masked tokens and over the pairs.
     """
     check_vocab(net, examples.vocab)
     device, dtype = net.mlm.bias.device, net.mlm.bias.dtype
@@ -92,18 +88,14 @@ class Baselines(NamedTuple):
 
 
 def baselines(train_iter: PretrainingExamples) -> Baselines:
-    """Count a training text, and ask the counts about the masked tokens that `evaluate` sees.
-
-    Without held-out examples the training examples are asked.
-    """
+    """Count a training text, and ask the counts about the masked tokens of its held-out text."""
     return count_baselines(train_iter.text, train_iter.vocab, train_iter.valid or train_iter)
 
 
 @lru_cache(maxsize=4)  # seconds on a large vocabulary; runs on the same text share them
 def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExamples) -> Baselines:
     """`baselines` of a training text, by the masked tokens of some examples."""
-    # One more each, so that no token is impossible.
-    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1
+    counts = torch.tensor(vocab.counts, dtype=torch.float64) + 1  # so that no token is impossible
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
     between, losses, hits = Between(text, vocab), [], []
@@ -122,10 +114,7 @@ def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExam
 
 
 def true_neighbours(vocab: Vocab, examples: PretrainingExamples) -> tuple[Tensor, Tensor, Tensor]:
-    """For each place its left and its right neighbour in the text, and the answer: (N,) each.
-
-    `<sep>` stands for the border of a sentence.
-    """
+    """Each place's left and right neighbour (`<sep>`: a sentence's end), and the answer: (N,)."""
     found = []
     for batch in (examples.batch(0, i) for i in range(len(examples))):
         rows, used = batch.token_ids.clone(), batch.mlm_weights.bool()
@@ -169,11 +158,9 @@ def count_pairs(text: TokenizedText, vocab: Vocab) -> Tensor:
     before = ids.roll(1)
     before[starts[:-1]] = vocab.sep_id
     ends = ids[starts[1:] - 1]
-    pairs = torch.stack(
-        [torch.cat([before, ends]), torch.cat([ids, torch.full_like(ends, vocab.sep_id)])]
-    )
-    ones = torch.ones(pairs.shape[1])
-    size = (len(vocab), len(vocab))
+    after = torch.cat([ids, torch.full_like(ends, vocab.sep_id)])
+    pairs, size = torch.stack([torch.cat([before, ends]), after]), (len(vocab), len(vocab))
+    ones = torch.ones(len(after))
     return torch.sparse_coo_tensor(pairs, ones, size, check_invariants=False).coalesce()
 
 

@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -33,10 +33,6 @@ def train_bert(
 
     Returns:
         The losses of all steps (`history`) and on the held-out text (`held_out`).
-
-    Raises:
-        ValueError: A setting that cannot be.
-        FloatingPointError: Training diverged.
     """
     progress = Progress(train_iter, Settings(num_steps=num_steps, **settings))
     devices = try_all_gpus()[:1]
@@ -46,10 +42,8 @@ def train_bert(
             if interrupted.is_set():
                 break
     if interrupted.is_set():
-        print(
-            f"Stopped after step {len(progress.history)} of {num_steps}: the network keeps what "
-            "it has learned so far."
-        )
+        done = f"step {len(progress.history)} of {num_steps}"
+        print(f"Stopped after {done}: the network keeps what it has learned so far.")
     if progress.history:
         print(summary(progress, devices))
     return progress
@@ -59,19 +53,18 @@ def train_bert(
 def noticing_interrupts() -> Iterator[threading.Event]:
     """Ctrl-C only sets the event, so that no step is cut in two; a second one interrupts."""
     noticed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noticed  # no signals come here
-        return
+    is_main = threading.current_thread() is threading.main_thread()  # signals come only there
 
     def notice(*_: object) -> None:
         noticed.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, notice)
+    before = signal.signal(signal.SIGINT, notice) if is_main else None
     try:
         yield noticed
     finally:
-        signal.signal(signal.SIGINT, before)
+        if is_main:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -82,10 +75,8 @@ def shown(progress: Progress) -> Iterator[Callable[[], None]]:
 
         display = Display()
         plot = LossPlot(progress, lambda png, _, alt: display.show_png(png, alt))
-        try:
+        with closing(plot):
             yield plot.update
-        finally:
-            plot.close()
         return
 
     with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:

@@ -18,16 +18,11 @@ REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
 
 
 def smooth(values: Iterable[float], smoothing: float) -> list[float]:
-    """An exponential running mean: what lies k steps back counts smoothing^k, from 0 to below 1.
-
-    The weights are divided by their sum, so that the first values are not drawn towards 0. What is
-    not a number stays as it is, and is left out of the means that follow.
+    """A running mean: what lies k steps back counts smoothing^k. What is no number spoils no other.
 
     >>> smooth([4.0, 1.0], 0.5)  # the second: (0.5 * 4 + 1) / (0.5 + 1)
     [4.0, 2.0]
     """
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing is {smoothing}: it must be 0 or more, and below 1")
     total, weight, means = 0.0, 0.0, []
     for value in values:
         if math.isfinite(value):
@@ -127,13 +122,8 @@ def make_panels(
 class LossPlot:
     """The picture of a run that goes on: MLM loss, and NSP loss where that game is played.
 
-    Args:
-        run: What to show.
-        show: Shows a PNG, a line about where the run is, and a sentence for those who cannot see
-            the picture, in place of the last ones. The PNG is empty where drawing fails.
-
-    Attributes:
-        smoothing: How smooth the strong line of the training loss is; see `smooth`.
+    `show` shows a PNG (empty where drawing fails), a line about where the run is, and a sentence
+    for those who cannot see the picture, in place of the last ones.
     """
 
     def __init__(self, run: Progress, show: Callable[[bytes, str, str], None]):

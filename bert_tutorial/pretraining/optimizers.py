@@ -1,9 +1,8 @@
 """The optimizers: Muon for the matrices inside the network, AdamW for all the rest.
 
 AdamW takes a matrix for so many separate numbers, and changes each by about the same. But the
-gradient of a matrix is also a sum of directions, some stronger than others. Muon gives all
-directions the same strength. Here it learns the same in fewer steps: `benchmarks/README.md` has the
-comparison.
+gradient of a matrix is also a sum of directions. Muon gives all of them the same strength, and
+learns the same in fewer steps (`benchmarks/README.md`).
 
 Sources: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; Loshchilov
 and Hutter 2019 (AdamW).
@@ -43,18 +42,10 @@ class Muon(torch.optim.Optimizer):
     The change is scaled so that its numbers are about half of `lr` in size, whatever the shape. So
     AdamW's learning rate fits. `torch.optim.Muon` always computes in bf16, which takes long on
     processors that do not have it.
-
-    Args:
-        params: Matrices.
-        lr: Learning rate.
-        momentum: How much of the average gradient stays at each step.
-        weight_decay: How much smaller each step makes the weights, times the learning rate.
     """
 
-    def __init__(
-        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
-    ):
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+    def __init__(self, matrices: Iterable[Tensor], lr: float, weight_decay: float = 0.0):
+        super().__init__(matrices, dict(lr=lr, momentum=0.95, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self) -> None:
@@ -69,40 +60,33 @@ class Muon(torch.optim.Optimizer):
             for shape, matrices in alike.items():
                 ahead = []
                 for p in matrices:
-                    state = self.state[p]
-                    if not state:
-                        state["average"] = torch.zeros_like(p)
-                    state["average"].lerp_(p.grad, 1 - momentum)
-                    ahead.append(p.grad.lerp(state["average"], momentum))  # Nesterov's momentum
+                    if not self.state[p]:
+                        self.state[p]["average"] = torch.zeros_like(p)
+                    average = self.state[p]["average"].lerp_(p.grad, 1 - momentum)
+                    ahead.append(p.grad.lerp(average, momentum))  # Nesterov's momentum
                 changes = orthogonalize(torch.stack(ahead))
                 for p, change in zip(matrices, changes, strict=True):
-                    p.mul_(1 - lr * group["weight_decay"]).sub_(
-                        change, alpha=0.5 * lr * math.sqrt(max(shape))
-                    )
+                    p.mul_(1 - lr * group["weight_decay"])
+                    p.sub_(change, alpha=0.5 * lr * math.sqrt(max(shape)))
 
 
 def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Optimizer]:
     """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
 
-    Muon has the matrices that turn vectors into vectors. AdamW has the embeddings, the biases, the
-    normalisation and the matrix of the next-sentence logits. Matrices decay, biases and
+    Muon has the matrices that turn vectors into vectors, AdamW all else. Matrices decay, biases and
     normalisation scales do not.
     """
     if settings.optimizer == "adam":
         return [torch.optim.Adam(net.parameters(), settings.learning_rate)]
-    inside = [
-        m.weight for m in net.modules() if isinstance(m, nn.Linear) and m is not net.nsp.output
-    ]
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    inside = [module.weight for module in linear if module is not net.nsp.output]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words = net.encoder.embeddings.token.weight
     tables = [p for p in others if p.dim() >= 2 and p is not words]
-    decay = settings.weight_decay
+    rate, decay = settings.learning_rate, settings.weight_decay
     groups = [
         {"params": [words], "weight_decay": decay, "factor": settings.embedding_rate},
         {"params": tables, "weight_decay": decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return [
-        Muon(inside, settings.learning_rate, weight_decay=decay),
-        torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True),
-    ]
+    return [Muon(inside, rate, decay), torch.optim.AdamW(groups, rate, fused=True)]

@@ -5,11 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to train. d2l's recipe, Adam with a constant rate of 0.01, does not learn.
-
-    Raises:
-        ValueError: A setting that cannot be; the message names it, and what could be.
-    """
+    """How to train. d2l's recipe, Adam with a constant rate of 0.01, does not learn."""
 
     num_steps: int = 50
     learning_rate: float = 5e-3  # at its highest, after the warm-up
@@ -17,7 +13,7 @@ class Settings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0  # longer gradients are shortened to this length
     precision: str = "auto"  # "bf16", "fp32", or "auto": bf16 where the processor has it
-    word_frequencies: bool = True  # see start_from_word_frequencies
+    word_frequencies: bool = True  # the output bias begins as their logarithm
     word_neighbours: bool = True  # see start_from_neighbours
     embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
     optimizer: str = "muon"  # and AdamW; or "adam", d2l's, at a constant learning rate

@@ -1,7 +1,4 @@
-"""Pretraining: the loop (`train_steps`), and a run with its evaluations (`run_training`).
-
-Nothing here draws or prints; `live.py` does.
-"""
+"""Pretraining: the loop (`train_steps`), and a run with its evaluations (`run_training`)."""
 
 import math
 import random
@@ -133,11 +130,7 @@ def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Set
 def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
     """What is done to a new network before the first step; a trained one stays as it is.
 
-    A network is new while its output bias is 0. With `word_neighbours=False` it keeps its word
-    vectors.
-
-    Raises:
-        ValueError: It has another vocabulary, or weights that are not float32.
+    With `word_neighbours=False` it keeps its word vectors.
     """
     check_network(net, train_iter.vocab)
     keep_memory()
@@ -145,8 +138,9 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings)
         return
     if settings.word_neighbours:
         start_from_neighbours(net, train_iter.text, train_iter.vocab)
-    if settings.word_frequencies:
-        start_from_word_frequencies(net, train_iter.vocab)
+    if settings.word_frequencies:  # so it need not learn them: it begins as a unigram model
+        counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float32) + 1
+        net.mlm.bias.data.copy_(counts.log() - counts.sum().log())
 
 
 def check_network(net: BERTModel, vocab: Vocab) -> None:
@@ -158,16 +152,6 @@ def check_network(net: BERTModel, vocab: Vocab) -> None:
             f"the network's weights are {other}, but only torch.float32 can be trained: write "
             "net.float() first; precision='bf16' then still computes in bf16"
         )
-
-
-def start_from_word_frequencies(net: BERTModel, vocab: Vocab) -> None:
-    """Set the output bias to the log frequency of each word: the network begins as a unigram model.
-
-    Otherwise hundreds of steps only learn word frequencies, which counting gives at once.
-    """
-    counts = torch.tensor(vocab.counts, dtype=torch.float32) + 1
-    with torch.no_grad():
-        net.mlm.bias.copy_(counts.log() - counts.sum().log())
 
 
 @dataclass(eq=False, repr=False)
@@ -216,18 +200,11 @@ def run_training(
     optimizers: list[torch.optim.Optimizer] | None = None,
     num_evaluations: int = 5,
 ) -> Iterator[None]:
-    """Count the baselines, train, and read the held-out text where it is time.
+    """Count the baselines, train, and read some held-out text now and then, all of it at the end.
 
-    Args:
-        net: The network, on its device; changed in place.
-        progress: What to fill. If it has steps, the run goes on after them; network and optimizers
-            must be as they were then.
-        optimizers: As in `train_steps`.
-        num_evaluations: How often to read some held-out text before the end, where all is read.
-
-    Yields:
-        Before the first piece of work and after each: nothing is half done, and `progress.doing`
-        says what comes next. "evaluating" comes also where there is no held-out text.
+    Yields before the first piece of work and after each: nothing is half done, and `progress.doing`
+    says what comes next ("evaluating" also where there is no held-out text). A progress with steps
+    goes on after them, with the network and the optimizers of that moment.
     """
     train_iter, settings = progress.train_iter, progress.settings
     check_network(net, train_iter.vocab)
