@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from torch import Tensor
 
 from ..devices import one_thread
@@ -81,6 +79,8 @@ def words_around(text: str, occurrences: list[Occurrence]) -> list[list[str]]:
 
 def bag_tasks(corpus: Corpus, labels: Labels = labelled_occurrences) -> dict[str, SenseTask]:
     """For each labelled word the counts of the words around it."""
+    from sklearn.feature_extraction.text import CountVectorizer  # here: importing stays fast
+
     found = sense_tasks(corpus, labels, words_around)
     for word, task in found.items():
         found[word] = task.with_features(CountVectorizer(analyzer=list).fit(task.known).transform)
@@ -120,12 +120,14 @@ class MainDirections:
 
 def main_directions(task: SenseTask) -> SenseTask:
     """The same task along the main directions; features of the network or of the bag."""
-    dense = task.with_features(lambda part: part.toarray() if issparse(part) else part)
+    dense = task.with_features(lambda part: part.toarray() if hasattr(part, "toarray") else part)
     return dense.with_features(MainDirections(dense.known))
 
 
 def rare_words_count_more(task: SenseTask) -> SenseTask:
     """A bag's counts, weighted by how few occurrences have the word (tf-idf)."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     return task.with_features(TfidfTransformer(sublinear_tf=True).fit(task.known).transform)
 
 
