@@ -71,9 +71,11 @@ unit: export OMP_NUM_THREADS := 1
 unit: $(READY) ## tests of the package and the project, doctests included
 	$(PYTEST) tests bert_tutorial --numprocesses 2 --dist worksteal $(ARGS)
 
+# Two notebooks at a time, each on one thread.
+notebooks: export OMP_NUM_THREADS := 1
 notebooks: $(READY) ## run every notebook and compare its outputs with the stored ones
 	@rm -rf .jupyter/cache
-	$(PYTEST) --nbval notebooks $(ARGS)
+	$(PYTEST) --nbval notebooks --numprocesses 2 --dist loadfile $(ARGS)
 
 browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
 	$(PYTEST) tests/browser -m "browser and not nightly" $(ARGS)

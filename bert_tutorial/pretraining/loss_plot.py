@@ -89,23 +89,25 @@ class Panel:
         return self.still
 
     def _draw_levels(self, low: float, high: float, levels: dict[str, float]) -> None:
-        """A line for each baseline within the axis, and above the axes the others, with arrows."""
+        """A line for each baseline within the axis; at its ends the names of the others."""
         for artist in self.levels:
             artist.remove()
-        self.levels, outside = [], []
-        text = dict(fontsize=8, color=GREY, ha="right")
-        name_place = dict(transform=self.axes.get_yaxis_transform())  # x from 0 to 1, y in nats
-        name_place["bbox"] = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        self.levels, above, below = [], [], []
+        box = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        text = dict(fontsize=8, color=GREY, ha="right", bbox=box)
         dashes = ":", "-.", (0, (5, 1, 1, 1, 1, 1))
         for (name, level), dash in zip(levels.items(), dashes, strict=False):
             told = f"{name} {level:.2f}"
             if low <= level <= high:
                 self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
-                va = "top" if name == "two neighbours" else "bottom"  # below its line, or above
-                self.levels.append(self.axes.text(0.99, level, told, va=va, **text, **name_place))
+                text["va"] = "top" if name == "two neighbours" else "bottom"  # of its line
+                place = dict(transform=self.axes.get_yaxis_transform())  # x from 0 to 1, y in nats
+                self.levels.append(self.axes.text(0.99, level, told, **text, **place))
             else:
-                outside.append(f"{told} {'↓' if level < low else '↑'}")
-        self.axes.set_title(", ".join(outside), loc="right", y=1.0, **text)
+                (below if level < low else above).append(told)
+        for y, va, arrow, names in ((0.98, "top", "↑", above), (0.02, "bottom", "↓", below)):
+            told, text["va"] = ", ".join(names) + f" {arrow}" * bool(names), va
+            self.levels.append(self.axes.text(0.99, y, told, **text, transform=self.axes.transAxes))
 
 
 def make_panels(
