@@ -83,6 +83,10 @@ def test_all_layers_of_a_pair():
     assert layers.attention.min() >= 0
     one_text = get_bert_encoding(net, VOCAB, [*DRIVER, "<sep>", *LEFT])  # the segment counts
     assert not torch.allclose(one_text, encoded, atol=1e-3)
+    x = layers.vectors[2:3]  # what the last layer reads; its attention follows from it
+    with torch.no_grad():
+        _, attention = net.encoder.blocks[2](x, x, torch.zeros(1, 1, 1, 10))
+    assert_close(layers.attention[2:], attention)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])
