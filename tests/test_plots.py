@@ -41,7 +41,7 @@ def test_everything_that_is_given_is_seen():
     pngs = [
         heatmap([[0.5]], ["one"], ["one"], low=0, high=1),
         heatmap(few, letters, letters),
-        heatmap(few, letters, list("abd")),
+        heatmap(few, letters, list("acd")),
         heatmap(-few, letters, letters),
         heatmap(many, [f"r{i}" for i in range(30)], [f"c{i}" for i in range(40)]),
         curves(series, "labels", "right", "few labels"),
