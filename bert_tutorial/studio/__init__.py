@@ -1,1 +1,1 @@
-"""To be described."""
+"""What is touched, not read: runs, the sentence lab, published networks, and their widgets."""
