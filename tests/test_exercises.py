@@ -235,6 +235,7 @@ def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
     def interrupt():
         while not alive.exists():
             time.sleep(0.01)
+        time.sleep(0.5)  # the caller waits by now
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

@@ -187,11 +187,9 @@ def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
     assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=2e-4)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGSTOP")
-@pytest.mark.parametrize(
-    ("rank", "how", "waits"),
-    [pytest.param(1, "SIGSTOP", 10, marks=pytest.mark.nightly), (0, "SIGKILL", 60)],
-)
+@pytest.mark.parametrize(("rank", "how", "waits"), [(1, "SIGSTOP", 10), (0, "SIGKILL", 60)])
 def test_a_process_waits_for_another_for_a_while_only(text_file, tmp_path, rank, how, waits):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
