@@ -1,6 +1,5 @@
 """HTML that the sentence lab writes, beside its views and in the kept file; all text is escaped."""
 
-import base64
 import html
 from collections.abc import Sequence
 
@@ -25,12 +24,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "
 def paragraph(text: str) -> str:
     """A paragraph of escaped text."""
     return f"<p>{html.escape(text)}</p>"
-
-
-def picture(png: bytes, alt: str) -> str:
-    """A picture with its alternative text."""
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return f'<img alt="{html.escape(alt)}" src="{source}" style="max-width:100%">'
 
 
 def page(body: str) -> str:

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import ipywidgets as ipw
 
+from ...notebook import png_html
 from ...plots import curves, new_figure, to_png
 from ...representation.fill_mask import likeliest
 from ..lab.lab import NETWORKS, Lab, Words, same_words, whole_characters
-from .lab_html import heat_table, paragraph, picture, table
+from .lab_html import heat_table, paragraph, table
 from .views import AttentionView, PointMap, TokenHeatmap
 
 NAMES = {"network": "network", "untrained": "untrained network"}
@@ -173,7 +174,7 @@ class SenseMap(Part):
             axes.set(xlabel=view.x_name, ylabel=view.y_name)
             axes.set_title(view.caption, parse_math=False)
             axes.legend()
-            text += picture(to_png(axes.figure), f"{view.caption}: {', '.join(groups)}")
+            text += png_html(to_png(axes.figure), f"{view.caption}: {', '.join(groups)}")
         return text
 
 
@@ -260,7 +261,7 @@ class Layers(Part):
             first, *_, last = series[f"one word, {which}"].values()
             lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
         text = f"A word and itself in another sentence: {'; '.join(lines)}."
-        self.text.value = picture(png, text) + paragraph(text)
+        self.text.value = png_html(png, text) + paragraph(text)
 
 
 PARTS = {
