@@ -63,7 +63,6 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any
     """Read what `write_safetensors` wrote: tensors on the CPU, and what is known about them.
 
     Raises:
-        FileNotFoundError: There is no such file.
         OSError: It cannot be read; the message names it, and the cause.
         SafetensorError, json.JSONDecodeError: It is another kind of file.
     """
@@ -73,10 +72,8 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any
             about = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
             # Cloned, because the tensors of an open file are views of it, and it may be replaced.
             return {name: file.get_tensor(name).clone() for name in file.keys()}, about
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise OSError(
+        raise type(error)(
             f"{path} cannot be read ({error.strerror or error}): give access to it, or choose "
             "another file"
         ) from error

@@ -22,14 +22,11 @@ class BERTConfig:
                 raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
         if self.num_hiddens % self.num_heads:
             divisors = ", ".join(str(n) for n in range(1, 17) if self.num_hiddens % n == 0)
-            raise ValueError(
-                f"num_heads is {self.num_heads}, but must divide num_hiddens ({self.num_hiddens}), "
-                f"as {divisors} do"
-            )
+            must = f"must divide num_hiddens ({self.num_hiddens}), as {divisors} do"
+            raise ValueError(f"num_heads is {self.num_heads}, but {must}")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"dropout is {self.dropout!r}, but must be at least 0 and below 1, for example 0.1"
-            )
+            must = "must be at least 0 and below 1, for example 0.1"
+            raise ValueError(f"dropout is {self.dropout!r}, but {must}")
 
     @classmethod
     def small(cls, vocab_size: int, **changes: Any) -> "BERTConfig":
@@ -40,10 +37,10 @@ class BERTConfig:
     def base(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
         """BERT base: 110 million parameters with its vocabulary of 30,522 WordPieces."""
         sizes = dict(num_hiddens=768, ffn_num_hiddens=3072, num_heads=12, num_layers=12)
-        return cls(**{"vocab_size": vocab_size, **sizes, "dropout": 0.1, **changes})
+        return cls(vocab_size=vocab_size, **{**sizes, "dropout": 0.1, **changes})
 
     @classmethod
     def large(cls, vocab_size: int = 30_522, **changes: Any) -> "BERTConfig":
         """BERT large: 340 million parameters with its vocabulary of 30,522 WordPieces."""
         sizes = dict(num_hiddens=1024, ffn_num_hiddens=4096, num_heads=16, num_layers=24)
-        return cls(**{"vocab_size": vocab_size, **sizes, "dropout": 0.1, **changes})
+        return cls(vocab_size=vocab_size, **{**sizes, "dropout": 0.1, **changes})

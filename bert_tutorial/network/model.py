@@ -72,15 +72,9 @@ class BERTModel(nn.Module):
     """BERT with its two pretraining heads. Its sizes are explained in `BERTConfig`."""
 
     def __init__(
-        self,
-        vocab_size: int,
-        num_hiddens: int = 128,
-        ffn_num_hiddens: int = 256,
-        num_heads: int = 2,
-        num_layers: int = 2,
-        dropout: float = 0.2,
-        max_len: int = 512,
-    ):
+        self, vocab_size: int, num_hiddens: int = 128, ffn_num_hiddens: int = 256,
+        num_heads: int = 2, num_layers: int = 2, dropout: float = 0.2, max_len: int = 512,
+    ):  # fmt: skip
         super().__init__()
         self.config = BERTConfig(
             vocab_size=vocab_size, num_hiddens=num_hiddens, ffn_num_hiddens=ffn_num_hiddens,

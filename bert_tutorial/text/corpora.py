@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +16,8 @@ class CorpusEntry(NamedTuple):
     """What is known of a corpus before it is read."""
 
     read: Callable[[], Corpus]
-    min_freq: int  # rarer words become <unk>
-    licence: str  # of the text, and so of what is trained on it
+    min_freq: int = 2  # rarer words become <unk>
+    licence: str = "that of your text"  # and so of what is trained on it
 
 
 def _read_bundled() -> Corpus:
@@ -27,7 +26,7 @@ def _read_bundled() -> Corpus:
 
 
 CORPORA = {
-    "bundled": CorpusEntry(_read_bundled, min_freq=2, licence="CC0 1.0, as the text"),
+    "bundled": CorpusEntry(_read_bundled, licence="CC0 1.0, as the text"),
     "wikitext-2": CorpusEntry(
         read_wikitext2,
         min_freq=5,  # d2l's
@@ -38,19 +37,17 @@ CORPORA = {
 
 def find_corpus(corpus: str | Path | Corpus) -> CorpusEntry:
     """The entry of a corpus, or one made for a text of yours; nothing is read or downloaded."""
-    own = CorpusEntry(lambda: corpus, min_freq=2, licence="that of your text")
     if isinstance(corpus, Corpus):
-        return own
+        return CorpusEntry(lambda: corpus)
     if corpus in CORPORA:
         return CORPORA[corpus]
     path = os.path.expanduser(corpus)
     if os.path.isfile(path):
-        return own._replace(read=partial(read_own_text, Path(path)))
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a folder; corpus needs the path of one UTF-8 text file")
+        return CorpusEntry(lambda: read_own_text(Path(path)))
     names = ", ".join(f'"{name}"' for name in CORPORA)
+    found = "a folder" if os.path.isdir(path) else "no file"
     raise FileNotFoundError(
-        f"corpus must be {names} or a text file, but {path[:200]!r} is no file"
+        f"corpus must be {names} or a text file, but {path[:200]!r} is {found}"
         f" (looked at {os.path.abspath(path)[:300]!r})"
     )
 

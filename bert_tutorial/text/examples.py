@@ -78,10 +78,10 @@ class PretrainingExamples:
     def __post_init__(self):
         counts = self.sentences_per_segment
         counts = tuple(counts) if isinstance(counts, Iterable) else (counts,)
-        of_counts = (("sentences_per_segment", count, 1) for count in counts or (None,))
-        wholes = ("batch_size", self.batch_size, 1), ("max_len", self.max_len, 5), *of_counts
+        wholes = [("sentences_per_segment", count, 1) for count in counts or (None,)]
+        wholes += [("batch_size", self.batch_size, 1), ("max_len", self.max_len, 5)]
         for name, value, least in wholes:
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if type(value) is not int or value < least:
                 raise ValueError(f"{name} is {value!r}, not a whole number of at least {least}")
         if not 0 < self.mask_rate < 1:
             raise ValueError(f"mask_rate is {self.mask_rate!r}, not between 0 and 1")
@@ -93,10 +93,8 @@ class PretrainingExamples:
         self.sentence_counts = [n for n in counts if n == fewest or num_pairs[n] >= self.batch_size]
         self.num_pairs = min(num_pairs[count] for count in self.sentence_counts)
         if self.num_pairs == 0 or len(sentences_of) < 2:
-            raise ValueError(
-                "a text needs at least two paragraphs, one of them with "
-                f"{fewest + 1} sentences, to draw pairs from"
-            )
+            needed = f"at least two paragraphs, one of them with {fewest + 1} sentences"
+            raise ValueError(f"a text needs {needed}, to draw pairs from")
         self.batch_size = min(self.batch_size, self.num_pairs)
         self.epoch = 0
         self._pairs: tuple[int | None, list[Pairs]] = (None, [])
@@ -129,12 +127,11 @@ class PretrainingExamples:
         pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
         # Pairs of similar length stand together, so that a batch holds little padding
         # (`Batch.trim`). Which pairs of one length meet, and the order of the batches, is random.
-        order = torch.randperm(len(pairs.first), generator=generator)
         lengths = sum(segment_lengths(self.text, s, count) for s in (pairs.first, pairs.second))
         lengths = lengths.clamp(max=self.max_len - 3)
-        kept = order[: len(self) * self.batch_size]
-        kept = kept[lengths[kept].argsort(stable=True)].view(len(self), self.batch_size)
-        order = kept[torch.randperm(len(kept), generator=generator)].flatten()
+        order = torch.randperm(len(lengths), generator=generator)[: len(self) * self.batch_size]
+        batches = order[lengths[order].argsort(stable=True)].view(len(self), self.batch_size)
+        order = batches[torch.randperm(len(batches), generator=generator)].flatten()
         return Pairs(*(column[order] for column in pairs))
 
     def batch(self, epoch: int, index: int) -> Batch:
@@ -143,8 +140,8 @@ class PretrainingExamples:
         turn = (epoch * len(self) + index) % len(self.sentence_counts)
         place = slice(index * self.batch_size, (index + 1) * self.batch_size)
         pairs = Pairs(*(column[place] for column in self.pairs(epoch)[turn]))
-        sizes = self.max_len, self.sentence_counts[turn]
-        ids, segments, valid_lens = assemble(self.vocab, self.text, pairs, *sizes)
+        count = self.sentence_counts[turn]
+        ids, segments, valid_lens = assemble(self.vocab, self.text, pairs, self.max_len, count)
         masked = mask_tokens(self.vocab, ids, self.generator(epoch, index), self.mask_rate)
         return Batch(masked.token_ids, segments, valid_lens, *masked[1:], pairs.is_next)
 

@@ -60,10 +60,8 @@ def describe_own_text(path: Path) -> str:
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
-        said += (
-            f". It has {len(words):,} different words: the vocabulary keeps about the {LARGEST:,} "
-            "most frequent, the others are read as <unk>"
-        )
+        said += f". It has {len(words):,} different words: the vocabulary keeps about the "
+        said += f"{LARGEST:,} most frequent, the others are read as <unk>"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for name, shape in _LOOKS.items():
         if sum(bool(shape.search(line)) for line in lines) > len(lines) / 2:
@@ -119,9 +117,7 @@ def _decode(path: Path) -> str:
     encoding, offset = "UTF-16", 0
     if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
         try:
-            if text := content.decode("utf-8").removeprefix("\ufeff").strip():
-                return text
-            raise ValueError(f"{path} is empty; corpus needs a text of at least four paragraphs")
+            return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             encoding, offset = "Windows-1252", error.start
     raise ValueError(

@@ -29,10 +29,9 @@ class TokenizedText(NamedTuple):
     def from_paragraphs(cls, vocab: Vocab, text: list[list[list[str]]]) -> "TokenizedText":
         """Look up every token of a text that `paragraphs` has cut."""
         sentences = list(chain.from_iterable(text))
-        lengths = torch.tensor([0] + [len(sentence) for sentence in sentences])
-        counts = torch.tensor([0] + [len(paragraph) for paragraph in text])
         token_ids = torch.tensor(vocab[chain.from_iterable(sentences)], dtype=torch.int32)
-        return cls(token_ids, lengths.cumsum(0), counts.cumsum(0))
+        starts = (torch.tensor([0, *map(len, parts)]).cumsum(0) for parts in (sentences, text))
+        return cls(token_ids, *starts)
 
 
 class TokenizedCorpus(NamedTuple):
@@ -81,11 +80,10 @@ def _look_up(corpus: Corpus, min_freq: int | None, least: int) -> TokenizedCorpu
 
 
 def _save(path: Path, corpus: TokenizedCorpus) -> None:
-    """Eight tensors, and before them the SHA-256 of them all: any damage is noticed."""
     words = torch.tensor(list("\n".join(corpus.vocab.itos).encode()), dtype=torch.uint8)
     tensors = [*corpus.train, *corpus.valid, words, torch.tensor(corpus.vocab.counts)]
     content = save({str(number): tensor for number, tensor in enumerate(tensors)})
-    write_file(path, hashlib.sha256(content).digest() + content)
+    write_file(path, hashlib.sha256(content).digest() + content)  # any damage is noticed
 
 
 def _load(path: Path) -> TokenizedCorpus:

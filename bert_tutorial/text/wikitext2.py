@@ -37,12 +37,7 @@ PAUSES = (1.0, 2.0)  # seconds before the second try, and before the third
 
 
 def read_wikitext2() -> Corpus:
-    """Read WikiText-2 from the cache, or download it into the cache first.
-
-    Raises:
-        OSError: Nobody delivers it, another process does not end its download, or the cache folder
-            cannot be written.
-    """
+    """Read WikiText-2 from the cache, or download it into the cache first."""
     folder = cache_dir() / "wikitext-2"
     if not (files := _cached(folder)):
         with writing(folder):

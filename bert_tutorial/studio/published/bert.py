@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -56,11 +56,9 @@ NAMES = (
     ("nsp.hidden.", "bert.pooler.dense."), ("nsp.output.", "cls.seq_relationship."),
 )  # fmt: skip
 PREFIXES = {"mlm": "mlm.", "nsp": "nsp.output.", "pooler": "nsp.hidden."}  # of names
-# On the hub: owner/name. What ends like a file is a path.
-_HUB_NAME = re.compile(
-    r"(?!.*\.(txt|tokens|md|csv|json|html|safetensors|gz|zip)$)[a-z\d][\w.-]*/[a-z\d][\w.-]*",
-    re.ASCII | re.IGNORECASE,
-)
+# What ends like a file is a path.
+_HUB_NAME = r"(?ai)[a-z\d][\w.-]*/[a-z\d][\w.-]*"
+_FILE_NAME = r"(?i).*\.(txt|tokens|md|csv|json|html|safetensors|gz|zip)"
 
 
 def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,7 +98,7 @@ def network_of(config: BERTConfig, state: dict[str, Tensor]) -> BERTModel:
     """A network with the weights of a file; those of missing heads are drawn, always alike."""
     weights = {name: value.float() for name, value in state.items()}
     if wrong := [name for name, value in weights.items() if not value.isfinite().all()]:
-        raise ValueError(f"its {wrong[0]} holds what is no number")
+        raise ValueError(f"{wrong[0]} holds what is no number")
     with torch.device("meta"):  # nothing is built of a size that a file only claims
         net = BERTModel.from_config(config)
     absent = {head for head in PREFIXES if not any(n.startswith(PREFIXES[head]) for n in state)}
@@ -116,13 +114,14 @@ def network_of(config: BERTConfig, state: dict[str, Tensor]) -> BERTModel:
         net.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         reason = str(error).partition("for BERTModel:")[2].strip().splitlines()[0][:200]
-        raise ValueError(f"its weights do not fit the sizes it claims ({reason})") from error
+        raise ValueError(f"the weights do not fit the sizes it claims ({reason})") from error
     return net.eval()
 
 
 def is_hub_name(name: str) -> bool:
     """Whether this is a name on the hub, owner/name, and no path on this computer."""
-    return bool(_HUB_NAME.fullmatch(name)) and not os.path.exists(name.split("/")[0])
+    is_name = re.fullmatch(_HUB_NAME, name) and not re.fullmatch(_FILE_NAME, name)
+    return bool(is_name) and not os.path.exists(name.split("/")[0])
 
 
 def _download(name: str) -> str:
@@ -133,19 +132,20 @@ def _download(name: str) -> str:
         from huggingface_hub import snapshot_download
 
         return snapshot_download(name, allow_patterns=list(FILES))
-    except ImportError:
-        reason = "asking its hub needs the package huggingface_hub: pip install huggingface_hub"
     except Exception as error:  # it raises those of several libraries
         reason = f"its hub does not give it: {error}".splitlines()[0][:250]
-    raise FileNotFoundError(f"there is no folder {name}, and no BERT of that name: {reason}")
+        missing = f"there is no folder {name}, and no BERT of that name: {reason}"
+        raise FileNotFoundError(missing) from error
 
 
 def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
     """Read a published BERT, from a folder or the hub; also a sentence that tells what it lacks."""
     folder = os.path.expanduser(name)
     folder = Path(folder if os.path.isdir(folder) else _download(str(name)))
+    reading = "config.json"
     try:
-        config = _read_config(folder / "config.json")
+        config = _config_of(json.loads((folder / reading).read_text("utf-8")))
+        reading = f"{WEIGHTS} (pytorch_model.bin, which could run code, is not opened)"
         with safe_open(folder / WEIGHTS, "pt") as file:
             # Cloned, because the tensors of an open file are views of it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
@@ -153,30 +153,22 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
         state = from_transformers_names(tensors)
         unused = {n.split(".")[0] for n in state} - {"encoder", "mlm", "nsp", "bert"}
         net = network_of(config, {n: t for n, t in state.items() if n.split(".")[0] not in unused})
+        reading = "tokenizer.json or vocab.txt"
         vocab = read_vocab(folder, config.vocab_size, counts)
         check_vocab(net, vocab)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"the BERT in {name} cannot be read ({error}): its weights must be in a {WEIGHTS}, as "
-            "transformers writes it; others (pytorch_model.bin) could run code and are not opened"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"the BERT in {name} cannot be read: {error}") from error
+    except Exception as error:  # tokenizers raises nothing more special
+        reason = f"{getattr(error, 'strerror', None) or error}".partition("\n")[0][:250]
+        raise ValueError(f"the BERT in {name} cannot be read: {reading}: {reason}") from error
     told = [f"BERT {name}: {config.num_layers} layers, {config.num_hiddens} hidden units"]
     told += [f"no {HEADS[head]}" for head in HEADS if head in net.missing_heads]
     told += [f"{part} is not read" for part in sorted(unused)]
     return net, vocab, "; ".join(told)
 
 
-def _read_config(path: Path) -> BERTConfig:
-    try:
-        said = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
-        raise ValueError(f"its config.json cannot be read ({reason})") from error
+def _config_of(said: dict) -> BERTConfig:
     for setting, ours in FIXED.items():
         if said.get(setting) not in (None, ours):
-            raise ValueError(f"its {setting} is {said[setting]!r}, but BERTModel has {ours!r}")
+            raise ValueError(f"{setting} is {said[setting]!r}, but BERTModel has {ours!r}")
     sizes = {ours: said.get(theirs) for ours, theirs in SIZES.items()}
     # Of the two dropout rates ours is the one of the hidden units.
     return BERTConfig(**sizes, dropout=said.get("hidden_dropout_prob", 0.1))

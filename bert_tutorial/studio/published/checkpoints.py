@@ -30,7 +30,7 @@ def save_checkpoint(
         **card: Anything else worth knowing.
     """
     net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
-    tensors = {n: t.detach().to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}
+    tensors = {n: t.to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
     about["missing_heads"] = sorted(net.missing_heads)
     if isinstance(vocab, WordPieceVocab):
@@ -44,22 +44,18 @@ def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:
 
 
 def _load(path: str | Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
-    """The network, its vocabulary, and its card."""
     try:
         tensors, about = read_safetensors(path)
-        config = BERTConfig(**about["config"])
-        net = network_of(config, tensors)
+        net = network_of(BERTConfig(**about["config"]), tensors)
         net.missing_heads |= {*about["missing_heads"]}
         if "tokenizer" in about:
             from tokenizers import Tokenizer
 
-            vocab = WordPieceVocab(Tokenizer.from_str(about["tokenizer"]), config.vocab_size)
+            vocab = WordPieceVocab(Tokenizer.from_str(about["tokenizer"]), len(about["itos"]))
         else:
             vocab = Vocab.from_counts(about["itos"], about["counts"])
         check_vocab(net, vocab)
         return net, vocab, about["card"]
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no checkpoint {path}") from error
     except OSError:
         raise
     except Exception as error:  # safetensors and tokenizers have no one kind

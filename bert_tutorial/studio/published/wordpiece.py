@@ -34,7 +34,7 @@ class WordPieceVocab(Vocab):
         entries, kind = tokenizer.get_vocab(), type(tokenizer.model).__name__
         if kind != "WordPiece" or not entries.keys() >= set(BERT_SPECIAL_TOKENS):
             must = f"must be WordPiece, with the entries {', '.join(BERT_SPECIAL_TOKENS)}"
-            raise ValueError(f"its tokenizer is {kind}, but {must}")
+            raise ValueError(f"the tokenizer is {kind}, but {must}")
         size = max(size, 1 + max(entries.values()))  # the network's table may be larger
         token_of = {number: token for token, number in entries.items()}
         itos = [token_of.get(number, f"[no entry {number}]") for number in range(size)]
@@ -77,21 +77,17 @@ def read_vocab(folder: Path, size: int, counts: list[int] | None = None) -> Voca
     from tokenizers.implementations import BertWordPieceTokenizer
 
     file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    try:
-        if file.is_file():
-            tokenizer = Tokenizer.from_file(str(file))
-        else:
-            said = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
-            made = BertWordPieceTokenizer.from_file(
-                str(folder / "vocab.txt"),
-                lowercase=said.get("do_lower_case", True),
-                strip_accents=said.get("strip_accents"),
-                handle_chinese_chars=said.get("tokenize_chinese_chars", True),
-            )
-            tokenizer = Tokenizer.from_str(made.to_str())
-    except Exception as error:  # the library raises nothing more special
-        reason = str(error).splitlines()[0][:200]
-        raise ValueError(f"its tokenizer.json or vocab.txt cannot be read: {reason}") from error
+    if file.is_file():
+        tokenizer = Tokenizer.from_file(str(file))
+    else:
+        said = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
+        made = BertWordPieceTokenizer.from_file(
+            str(folder / "vocab.txt"),
+            lowercase=said.get("do_lower_case", True),
+            strip_accents=said.get("strip_accents"),
+            handle_chinese_chars=said.get("tokenize_chinese_chars", True),
+        )
+        tokenizer = Tokenizer.from_str(made.to_str())
     entries = tokenizer.get_vocab()
     if type(tokenizer.model).__name__ == "WordLevel" and SPECIAL_TOKENS[0] in entries:
         return Vocab.from_counts(sorted(entries, key=entries.get), counts or [0] * len(entries))
