@@ -26,7 +26,7 @@ def some_rows(num_rows, max_len, vocab, seed):
     return token_ids.masked_fill(is_padding, vocab.pad_id), valid_lens
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.05, 0.15, 0.4, 0.9]), st.integers(8, 70))
 def test_masking_hides_ordinary_tokens_and_nothing_else(seed, rate, max_len):
     token_ids, valid_lens = some_rows(20, max_len, FIFTY, seed)
@@ -35,15 +35,13 @@ def test_masking_hides_ordinary_tokens_and_nothing_else(seed, rate, max_len):
     assert torch.equal(token_ids, before)
     slots = max(1, round(max_len * rate))
     assert positions.shape == weights.shape == labels.shape == (20, slots)
-    for row in range(20):
+    for row, n in enumerate(valid_lens.tolist()):
         used = weights[row] == 1
         chosen = positions[row][used]
-        assert len(set(chosen.tolist())) == len(chosen) >= 1
-        assert torch.equal(chosen, chosen.sort().values)
+        assert torch.equal(chosen, chosen.unique())  # ascending, none twice
+        assert len(chosen) == min(max(1, round(n * rate)), slots, n - 3)
         assert (token_ids[row][chosen] >= len(SPECIAL_TOKENS)).all()  # these texts hold no <unk>
         assert torch.equal(labels[row][used], token_ids[row][chosen])
-        ordinary = int(valid_lens[row]) - 3
-        assert len(chosen) == min(max(1, round(int(valid_lens[row]) * rate)), slots, ordinary)
         others = torch.ones(max_len, dtype=torch.bool).scatter(0, chosen, False)
         assert torch.equal(masked[row][others], token_ids[row][others])
         assert (weights[row][~used] == 0).all() and (positions[row][~used] == 0).all()

