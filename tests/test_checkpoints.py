@@ -10,7 +10,7 @@ from one_sentence import assert_one_sentence
 from published import assert_same_weights, small_net
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch.testing import assert_close
+from small import assert_identical
 
 from bert_tutorial import evaluate, load_data_wiki
 from bert_tutorial.representation.senses import mean_accuracy, sense_scores
@@ -44,7 +44,6 @@ def test_what_is_read_is_what_was_written(tmp_path, wrap):
     assert again.config == net.config
     assert_same_weights(net, again)
     assert (vocab.itos, vocab.counts) == (VOCAB.itos, VOCAB.counts)
-    assert vocab[["crane", "鶴", "boat"]] == VOCAB[["crane", "鶴", "boat"]]
     assert all(p.requires_grad and p.dtype == torch.float32 for p in again.parameters())
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["card"]) == {"corpus": "bundled", "steps": "200"}
@@ -52,15 +51,12 @@ def test_what_is_read_is_what_was_written(tmp_path, wrap):
 
 def test_half_precision_takes_half_the_space(tmp_path):
     net = small_net(VOCAB, num_hiddens=64, ffn_num_hiddens=256)
-    save_checkpoint(net, VOCAB, tmp_path / "full")
     save_checkpoint(net, VOCAB, tmp_path / "half", torch.float16)
-    full, half = ((tmp_path / name).stat().st_size for name in ("full", "half"))
-    assert 0.45 * full < half < 0.55 * full
     # The table of word vectors is written once.
-    assert full < 4.2 * sum(parameter.numel() for parameter in net.parameters())
+    size = sum(parameter.numel() for parameter in net.parameters())
+    assert 2 * size < (tmp_path / "half").stat().st_size < 2.2 * size
     again, _ = load_checkpoint(tmp_path / "half")
-    for value, wanted in zip(again.parameters(), net.parameters(), strict=True):
-        assert_close(value, wanted.half().float(), rtol=0, atol=0)
+    assert_identical(dict(again.state_dict()), dict(net.half().float().state_dict()))
 
 
 def one_error(kind, message, path, do):
@@ -68,59 +64,33 @@ def one_error(kind, message, path, do):
         do()
     assert str(path) in str(error.value)
     assert_one_sentence(str(error.value).replace(str(path), ""))
-    return error.value
 
 
-def test_a_file_that_is_missing_or_there_but_cannot_be_read(plain_user_folder):
-    path = plain_user_folder / "net.safetensors"
-    one_error(
-        FileNotFoundError, "cannot be read .No such file", path, lambda: load_checkpoint(path)
-    )
-    save_checkpoint(NET, VOCAB, path)
-    path.chmod(0)
-    causes = {path: "Permission denied", path.parent: "Is a directory", path / "x": "Not a direct"}
-    for place, cause in causes.items():
-        load = partial(load_checkpoint, place)
-        error = one_error(OSError, f"cannot be read .{cause}", place, load)
-        assert not isinstance(error, FileNotFoundError)
+def test_a_file_that_is_missing_or_cannot_be_read(tmp_path):
+    for place, kind in ((tmp_path / "net", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        one_error(kind, "cannot be read", place, partial(load_checkpoint, place))
 
 
-@pytest.mark.parametrize("damage", [b"", slice(-100), b"once upon a time " * 9], ids=str)
-def test_a_damaged_file(tmp_path, damage):
-    path = tmp_path / "net.safetensors"
-    save_checkpoint(NET, VOCAB, path)
-    path.write_bytes(path.read_bytes()[damage] if isinstance(damage, slice) else damage)
-    message = "is not a checkpoint of bert_tutorial"
-    one_error(ValueError, message, path, lambda: load_checkpoint(path))
-
-
-ABOUT = {"config": vars(NET.config), "itos": VOCAB.itos, "counts": VOCAB.counts}
-ABOUT |= {"missing_heads": [], "card": {}}
-
-
-CHANGES = [
+@pytest.mark.parametrize(("change", "message"), [
     (lambda _, about: about["config"].update(max_len=10**12), "do not fit the sizes it claims"),
     (lambda _, about: about["config"].update(num_heads=5), "num_heads is 5, but must divide"),
     (lambda _, about: about.pop("itos"), "itos"),
     (lambda _, about: about["itos"].append("word"), "network has .* but the vocabulary"),
     (lambda tensors, _: tensors.pop("nsp.output.bias"), 'Missing key.*"nsp.output.bias"'),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), CHANGES)
+    (b"", "eader"), (b"once upon a time " * 9, "eader"),
+])  # fmt: skip
 def test_a_file_with_something_else_in_it(tmp_path, change, message):
     path = tmp_path / "net.safetensors"
-
-    def write(change):
-        tensors, about = dict(NET.state_dict()), json.loads(json.dumps(ABOUT))
+    save_checkpoint(NET, VOCAB, path)
+    assert_same_weights(NET, load_checkpoint(path)[0])  # it is this change that is found
+    if isinstance(change, bytes):
+        path.write_bytes(change)
+    else:
+        tensors, about = checkpoints.read_safetensors(path)
         change(tensors, about)
         save_file(tensors, path, {name: json.dumps(value) for name, value in about.items()})
-
-    write(lambda *_: None)
-    assert_same_weights(NET, load_checkpoint(path)[0])  # it is this change that is found
-    write(change)
     message = f"is not a checkpoint of bert_tutorial.*{message}"
-    one_error(ValueError, message, path, lambda: load_checkpoint(path))
+    one_error(ValueError, message, path, partial(load_checkpoint, path))
 
 
 @pytest.fixture
@@ -165,13 +135,11 @@ def test_a_network_of_the_command_line_can_be_named_by_its_folder_or_file(folder
         assert which.endswith(
             f"of the file {named}, corpus bundled; it was not taught the next-sentence game"
         )
-    with pytest.raises(FileNotFoundError, match="the path of a network .looked at '.*/network.saf"):
-        load_pretrained("bundled", str(tmp_path))
-    for other in ("best", "x" * 300):
+    for other in (str(tmp_path), "best", "x" * 300):
         with pytest.raises(FileNotFoundError, match="prefer is .* must be 'trained', 'shipped'"):
             load_pretrained("bundled", other)
-        with pytest.raises(FileNotFoundError, match="no trained network for the corpus"):
-            load_pretrained(other)
+    with pytest.raises(FileNotFoundError, match="no trained network for the corpus"):
+        load_pretrained("x" * 300)
 
 
 def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder, monkeypatch):
@@ -187,15 +155,14 @@ def test_a_cache_that_cannot_be_used_hides_no_shipped_network(plain_user_folder,
         one_error(OSError, "set BERT_TUTORIAL_CACHE to another folder$", path, save)
 
 
-CORPORA = ["bundled", pytest.param("wikitext-2", marks=pytest.mark.nightly)]
-
-
-@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("corpus", [
+    "bundled", pytest.param("wikitext-2", marks=pytest.mark.nightly),
+])  # fmt: skip
 def test_the_shipped_networks_do_what_their_cards_say(corpus, request, tmp_path, monkeypatch):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
     if corpus == "wikitext-2":
-        url = request.getfixturevalue("wikitext2_server").url
-        monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", url)
+        url = request.getfixturevalue("wikitext2_zip")
+        monkeypatch.setenv("BERT_TUTORIAL_WIKITEXT2_URL", str(url))
     net, vocab, which = load_pretrained(corpus)
     assert "comes with the package" in which
     assert (SHIPPED / f"{corpus}.safetensors").stat().st_size < 8_000_000
@@ -204,8 +171,12 @@ def test_the_shipped_networks_do_what_their_cards_say(corpus, request, tmp_path,
     assert vocab.itos == of_text.itos
     loss = float(re.search(r"MLM loss (\d+\.\d+)", card)[1])
     assert evaluate(net, train_iter.valid).mlm_loss == pytest.approx(loss, abs=0.01)
-    if corpus == "bundled":
-        accuracy = mean_accuracy(sense_scores(net, vocab, read_text(corpus)))
-        assert accuracy >= 0.9 and f"{accuracy:.1%} of held-out occurrences" in card
-    else:
-        assert loss <= 4.6 and "CC BY-SA 3.0" in card
+    assert corpus == "bundled" or (loss <= 4.6 and "CC BY-SA 3.0" in card)
+
+
+@pytest.mark.nightly
+def test_the_shipped_network_tells_senses_as_its_card_says():
+    net, vocab, _ = load_pretrained("bundled", "shipped")
+    accuracy = mean_accuracy(sense_scores(net, vocab, read_text()))
+    card = (SHIPPED / "bundled.md").read_text()
+    assert accuracy >= 0.9 and f"{accuracy:.1%} of held-out occurrences" in card

@@ -8,26 +8,23 @@ from collections import Counter
 import pytest
 import torch
 from published import small_net
-from small import topic_text
+from small import tokenized, topic_text
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from bert_tutorial import Batch, get_bert_encoding
 from bert_tutorial.network.fast import LinearCrossEntropy, plain_linear_cross_entropy
 from bert_tutorial.network.losses import pretraining_losses
 from bert_tutorial.pretraining.evaluation import baselines, evaluate
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
-from bert_tutorial.text.vocabulary import Vocab
 
 CHUNK = LinearCrossEntropy.CHUNK
 
 
-def some_examples(text=None, batch_size=16, max_len=40, **settings):
-    text = text or topic_text(40, seed=0)
-    vocab = Vocab(token for paragraph in text for sentence in paragraph for token in sentence)
-    return PretrainingExamples(
-        vocab, TokenizedText.from_paragraphs(vocab, text), batch_size, max_len, **settings
-    )
+def some_examples(num_paragraphs=40, batch_size=16, max_len=40, **settings):
+    text = tokenized(topic_text(num_paragraphs, seed=0))
+    return PretrainingExamples(*text, batch_size, max_len, **settings)
 
 
 def some_net(examples, **changes):
@@ -51,26 +48,25 @@ def linear_inputs(num_rows, D=12, V=70):
 def test_the_fast_loss_and_its_gradients_are_the_plain_ones(num_rows):
     inputs, labels = linear_inputs(num_rows)
     wanted, wanted_gradients = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
-    found = []
+    found = set()
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.01)):
         loss, gradients = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, dtype)
         assert_close(loss, wanted, rtol=tolerance, atol=0)
         for got, want in zip(gradients, wanted_gradients, strict=True):
             assert got.dtype == want.dtype  # gradients are as exact as the weights they belong to
             assert (got - want).norm() < tolerance * want.norm()
-        found.append(loss.item())
-    assert found[0] != found[1]  # otherwise half precision was not used
+        found.add(loss.item())
+    assert len(found) == 2  # otherwise half precision was not used
 
 
 def test_logits_that_overflow_give_an_infinite_loss_and_not_a_wrong_one():
     (features, weight, bias), labels = linear_inputs(20)
     for factor, finite in ((5, True), (100, False)):
-        inputs = [features, weight * factor, bias]
-        loss, _ = loss_and_gradients(LinearCrossEntropy.apply, inputs, labels, torch.float32)
-        wanted, _ = loss_and_gradients(plain_linear_cross_entropy, inputs, labels)
+        inputs = features, weight * factor, bias, labels
+        loss = LinearCrossEntropy.apply(*inputs, torch.float32)
         assert loss.isfinite() == finite
         if finite:
-            assert_close(loss, wanted, rtol=1e-5, atol=1e-6)
+            assert_close(loss, plain_linear_cross_entropy(*inputs), rtol=1e-5, atol=1e-6)
 
 
 def plain_losses(net, batch):
@@ -102,64 +98,53 @@ def test_the_pretraining_losses_are_those_of_the_plain_computation():
     half = pretraining_losses(net, batch, torch.bfloat16)
     assert half.mlm.dtype == torch.float32 and half.mlm.item() != wanted[0].item()  # it was used
     assert_close(tuple(half), wanted, rtol=0.03, atol=0)
-    short = batch.trim()
-    assert short.token_ids.shape[1] < 64 and short.mlm_weights.shape[1] < batch.mlm_weights.shape[1]
-    for some in (batch, short):
+    unused, short = batch.mlm_weights == 0, batch.trim()
+    assert short.token_ids.shape[1] < 64 and short.mlm_weights.shape[1] < unused.shape[1]
+    labels = batch.mlm_labels.masked_fill(unused, 9)
+    other = batch._replace(
+        mlm_labels=labels, pred_positions=batch.pred_positions.masked_fill(unused, 3)
+    )
+    for some in (batch, short, other):
         got = pretraining_losses(net, some)
         assert_close(tuple(got), wanted, rtol=1e-5, atol=1e-6)
         assert_close(gradients_of(net, got), wanted_gradients, rtol=1e-3, atol=1e-6)
-
-
-def test_what_stands_in_unused_slots_changes_nothing():
-    examples, batch = batch_with_unused_slots()
-    net = some_net(examples)
-    unused = batch.mlm_weights == 0
-    other = batch._replace(
-        mlm_labels=batch.mlm_labels.masked_fill(unused, 9),
-        pred_positions=batch.pred_positions.masked_fill(unused, 3),
-    )
-    assert not torch.equal(other.mlm_labels, batch.mlm_labels)
-    before, after = pretraining_losses(net, batch), pretraining_losses(net, other)
-    assert_close(before, after, rtol=0, atol=0)
-    assert_close(gradients_of(net, before), gradients_of(net, after), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("num_batches", [None, 2, 1000])
 @torch.no_grad()
 def test_evaluation_is_the_direct_computation(num_batches):
     examples = some_examples(fixed=True)
-    net, found = some_net(examples), {"MLM": [], "NSP": []}
-    for index in range(min(num_batches or len(examples), len(examples))):
-        batch = examples.batch(0, index)
-        _, mlm_logits, nsp_logits = net(*batch[:4])
-        real = batch.mlm_weights == 1
-        found["MLM"].append((mlm_logits[real], batch.mlm_labels[real]))
-        found["NSP"].append((nsp_logits, batch.nsp_labels))
+    net = some_net(examples)
+    batches = [examples.batch(0, i) for i in range(min(num_batches or 1000, len(examples)))]
+    batch = Batch(*map(torch.cat, zip(*batches, strict=True)))
+    _, mlm_logits, nsp_logits = net(*batch[:4])
+    real = batch.mlm_weights == 1
+    mlm, nsp = (mlm_logits[real], batch.mlm_labels[real]), (nsp_logits, batch.nsp_labels)
     wanted = []
-    for pairs in found.values():
-        logits, labels = (torch.cat(column) for column in zip(*pairs, strict=True))
+    for logits, labels in (mlm, nsp):
         wanted += [F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()]
     assert 0 < wanted[1] < 1 and 0 < wanted[3] < 1
     got = evaluate(net, examples, num_batches)
     assert_close(torch.tensor(got), torch.stack(wanted), rtol=1e-5, atol=1e-6)
-    sentence = (
-        r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\), NSP loss \d+\.\d{3} \(\d+\.\d% right\)"
+    mlm, nsp = (
+        r"MLM loss \d+\.\d{3} \(\d+\.\d% of .*right\)",
+        r"NSP loss \d+\.\d{3} \(\d+\.\d% right\)",
     )
-    assert re.fullmatch(sentence, str(got))
+    assert re.fullmatch(f"{mlm}, {nsp}", str(got))
 
 
+@torch.no_grad()
 def test_evaluation_of_a_batch_with_very_many_slots():
-    examples = some_examples(topic_text(120, seed=0), batch_size=250, mask_rate=0.9, fixed=True)
+    examples = some_examples(120, batch_size=250, mask_rate=0.9, fixed=True)
     batch = examples.batch(0, 0)
     assert batch.mlm_weights.sum() > 1500 and len(examples) == 1
     net = some_net(examples)
     got = evaluate(net, examples)
-    wanted_mlm, wanted_nsp = plain_losses(net, batch)
-    assert_close(got.mlm_loss, wanted_mlm.item(), rtol=1e-5, atol=0)
-    assert_close(got.nsp_loss, wanted_nsp.item(), rtol=1e-5, atol=0)
-    with torch.no_grad():  # every loss is ln V exactly, but a sum of 1500 in bf16 is not
-        for part in (net.mlm.norm.weight, net.mlm.norm.bias, net.mlm.bias):
-            part.zero_()
+    wanted = torch.stack(plain_losses(net, batch))
+    assert_close(torch.tensor([got.mlm_loss, got.nsp_loss]), wanted, rtol=1e-5, atol=0)
+    # Now every loss is ln V exactly, but a sum of 1500 in bf16 is not.
+    for part in (net.mlm.norm.weight, net.mlm.norm.bias, net.mlm.bias):
+        part.zero_()
     got = evaluate(net.bfloat16(), examples)
     assert_close(got.mlm_loss, math.log(len(examples.vocab)), rtol=1e-5, atol=0)
 
@@ -167,43 +152,36 @@ def test_evaluation_of_a_batch_with_very_many_slots():
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_has_dropout_off_and_leaves_no_trace(training):
     examples = some_examples(fixed=True)
-    net = some_net(examples, dropout=0.5).train(training)
-    without = some_net(examples, dropout=0.0)
-    without.load_state_dict(net.state_dict())
+    net, without = (some_net(examples, dropout=d).train(training) for d in (0.5, 0.0))
     state, grad_modes = torch.get_rng_state(), []
     net.encoder.register_forward_hook(lambda *_: grad_modes.append(torch.is_grad_enabled()))
-    first, second, wanted = (torch.tensor(evaluate(n, examples)) for n in (net, net, without))
+    assert evaluate(net, examples) == evaluate(net, examples) == evaluate(without, examples)
     assert grad_modes and not any(grad_modes) and torch.is_grad_enabled()
-    assert torch.equal(first, second) and torch.equal(first, wanted)
-    assert all(module.training == training for module in net.modules())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
     assert torch.equal(torch.get_rng_state(), state)
     too_short = some_net(examples, max_len=8).train(training)
     with pytest.raises(ValueError, match="positions"):
         evaluate(too_short, examples)
-    assert too_short.training == training
+    for some in (net, too_short):
+        assert all(module.training == training for module in some.modules())
 
 
 def test_the_baselines_are_what_a_slow_reference_counts():
     train, held_out = topic_text(30, seed=1), topic_text(10, seed=2)
     train += [[["t0w0"] * 200, ["rare"]]]  # one word is the most frequent by far
-    tokens = [token for paragraph in train for sentence in paragraph for token in sentence]
-    vocab = Vocab(tokens)
     for paragraph in held_out:
         paragraph[0][1:3] = "unheard", "t0w0"
-    read = {"batch_size": 8, "max_len": 40}
-    valid = PretrainingExamples(
-        vocab, TokenizedText.from_paragraphs(vocab, held_out), **read, fixed=True
-    )
-    text = TokenizedText.from_paragraphs(vocab, train)
-    known = baselines(PretrainingExamples(vocab, text, **read, valid=valid))
+    vocab, text = tokenized(train)
+    valid = TokenizedText.from_paragraphs(vocab, held_out)
+    valid = PretrainingExamples(vocab, valid, 8, 40, fixed=True)
+    known = baselines(PretrainingExamples(vocab, text, 8, 40, valid=valid))
 
-    counts, pairs = Counter(tokens), Counter()
+    counts, pairs, words = Counter(), Counter(), vocab.itos
     for sentence in (s for paragraph in train for s in paragraph):
+        counts.update(sentence)
         pairs.update(zip(["|", *sentence], [*sentence, "|"], strict=True))
-    words = vocab.itos
     # One is added to each count.
-    frequency = {w: (counts[w] + 1) / (len(tokens) + len(words)) for w in words}
+    frequency = {w: (counts[w] + 1) / (counts.total() + len(words)) for w in words}
 
     def given(neighbour: str, side: int) -> dict[str, float]:
         seen = {pair[1 - side]: n for pair, n in pairs.items() if pair[side] == neighbour}
@@ -215,23 +193,20 @@ def test_the_baselines_are_what_a_slow_reference_counts():
 
     losses, right, labels = [], [], []
     for batch in (valid.batch(0, i) for i in range(len(valid))):
-        for row in range(len(batch.token_ids)):
-            places = batch.pred_positions[row][batch.mlm_weights[row] == 1].tolist()
-            answers = vocab.to_tokens(batch.mlm_labels[row][batch.mlm_weights[row] == 1])
-            line = vocab.to_tokens(batch.token_ids[row])
-            for place, answer in zip(places, answers, strict=True):
-                line[place] = answer
-            line = ["|" if token in ("<cls>", "<sep>") else token for token in line]
-            for place, answer in zip(places, answers, strict=True):
+        for row, used in enumerate(batch.mlm_weights.bool()):
+            places = batch.pred_positions[row][used]
+            whole = batch.token_ids[row].scatter(0, places, batch.mlm_labels[row][used])
+            line = ["|" if t in ("<cls>", "<sep>") else t for t in vocab.to_tokens(whole)]
+            for place in places.tolist():
                 left, after = given(line[place - 1], 0), given(line[place + 1], 1)
                 p = {w: left[w] * after[w] / frequency[w] for w in words if w != "<sep>"}
-                losses.append(-math.log(p[answer] / sum(p.values())))
-                right.append(max(p, key=p.get) == answer)
-                labels.append(answer)
+                losses.append(-math.log(p[line[place]] / sum(p.values())))
+                right.append(max(p, key=p.get) == line[place])
+                labels.append(line[place])
     assert "<unk>" in labels and "t0w0" in labels
-    assert_close(known.uniform, math.log(len(words)))
-    assert_close(known.nsp, math.log(2))
-    assert_close(known.unigram, -sum(math.log(frequency[w]) for w in labels) / len(labels))
+    unigram = -sum(math.log(frequency[w]) for w in labels) / len(labels)
+    assert_close([known.uniform, known.nsp], [math.log(len(words)), math.log(2)])
+    assert_close(known.unigram, unigram)
     assert_close(known.unigram_accuracy, labels.count("t0w0") / len(labels))
     assert_close(known.neighbours, sum(losses) / len(losses), rtol=1e-4, atol=0)
     assert abs(known.neighbours_accuracy - sum(right) / len(right)) < 0.01  # ties
@@ -249,9 +224,11 @@ def test_a_network_in_another_format_has_about_the_same_losses_and_gradients(dty
     for name, gradient in gradients_of(other, got).items():
         want = wanted_gradients[name]
         assert gradient.dtype == dtype and (gradient - want).norm() < 5 * tolerance * want.norm()
-    assert_close(
-        evaluate(other, examples).mlm_loss, evaluate(net, examples).mlm_loss, rtol=tolerance, atol=0
-    )
+    held_out = [evaluate(some, examples).mlm_loss for some in (other, net)]
+    assert_close(*held_out, rtol=tolerance, atol=0)
+    one, two = (get_bert_encoding(some, examples.vocab, ["t1w0", "t1w1"]) for some in (other, net))
+    assert one.dtype == dtype
+    assert_close(one.float(), two, rtol=2 * tolerance, atol=2 * tolerance)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -263,7 +240,6 @@ def test_on_a_gpu_losses_and_evaluation_are_about_those_of_the_cpu():
     for dtype, tolerance in ((torch.float32, 1e-2), (torch.bfloat16, 3e-2)):
         got = pretraining_losses(net, batch.to("cuda"), dtype)
         sum(got).backward()
-        for one, two in zip(got, wanted, strict=True):
-            assert_close(one.cpu(), two, rtol=tolerance, atol=0)
+        assert_close(torch.stack(got).cpu(), torch.stack(wanted), rtol=tolerance, atol=0)
     assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
     assert_close(evaluate(net, examples).mlm_loss, wanted_evaluation.mlm_loss, rtol=1e-2, atol=0)
