@@ -258,20 +258,16 @@ def test_what_cannot_be_read_is_told_in_a_sentence(published, name, change, mess
 
 class Trap:
     def __reduce__(self):
-        return os.mkdir, ("it was opened",)
+        return sys.exit, ("it was opened",)
 
 
-def test_a_pickle_is_named_and_not_opened(published, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_pickle_is_named_and_not_opened(published):
     _, folder = published
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
     load_pretrained(folder)  # beside weights that can be read it does no harm
-    (folder / "model.safetensors").unlink()
+    (folder / WEIGHTS).unlink()
     with pytest.raises(ValueError, match="pytorch_model.bin, which could run code, is not opened"):
         load_pretrained(folder)
-    assert not os.path.exists("it was opened")
-    pickle.loads((folder / "pytorch_model.bin").read_bytes())
-    assert os.path.exists("it was opened")  # the trap works
 
 
 # The hub.
@@ -304,15 +300,14 @@ def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, m
 
 def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, monkeypatch):
     net, folder = published
-    answers = [str(folder), ConnectionError("no way there\nand more")]
+    answers = [str(folder)]
 
     def snapshot_download(name, allow_patterns):
         assert name == "some-owner/some-bert"
         assert {Path(file).suffix for file in allow_patterns} == {".json", ".safetensors", ".txt"}
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if not answers:
+            raise ConnectionError("no way there\nand more")
+        return answers.pop()
 
     hub = types.SimpleNamespace(snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)

@@ -6,14 +6,11 @@ from small import assert_identical, made_up_text, tokenized
 
 from bert_tutorial.text.examples import PretrainingExamples, load_data_wiki
 
-
-@pytest.fixture(scope="module")
-def vocab_and_text():
-    return tokenized(made_up_text())
+VOCAB_AND_TEXT = tokenized(made_up_text())
 
 
-def test_batches_have_d2ls_shapes(vocab_and_text):
-    data = PretrainingExamples(*vocab_and_text, 16, 64)
+def test_batches_have_d2ls_shapes():
+    data = PretrainingExamples(*VOCAB_AND_TEXT, 16, 64)
     batch = data.batch(0, 0)
     shapes = [(16, 64), (16, 64), (16,), (16, 10), (16, 10), (16, 10), (16,)]
     assert [tuple(field.shape) for field in batch] == shapes
@@ -24,36 +21,36 @@ def test_batches_have_d2ls_shapes(vocab_and_text):
     assert_identical(torch.cat([part.token_ids for part in parts]), batch.to("cpu").token_ids)
 
 
-def test_an_epoch_holds_each_pair_at_most_once_and_batches_are_of_similar_length(vocab_and_text):
-    data = PretrainingExamples(*vocab_and_text, 8, 64)
+def test_an_epoch_holds_each_pair_at_most_once_and_batches_are_of_similar_length():
+    data = PretrainingExamples(*VOCAB_AND_TEXT, 8, 64)
     ((first, _, _),) = data.pairs(3)
     assert len(set(first.tolist())) == len(first) == len(data) * 8
     spread = [int(b.valid_lens.max() - b.valid_lens.min()) for b in data]
     assert sorted(spread)[len(spread) // 2] <= 8  # unsorted batches of 8 spread over about 40
 
 
-def test_a_batch_follows_from_seed_and_place_alone(vocab_and_text):
+def test_a_batch_follows_from_seed_and_place_alone():
     state = torch.get_rng_state()
-    one, two = (PretrainingExamples(*vocab_and_text, 8, 32, seed=7) for _ in range(2))
+    one, two = (PretrainingExamples(*VOCAB_AND_TEXT, 8, 32, seed=7) for _ in range(2))
     later, n = two.batch(2, 3), len(one)
     for step, place in ((0, (0, 0)), (n - 1, (0, n - 1)), (n, (1, 0)), (2 * n + 3, (2, 3))):
         assert_identical(two.batch_at(step), one.batch(*place))
     assert_identical(one.batch(2, 3), later)
     assert torch.equal(torch.get_rng_state(), state)  # the global one is not touched
-    other = PretrainingExamples(*vocab_and_text, 8, 32, seed=8)
+    other = PretrainingExamples(*VOCAB_AND_TEXT, 8, 32, seed=8)
     assert not torch.equal(one.batch(2, 3).token_ids, other.batch(2, 3).token_ids)
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_every_epoch_is_drawn_anew_and_a_fixed_one_is_not(vocab_and_text, fixed):
-    data = PretrainingExamples(*vocab_and_text, 1000, 32, fixed=fixed)
+def test_every_epoch_is_drawn_anew_and_a_fixed_one_is_not(fixed):
+    data = PretrainingExamples(*VOCAB_AND_TEXT, 1000, 32, fixed=fixed)
     assert len(data) == 1 and data.batch_size == data.num_pairs  # a text of fewer pairs
     assert torch.equal(next(iter(data)).token_ids, next(iter(data)).token_ids) == fixed
 
 
 @pytest.mark.parametrize("max_len", [64, 61, 12])
-def test_trim_leaves_out_padding_only(vocab_and_text, max_len):
-    examples = PretrainingExamples(*vocab_and_text, 8, max_len)
+def test_trim_leaves_out_padding_only(max_len):
+    examples = PretrainingExamples(*VOCAB_AND_TEXT, 8, max_len)
     for batch in examples:
         short = batch.trim()
         longest, slots = int(batch.valid_lens.max()), int(batch.mlm_weights.sum(1).max())
@@ -70,9 +67,9 @@ def test_trim_leaves_out_padding_only(vocab_and_text, max_len):
      ("next_sentence_rate", 1.1),
      *(("sentences_per_segment", value) for value in ((), (1, 0), (1, "2"), 1.5, None, True))],
 )  # fmt: skip
-def test_impossible_settings_are_named(vocab_and_text, name, value):
+def test_impossible_settings_are_named(name, value):
     with pytest.raises(ValueError, match=f"^{name} is "):
-        PretrainingExamples(*vocab_and_text, **{"batch_size": 8, "max_len": 32, name: value})
+        PretrainingExamples(*VOCAB_AND_TEXT, **{"batch_size": 8, "max_len": 32, name: value})
 
 
 def test_a_text_without_pairs_is_refused():
@@ -96,14 +93,14 @@ def test_the_held_out_examples_do_not_depend_on_the_settings_of_training(capsys)
     assert len(large.valid) * large.valid.batch_size > 0.9 * large.valid.num_pairs
 
 
-def test_with_several_numbers_of_sentences_each_batch_has_another(vocab_and_text):
+def test_with_several_numbers_of_sentences_each_batch_has_another():
     def examples(max_len=200, next_sentence_rate=1.0, **settings):
         settings |= dict(next_sentence_rate=next_sentence_rate, mask_rate=0.01)
-        return PretrainingExamples(*vocab_and_text, 8, max_len, **settings)
+        return PretrainingExamples(*VOCAB_AND_TEXT, 8, max_len, **settings)
 
     data, one, three = (examples(sentences_per_segment=count) for count in ((1, 3), 1, 3))
     assert len(data) == len(three) <= len(one)  # an epoch is as long as the shortest
-    lengths = vocab_and_text[1].sentence_starts.diff()
+    lengths = VOCAB_AND_TEXT[1].sentence_starts.diff()
     for step in range(2 * len(data)):
         sizes = (data.batch_at(step).token_ids == data.vocab.sep_id).int().argmax(1) - 1
         if step % 2 == 0:
