@@ -134,17 +134,12 @@ def test_evaluation_is_the_direct_computation(num_batches):
 
 
 @torch.no_grad()
-def test_evaluation_of_a_batch_with_very_many_slots():
+def test_evaluation_of_very_many_slots_in_bf16_is_exact():
     examples = some_examples(120, batch_size=250, mask_rate=0.9, fixed=True)
-    batch = examples.batch(0, 0)
-    assert batch.mlm_weights.sum() > 1500 and len(examples) == 1
+    assert examples.batch(0, 0).mlm_weights.sum() > 1500 and len(examples) == 1
     net = some_net(examples)
-    got = evaluate(net, examples)
-    wanted = torch.stack(plain_losses(net, batch))
-    assert_close(torch.tensor([got.mlm_loss, got.nsp_loss]), wanted, rtol=1e-5, atol=0)
-    # Now every loss is ln V exactly, but a sum of 1500 in bf16 is not.
     for part in (net.mlm.norm.weight, net.mlm.norm.bias, net.mlm.bias):
-        part.zero_()
+        part.zero_()  # every loss is ln V exactly, but a sum of 1500 in bf16 is not
     got = evaluate(net.bfloat16(), examples)
     assert_close(got.mlm_loss, math.log(len(examples.vocab)), rtol=1e-5, atol=0)
 
