@@ -1,6 +1,7 @@
 """A small BERT in Hugging Face's format."""
 
 import torch
+from small import assert_identical
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.studio.published.bert import save_pretrained
@@ -36,6 +37,4 @@ def published_bert(folder):
 
 
 def assert_same_weights(net, other):
-    assert net.state_dict().keys() == other.state_dict().keys()
-    for name, value in net.state_dict().items():
-        torch.testing.assert_close(other.state_dict()[name], value, rtol=0, atol=0)
+    assert_identical(dict(other.state_dict()), dict(net.state_dict()))
