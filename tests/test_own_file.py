@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from one_sentence import assert_one_sentence
 
@@ -35,7 +35,7 @@ def test_own_file_is_rendered_in_wikitexts_format(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [
-    b"\xef\xbb\xbf" + FOUR.encode(),
+    f"\ufeff*** START OF X ***\n{FOUR}*** END OF X ***\n",
     FOUR.replace("\n", "\r"),
     FOUR.replace("\n", "\r\n \t\r\n\r\n"),
     FOUR.replace(". ", "! ").replace(".\n", "?\n"),
@@ -67,6 +67,7 @@ CHARACTERS = st.characters(codec="utf-8") | st.sampled_from("aB1 .!?。\"'=-")
 
 @settings(deadline=None)
 @given(st.lists(st.text(CHARACTERS), min_size=4, max_size=30), st.sampled_from(["\n", "\n\n"]))
+@example([""] * 25, "\n")
 def test_each_paragraph_is_in_one_part_and_every_tenth_is_held_out(pieces, separator):
     lines = (f"p{i} {' '.join(piece.split())} word. More." for i, piece in enumerate(pieces))
     text, n = own(separator.join(lines)), len(pieces)
@@ -132,7 +133,7 @@ def test_sentence_ends_of_many_scripts(text, sentences):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("It began.\n\nIt was big, so big. It stayed.", "10 of 10 words are used (100%"),
+    ("It began.\n\nIt was big!so big. It stayed.", "9 of 9 words are used (100%"),
     ("It is. So.\n\nA heading\n\nNo. No.", "5 of 7 words are used (71%); headings, and other"),
     ("... ! ?\n", "0 of 1 words are used (0%)"),
     ("Free.\n*** START OF X ***\nIt ran. It fell.\n*** END OF X ***\nBye.", " between the lib"),
