@@ -37,6 +37,8 @@ def test_a_batch_follows_from_seed_and_place_alone():
         assert_identical(two.batch_at(step), one.batch(*place))
     assert_identical(one.batch(2, 3), later)
     assert torch.equal(torch.get_rng_state(), state)  # the global one is not touched
+    alike = PretrainingExamples(*tokenized([[["a"] * 5] * 6] * 9), 8, 16)  # all rows are as long
+    assert not torch.equal(alike.batch(0, 0).pred_positions, alike.batch(0, 1).pred_positions)
     other = PretrainingExamples(*VOCAB_AND_TEXT, 8, 32, seed=8)
     assert not torch.equal(one.batch(2, 3).token_ids, other.batch(2, 3).token_ids)
 
