@@ -51,7 +51,7 @@ def test_tensors_and_what_is_known_about_them_come_back(tmp_path):
     found, known = read_safetensors(path)
     assert known == about
     assert_identical(found, tensors)
-    write_safetensors(path, {"a": torch.zeros(3)}, {})  # what was read does not hang on the file
+    path.write_bytes(bytes(path.stat().st_size))  # what was read does not hang on the file
     assert torch.equal(found["a"], torch.arange(3))
     assert list(path.parent.iterdir()) == [path]
 
