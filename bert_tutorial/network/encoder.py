@@ -114,10 +114,16 @@ class BERTEncoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.num_layers))
 
-    def forward(self, *inputs: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        token_ids: Tensor,
+        segments: Tensor,
+        valid_lens: Tensor | None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """The last layer's vectors, (B, L, D) or (B, Q, D); arguments as in `layers`."""
         # One at a time: the attention of the other layers need not be kept.
-        ((x, _),) = deque(self.layers(*inputs), maxlen=1)
+        ((x, _),) = deque(self.layers(token_ids, segments, valid_lens, positions), maxlen=1)
         return x
 
     def layers(
