@@ -12,18 +12,18 @@ from torch.nn import functional as F
 
 from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
 from bert_tutorial.exercises.answers import CHECKS, solution_of
-from bert_tutorial.exercises.chance import (
-    cut_vocabulary,
-    frequency_loss,
-    say_prediction,
-    train_with_cut,
-)
-from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
 from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import (
     SentenceOrderExamples,
     WholeWordExamples,
     choose_whole_words,
+    cut_vocabulary,
+    frequency_loss,
+    made_up_corpus,
+    say_prediction,
+    short_training,
+    train_with_cut,
+    with_held_out,
     wordpiece_corpus,
 )
 from bert_tutorial.pretraining.evaluation import baselines

@@ -10,9 +10,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bert_tutorial.exercises import memory
-from bert_tutorial.exercises.memory import GIB, count_parameters, memory_of, slots_of
+from bert_tutorial.exercises.memory import (
+    GIB,
+    count_parameters,
+    full_rows,
+    measured_step,
+    memory_of,
+    slots_of,
+)
 from bert_tutorial.exercises.memory_picture import describe_bars, memory_bars
-from bert_tutorial.exercises.one_step import full_rows, measured_step
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.network.losses import pretraining_losses
 from bert_tutorial.network.model import BERTModel
