@@ -83,11 +83,6 @@ def _per_layer(config: BERTConfig) -> int:
     return 4 * D * D + 2 * D * F + 9 * D + F  # matrices; biases, scales of the normalisation
 
 
-def slots_of(length: int) -> int:
-    """Words to predict in a row: 15 %, as in BERT."""
-    return max(1, round(0.15 * length))
-
-
 def memory_of(
     config: BERTConfig,
     batch_size: int,
@@ -103,12 +98,11 @@ def memory_of(
 ) -> Memory:
     """What one training step takes, if the optimizers have their averages from the first.
 
-    If None, the slots to predict are 15 % of the length, and the rows that go through the network
-    together what `rows_at_once` says.
+    If None, the slots to predict are 15 % of the length, as in BERT, and the rows that go through
+    the network together what `rows_at_once` says.
     """
-    slots = slots_of(length) if slots is None else slots
-    if rows is None:
-        rows = rows_at_once(config, torch.device(device))
+    slots = max(1, round(0.15 * length)) if slots is None else slots
+    rows = rows_at_once(config, torch.device(device)) if rows is None else rows
     for name, value in dict(batch_size=batch_size, length=length, slots=slots, rows=rows).items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
@@ -223,21 +217,14 @@ def full_rows(config: BERTConfig, rows: int, length: int) -> PretrainingExamples
 
 
 def measured_step(
-    config: BERTConfig,
-    length: int,
-    rows: int,
-    device: torch.device | str = "cpu",
-    *,
-    precision: str = "auto",
-    optimizer: str = "adam",
-    checkpointing: bool = False,
-) -> Measured:
+    config: BERTConfig, length: int, rows: int, device: str = "cpu", *,
+    precision: str = "auto", optimizer: str = "adam", checkpointing: bool = False,
+) -> Measured:  # fmt: skip
     """Measure one training step of a new network, beside what `memory_of` expects of it.
 
     Adam by default: Muon's step takes longer than all the rest of so small a batch.
     """
-    device, seconds = torch.device(device), []
-    how = dict(precision=precision, optimizer=optimizer)
+    seconds, how = [], dict(precision=precision, optimizer=optimizer)
     settings = Settings(num_steps=1, word_neighbours=False, **how)
 
     def take_step() -> None:
@@ -251,6 +238,6 @@ def measured_step(
         train_iter = full_rows(config, rows, length)
         seconds.append(next(train_steps(net, train_iter, settings, optimizers=optimizers)).seconds)
 
-    peak = peak_of(take_step, device)
-    how |= dict(checkpointing=checkpointing, device=device.type)
+    peak = peak_of(take_step, torch.device(device))
+    how |= {"checkpointing": checkpointing, "device": device}
     return Measured(*seconds, peak, memory_of(config, rows, length, **how))
