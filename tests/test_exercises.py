@@ -124,13 +124,10 @@ def test_values_are_told_apart_and_named():
     assert same(plain(1), plain(torch.tensor(1.0))) and same(plain(1.0), plain(1 + 1e-6))
     assert same(plain(torch.eye(2).to_sparse()), plain(torch.eye(2)))
     assert brief([0.123456, 2, "x"]) == "[0.1235, 2, 'x']" and len(brief("x" * 1000)) < 125
-    for check, wrong, said in [
-        (VECTOR, lambda values: 3, "returns a number, but must return a tensor of numbers of sh"),
-        (CHECKS["leak"], lambda ids, *_: ids.float(), "returns a tensor of numbers of shape (1"),
-        (CHECKS["vocabulary"], lambda *texts: [[1]], "returns a list of 1, but must return a list"),
-        (CHECKS["frozen"], lambda vocab, ids, count, g: [0] * count, "raises TypeError: "),
-    ]:
-        assert str(check(wrong)).startswith(f"It {said}")
+    said = "It returns a tensor of numbers of shape (1, 6), but must return a tensor of whole"
+    assert str(CHECKS["leak"](lambda ids, *rest: ids.float())).startswith(said)
+    said = "It returns a list of 1, but must return a list of 2."
+    assert str(CHECKS["vocabulary"](lambda *texts: [[1]])).startswith(said)
 
 
 def test_what_is_printed_is_left_out(both_ways, capsys):
