@@ -222,7 +222,8 @@ def test_of_a_word_all_pieces_are_hidden_or_none(pieces):
             several += len(places) > 1 and places <= chosen
     assert several > 20 and used.any(1).all()
     assert not torch.isin(batch.mlm_labels[used], torch.tensor(vocab.special_ids)).any()
-    assert (used.sum(1) <= (batch.valid_lens * 0.15).round() + 8).all()
+    too_many = used.sum(1) - (batch.valid_lens * 0.15).round()
+    assert (too_many <= 8).all() and (too_many == 0).double().mean() > 0.4
     assert (batch.token_ids[:, 0] == vocab.cls_id).all()
     long = vocab.tokenize("unhurriedly")  # longer than 15 % of a row, but it is the only one
     row = torch.tensor([vocab[["<cls>", *long, "<sep>"]]])
