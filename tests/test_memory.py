@@ -38,7 +38,7 @@ GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU 
         (SMALL, 64, 64, 1, "muon", "cpu"),
         (MIDDLE, 256, 4, 1, "muon", "cpu"),
         (MIDDLE, 128, 8, 2, "adam", "cpu"),
-        (MIDDLE, 32, 2, 1, "muon", "cpu"),
+        (BERTConfig.small(30_000), 32, 8, 1, "adam", "cpu"),
         (NO_DROPOUT, 512, 4, 4, "muon", "cpu"),
         pytest.param(BASE, 512, 1, 1, "adam", "cpu", marks=pytest.mark.nightly),
         pytest.param(WIDE, 512, 2, 1, "adam", "cpu", marks=pytest.mark.nightly),
