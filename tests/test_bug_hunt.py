@@ -1,7 +1,7 @@
 """Each exercise: its solution, its near misses, its cell in the notebook, and its symptom."""
 
-import ast
 import json
+import math
 import re
 from itertools import chain
 from pathlib import Path
@@ -11,32 +11,23 @@ import torch
 from torch.nn import functional as F
 
 from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
+from bert_tutorial.exercises import variations
 from bert_tutorial.exercises.answers import CHECKS, solution_of
-from bert_tutorial.exercises.chance import (
-    cut_vocabulary,
-    frequency_loss,
-    say_prediction,
-    train_with_cut,
-)
-from bert_tutorial.exercises.short_runs import made_up_corpus, short_training, with_held_out
 from bert_tutorial.exercises.specifications import seed
-from bert_tutorial.exercises.variations import (
-    SentenceOrderExamples,
-    WholeWordExamples,
-    choose_whole_words,
-    wordpiece_corpus,
-)
+from bert_tutorial.exercises.variations import frequency_loss, made_up_corpus, with_held_out
 from bert_tutorial.pretraining.evaluation import baselines
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_exercises.ipynb"
-CELLS = [
-    "".join(cell["source"])
-    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    if cell["cell_type"] == "code"
-]
+PATH = Path(__file__).resolve().parents[1] / "notebooks" / "04_exercises.ipynb"
+NOTEBOOK = json.loads(PATH.read_text("utf-8"))
+CELLS = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 CALLS = dict(re.findall(r'check_fix\("(\w+)", (\w+)\)', "\n".join(CELLS)))
+RIGHT = {  # what must be seen first, where that is a table
+    "dropout": [True, True, True, True, False],
+    "special": ["none", "none", "none", True, True, True],
+    "frozen": ["2", True, "[6]", True, True, True],
+}
 
 each_exercise = pytest.mark.parametrize("name", CHECKS)
 
@@ -56,20 +47,20 @@ def test_the_notebook_has_every_exercise_once():
     assert re.findall(r'solution_of\("(\w+)"\)', "\n".join(CELLS)) == list(CHECKS)
     marked = [cell for cell in CELLS if cell.startswith("# Yours: ")]
     assert len(marked) == len(CHECKS) + 2  # and two predictions
-    assert all(ast.parse(cell) for cell in marked)
 
 
 @each_exercise
-def test_the_solution_is_right_and_the_definition_is_another(name):
+def test_the_solution_is_right_and_what_is_right_is_told_otherwise(name):
     check = CHECKS[name]
-    assert check(check.solution).is_right and check(check.definition).is_right
-    assert check.solution not in [other.definition for other in CHECKS.values()]
+    assert check(check.solution).is_right
+    assert name in RIGHT or check.solution is not check.definition
+    seen = next(check.see(check.solution))
+    assert name not in RIGHT or list(seen.values()) == RIGHT[name]
 
 
 @each_exercise
 def test_each_near_miss_gets_its_sentence_and_none_shows_the_solution(name):
     near_misses, before = CHECKS[name].near_misses, torch.get_rng_state()
-    assert len(near_misses) >= 4
     shown = solution_of(name).data
     assert shown.startswith("<details><summary>") and "-&gt; " in shown
     last_line = shown.removesuffix("</code></pre></details>").splitlines()[-1].strip()
@@ -82,16 +73,8 @@ def test_each_near_miss_gets_its_sentence_and_none_shows_the_solution(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def first_ones(logits, labels, weights):
-    real = int(weights.sum())
-    return F.cross_entropy(logits[:real], labels[:real])
-
-
 def evaluated(net, *rows, then=lambda net: None):
-    was_training = net.training
-    with torch.no_grad():
-        encoded = net.eval()(*rows).encoded
-    net.train(was_training)
+    encoded = CHECKS["dropout"].solution(net, *rows)
     then(net)
     return encoded
 
@@ -119,8 +102,7 @@ def is_padding(scores, lens):
     ("name", "function"),
     [
         ("chance", lambda answers: CHECKS["chance"].solution(answers) if answers < 1000 else 0),
-        ("mean", first_ones),
-        ("ignored", first_ones),
+        ("mean", lambda x, y, w: F.cross_entropy(*(of[: int(w.sum())] for of in (x, y)))),
         ("table", lambda logits, labels: (logits.argmax(1) == labels[:, 0])[:10].float().mean()),
         ("dropout", lambda *rows: evaluated(*rows, then=lambda net: net.encoder.eval())),
         ("dropout", lambda *rows: evaluated(*rows, then=lambda net: net.requires_grad_(False))),
@@ -150,15 +132,10 @@ def by_rejection(vocab, count, generator):
     return drawn[torch.isin(drawn, vocab.word_ids)][:count]
 
 
-def by_index(logits, labels, weights):
-    return F.cross_entropy(logits[weights > 0], labels[weights > 0]).item()
-
-
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("mean", by_index),
-        ("ignored", by_index),
+        ("mean", lambda x, y, w: F.cross_entropy(x[w > 0], y[w > 0]).item()),
         ("special", by_rejection),
         ("frozen", masked(lambda v, ids, row, rows: tuple(row))),
         ("padding", lambda x, lens: (x - 1e9 * is_padding(x, lens)).softmax(-1)),
@@ -168,10 +145,13 @@ def test_another_right_answer_is_right(name, function):
     assert CHECKS[name](function).is_right
 
 
-@pytest.mark.nightly
-def test_the_right_rate_learns_what_the_shipped_one_does_not():
-    examples = with_held_out(PretrainingExamples, made_up_corpus(), 32, 24)
+@pytest.fixture
+def topics():
+    return with_held_out(PretrainingExamples, made_up_corpus(), 32, 24)
 
+
+@pytest.mark.nightly
+def test_the_right_rate_learns_what_the_shipped_one_does_not(topics):
     def train(rate):
         class Rated(Settings):
             def learning_rate_at(self, step):
@@ -179,39 +159,41 @@ def test_the_right_rate_learns_what_the_shipped_one_does_not():
 
         adam = Rated(num_steps=150, learning_rate=0.005, optimizer="adam", word_neighbours=False)
         sizes = {"num_hiddens": 64, "ffn_num_hiddens": 128}
-        return short_training(examples, settings=adam, **sizes).mlm_loss - frequency_loss(examples)
+        found = variations.short_training(topics, settings=adam, **sizes)
+        return found.mlm_loss - frequency_loss(topics)
 
     assert train(CHECKS["rate"].solution) < -0.8 < -0.1 < train(shipped("rate"))
 
 
 def test_a_cut_vocabulary_keeps_the_text_and_the_frequent_words():
     corpus = made_up_corpus()
-    cut = cut_vocabulary(corpus, 2)
+    cut = variations.cut_vocabulary(corpus, 2)
     assert len(cut.vocab) == 6 and sum(cut.vocab.counts) == sum(corpus.vocab.counts)
-    assert len(cut.train.token_ids) == len(corpus.train.token_ids)
     assert set(cut.valid.token_ids.tolist()) == {0, 5}
     assert cut.train.token_ids.bincount(minlength=6).tolist() == cut.vocab.counts
     for wrong in (1, 26):
         with pytest.raises(ValueError, match=r"must be from 2 to 25"):
-            cut_vocabulary(corpus, wrong)
+            variations.cut_vocabulary(corpus, wrong)
 
 
-def test_with_fewer_answers_the_loss_is_lower():
+def test_with_fewer_answers_the_loss_is_lower(topics):
     corpus = made_up_corpus()
     (two, _), (eight, _), (all_of_them, frequencies) = (
-        train_with_cut(corpus, number, num_steps=5) for number in (2, 8, 25)
+        variations.train_with_cut(corpus, number, num_steps=5) for number in (2, 8, 25)
     )
     assert two.mlm_loss < eight.mlm_loss < all_of_them.mlm_loss and two.mlm_loss < two.nsp_loss
-    examples = with_held_out(PretrainingExamples, corpus, mask_rate=0.4)
-    assert frequencies == frequency_loss(examples) == baselines(examples).unigram
-    assert say_prediction(None, 3.0, 0.1).startswith("No prediction yet")
-    assert say_prediction(3.0, 3.05, 0.1, " nats") == "predicted 3 nats, found 3.05 nats: close"
-    assert say_prediction(5, 3.05, 0.1).endswith("a surprise")
+    assert 2.5 < frequencies < math.log(25) and frequency_loss(topics) == baselines(topics).unigram
+
+
+def test_a_prediction_is_compared():
+    none, close, far = (variations.say_prediction(x, 3.05, 0.1, " nats") for x in (None, 3.0, 5))
+    assert none.startswith("No prediction yet") and far.endswith("a surprise")
+    assert close == "predicted 3 nats, found 3.05 nats: close"
 
 
 @pytest.fixture(scope="module")
 def pieces():
-    return wordpiece_corpus(num_entries=1000)
+    return variations.wordpiece_corpus(num_entries=1000)
 
 
 def test_pieces_hold_the_whole_text(pieces):
@@ -226,12 +208,11 @@ def test_pieces_hold_the_whole_text(pieces):
 
 
 def test_of_a_word_all_pieces_are_hidden_or_none(pieces):
-    vocab = pieces.vocab
-    batch = with_held_out(WholeWordExamples, pieces, batch_size=64).batch_at(0)
+    vocab, several = pieces.vocab, 0
+    batch = with_held_out(variations.WholeWordExamples, pieces, batch_size=64).batch_at(0)
     used = batch.mlm_weights == 1
     answers = batch.mlm_labels.where(used, vocab.cls_id)
     token_ids = batch.token_ids.scatter(1, batch.pred_positions, answers)
-    several = 0
     for row in range(64):
         chosen = set(batch.pred_positions[row][used[row]].tolist())
         begins = [n for n, t in enumerate(vocab.to_tokens(token_ids[row])) if t[:2] != "##"]
@@ -239,17 +220,18 @@ def test_of_a_word_all_pieces_are_hidden_or_none(pieces):
             places = set(range(start, end))
             assert not places & chosen or places <= chosen
             several += len(places) > 1 and places <= chosen
-    assert several > 20 and (batch.mlm_weights.sum(1) >= 1).all()
+    assert several > 20 and used.any(1).all()
     assert not torch.isin(batch.mlm_labels[used], torch.tensor(vocab.special_ids)).any()
-    assert (used.sum(1) <= (batch.valid_lens * 0.15).round() + 8).all()
-    assert torch.equal(batch.token_ids[:, 0], torch.full((64,), vocab.cls_id))
+    too_many = used.sum(1) - (batch.valid_lens * 0.15).round()
+    assert (too_many <= 8).all() and (too_many == 0).double().mean() > 0.4
+    assert (batch.token_ids[:, 0] == vocab.cls_id).all()
     long = vocab.tokenize("unhurriedly")  # longer than 15 % of a row, but it is the only one
     row = torch.tensor([vocab[["<cls>", *long, "<sep>"]]])
-    assert choose_whole_words(vocab, row, seed(0), 0.15, 8)[1].sum() == len(long) > 1
+    assert variations.choose_whole_words(vocab, row, seed(0), 0.15, 8)[1].sum() == len(long) > 1
 
 
 def test_sentences_of_a_pair_are_neighbours_in_order_or_swapped():
-    examples = with_held_out(SentenceOrderExamples, made_up_corpus(), 32, 24)
+    examples = with_held_out(variations.SentenceOrderExamples, made_up_corpus(), 32, 24)
     first, second, in_order = examples.pairs(0)[0]
     assert torch.equal(second - first, 2 * in_order - 1)
     assert 0.4 < in_order.double().mean() < 0.6

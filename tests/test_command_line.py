@@ -20,13 +20,12 @@ def pytest_in(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.nightly
-def test_pytest_with_nbval_collects_every_notebook_and_without_it_none():
-    with_nbval = pytest_in(ROOT, "--nbval", "--collect-only", "-q")
-    without = pytest_in(ROOT, "--collect-only", "-q")
+@pytest.mark.parametrize("how", [[], ["--nbval"]])
+def test_pytest_with_nbval_collects_every_notebook_and_without_it_none(how):
+    collected = pytest_in(ROOT, *how, "--collect-only", "-q")
     for path in NOTEBOOKS:
-        cell = f"\nnotebooks/{path.name}::Cell 0\n"
-        assert cell in with_nbval and cell not in without
-    assert "tests/test_vocabulary.py::" in with_nbval and "tests/test_vocabulary.py::" in without
+        assert (f"\nnotebooks/{path.name}::Cell 0\n" in collected) == bool(how)
+    assert "tests/test_vocabulary.py::" in collected
 
 
 @pytest.mark.nightly
@@ -34,36 +33,27 @@ def test_a_notebook_passes_where_it_stands():
     assert " passed" in pytest_in(ROOT / "notebooks", "--nbval", "-q", NOTEBOOKS[0].name)
 
 
-def test_the_notebooks_are_copied_and_what_is_there_stays(tmp_path, monkeypatch):
-    copied = command.copy_notebooks(tmp_path / "here")
-    assert [path.name for path in copied] == [path.name for path in NOTEBOOKS]
-    assert copied[0].read_bytes() == NOTEBOOKS[0].read_bytes()
-    copied[0].write_text("mine")
-    command.copy_notebooks(tmp_path / "here")
-    assert copied[0].read_text() == "mine"
+def test_notebooks_are_copied_what_is_there_stays_and_the_first_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda c: subprocess.CompletedProcess(c, c[-3:]))
+    folder, (first, *_) = tmp_path / "here", NOTEBOOKS
+    for content in (first.read_bytes(), b"mine"):
+        ran = command.main(["--folder", str(folder), "--port", "9000"])
+        assert ran == [str(folder / first.name), "--port", "9000"]
+        assert sorted(path.name for path in folder.iterdir()) == [path.name for path in NOTEBOOKS]
+        assert (folder / first.name).read_bytes() == content
+        (folder / first.name).write_bytes(b"mine")
     for name in ("CHECKOUT", "INSTALLED"):  # a package without notebooks
         monkeypatch.setattr(command, name, tmp_path)
     with pytest.raises(FileNotFoundError, match="install the package again"):
-        command.copy_notebooks(tmp_path / "here")
-
-
-def test_jupyterlab_is_opened_at_the_first_notebook(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(subprocess, "run", lambda c: subprocess.CompletedProcess(c, c[-3:]))
-    ran = command.main(["--folder", str(tmp_path), "--port", "9000"])
-    assert ran == [str(tmp_path / NOTEBOOKS[0].name), "--port", "9000"]
-    assert str(tmp_path) in capsys.readouterr().out
+        command.copy_notebooks(folder)
 
 
 def test_what_is_built_is_complete(tmp_path):
-    build = (
-        "import sys; folder = sys.argv[1]; from setuptools import build_meta as build; "
-        "build.build_wheel(folder); build.build_sdist(folder)"
-    )
-    copy = tmp_path / "project"
+    copy, build = tmp_path / "project", "from setuptools import build_meta as build; "
+    build += f"build.build_wheel({str(tmp_path)!r}); build.build_sdist({str(tmp_path)!r})"
     if subprocess.run(["git", "checkout-index", "-a", f"--prefix={copy}/"], cwd=ROOT).returncode:
         pytest.skip("this is not a git checkout, so there is no list of tracked files")
-    command = [sys.executable, "-c", build, str(tmp_path)]
-    subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, stdout=subprocess.DEVNULL)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
     for path in NOTEBOOKS:

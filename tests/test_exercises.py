@@ -1,10 +1,7 @@
 """What a check says of code that is right, wrong, or worse."""
 
 import contextlib
-import math
 import os
-import random
-import re
 import signal
 import threading
 import time
@@ -12,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from small import until
 
 from bert_tutorial.cache import cache_dir
 from bert_tutorial.exercises.answers import CHECKS, check_fix, progress_line, reset_progress
@@ -50,51 +48,21 @@ SMALLEST = "Smallest input that shows it: values = [1.5]."
 
 def for_ever(values):
     while True:
-        pass
-
-
-def for_ever_and_catches(values):
-    while True:
         with contextlib.suppress(Exception):
             time.sleep(0.001)
 
 
-def for_ever_deep(values):
-    return for_ever_deep(values)
-
-
 def raises(values):
-    first = 1
-    return first / 0
-
-
-def raises_an_empty_note(values):
-    error = ValueError("\n\n")
-    error.add_note("")
-    raise error
-
-
-class EqualsEverything(float):
-    def __eq__(self, other):
-        return True
-
-    __hash__ = float.__hash__
-
-
-def patches(values):
-    torch.allclose = math.isclose = lambda *_, **__: True
-    torch.set_default_dtype(torch.float64)
-    return 0.0
-
-
-BUFFER = torch.zeros(100)
+    first = ValueError("\n\n")
+    raise first
 
 
 def test_a_right_answer_is_right_however_it_is_written(both_ways):
     for right in (CHECK.solution, squares, lambda v: float(v @ v), lambda v: np.float32(v @ v)):
         verdict = CHECK(right)
         assert str(verdict) == "Right, on all 16 inputs that were tried." and verdict.is_right
-    assert VECTOR(lambda v: torch.mul(v, 2, out=BUFFER[: len(v)])).is_right  # one buffer for all
+    buffer = torch.zeros(100)  # one for all
+    assert VECTOR(lambda v: torch.mul(v, 2, out=buffer[: len(v)])).is_right
     assert VECTOR(lambda values: values.double() * 2).is_right
 
 
@@ -117,22 +85,17 @@ def test_a_near_miss_gets_its_sentence_and_the_smallest_input(both_ways):
     ("function", "said"),
     [
         (for_ever, "It did not end in time: does it loop for ever?"),
-        (for_ever_and_catches, "It did not end in time: does it loop for ever?"),
-        (for_ever_deep, "It raises RecursionError: maximum recursion depth"),
-        (raises, "It raises ZeroDivisionError: division by zero in its line 3."),
-        (raises_an_empty_note, "It raises ValueError in its line 4."),
+        (raises, "It raises ValueError in its line 3."),
+        (lambda values: 1 / 0, "It raises ZeroDivisionError: division by zero in its line 1."),
         (lambda values: values.mul_(0).sum(), "It changes what it is given: work on a copy"),
         (lambda values: None, "It returns None: is there a return?"),
-        (lambda values: "4", "It returns a value of type str, but must return a number."),
         (lambda values: True, "It returns a value of type bool, but must return a number."),
         (lambda v: v**2, "It returns a tensor of numbers of shape (1,), but must return a number."),
         (lambda values: float("nan"), "Not right yet."),
         (lambda: 4, "It raises TypeError: "),
         (lambda values: exit(), "It raises SystemExit"),
         (lambda values: float(input("a number? ")), "It raises EOFError: input() has nobody to"),
-        (lambda values: (_ for _ in values), "It returns a value of type generator"),
         (lambda values: 10**400, "It raises OverflowError"),
-        (lambda values: EqualsEverything(4), "Not right yet."),
     ],
 )
 def test_what_is_no_answer_gets_one_sentence_and_the_smallest_input(both_ways, function, said):
@@ -147,15 +110,11 @@ def test_what_is_no_answer_gets_one_sentence_and_the_smallest_input(both_ways, f
     [
         (lambda values: os._exit(0), "It ends the program that tries it."),
         (lambda values: sum(range(10**12)), "It did not end in time"),  # a loop in C
-        (lambda values: re.match("(a+)+b", "a" * 50), "It did not end in time"),
-        (lambda values: torch.ones(10**10), "It raises RuntimeError"),
-        (patches, "Not right yet."),
+        (lambda values: torch.empty(6 * 2**30, dtype=torch.uint8), "It raises RuntimeError"),
     ],
 )
 def test_a_process_of_its_own_survives_worse(function, said):
-    allclose, isclose, dtype = torch.allclose, math.isclose, torch.get_default_dtype()
     assert str(CHECK(function)).startswith(said)
-    assert (torch.allclose, math.isclose, torch.get_default_dtype()) == (allclose, isclose, dtype)
 
 
 def test_values_are_told_apart_and_named():
@@ -165,14 +124,10 @@ def test_values_are_told_apart_and_named():
     assert same(plain(1), plain(torch.tensor(1.0))) and same(plain(1.0), plain(1 + 1e-6))
     assert same(plain(torch.eye(2).to_sparse()), plain(torch.eye(2)))
     assert brief([0.123456, 2, "x"]) == "[0.1235, 2, 'x']" and len(brief("x" * 1000)) < 125
-    number = str(VECTOR(lambda values: 3))
-    assert number.startswith("It returns a number, but must return a tensor of numbers of shape (1")
-    floats = str(CHECKS["leak"](lambda *rows: CHECKS["leak"].solution(*rows).float()))
-    assert floats.startswith("It returns a tensor of numbers of shape (1, 6), but must return a")
-    short = str(CHECKS["vocabulary"](lambda *texts: [[1]]))
-    assert short.startswith("It returns a list of 1, but must return a list of 2.")
-    strange = str(CHECKS["frozen"](lambda vocab, ids, count, generator: [0] * count))
-    assert strange.startswith("It raises TypeError: ")
+    said = "It returns a tensor of numbers of shape (1, 6), but must return a tensor of whole"
+    assert str(CHECKS["leak"](lambda ids, *rest: ids.float())).startswith(said)
+    said = "It returns a list of 1, but must return a list of 2."
+    assert str(CHECKS["vocabulary"](lambda *texts: [[1]])).startswith(said)
 
 
 def test_what_is_printed_is_left_out(both_ways, capsys):
@@ -183,21 +138,13 @@ def test_what_is_printed_is_left_out(both_ways, capsys):
 
 def test_the_program_round_it_is_left_as_it_was():
     def meddles(values):
-        random.seed(0)
-        np.random.seed(0)
         torch.manual_seed(0)
-        torch.set_num_threads(torch.get_num_threads() + 1)
         torch.set_default_dtype(torch.float64)
-        torch.set_grad_enabled(False)
         os.chdir("/")
         return squares(values)
 
     def state():
-        return (
-            random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist(),
-            torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(),
-            os.getcwd(),
-        )  # fmt: skip
+        return torch.get_rng_state().tolist(), torch.get_default_dtype(), os.getcwd()
 
     before = state()
     assert CHECK(meddles).is_right
@@ -207,19 +154,21 @@ def test_the_program_round_it_is_left_as_it_was():
         assert in_process(lambda: iter([torch.is_grad_enabled()]), 5.0).values == [True]
 
 
-def test_an_answer_that_uses_a_network_is_checked_beside_a_training():
-    ended = threading.Event()
+def test_the_process_is_copied_between_two_steps_of_a_training():
+    ended, in_a_step = threading.Event(), []
 
     def train():
         while not ended.is_set():
             with in_mode(torch.nn.Module(), True):
+                in_a_step.append(True)
                 time.sleep(0.05)
+                in_a_step.pop()
 
     threading.Thread(target=train, daemon=True).start()
-    try:
-        assert CHECKS["dropout"](CHECKS["dropout"].solution).is_right
-    finally:
-        ended.set()
+    until(lambda: in_a_step)
+    found = in_process(lambda: iter([len(in_a_step)]), 5.0)
+    ended.set()
+    assert found.values == [0]
 
 
 @pytest.mark.parametrize("run", [in_process, in_thread])
@@ -233,8 +182,7 @@ def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
             yield 1
 
     def interrupt():
-        while not alive.exists():
-            time.sleep(0.01)
+        until(alive.exists)
         time.sleep(0.5)  # the caller waits by now
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 

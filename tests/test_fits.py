@@ -8,8 +8,7 @@ import torch
 from one_sentence import assert_one_sentence
 from small import made_up_text, small_net, some_examples, tokenized
 
-from bert_tutorial.exercises.memory import GIB, memory_of
-from bert_tutorial.exercises.one_step import peak_of
+from bert_tutorial.exercises.memory import GIB, memory_of, peak_of
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.pretraining.settings import Settings
 from bert_tutorial.pretraining.training import train_steps

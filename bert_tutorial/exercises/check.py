@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -20,11 +21,8 @@ from ..text.vocabulary import Vocab
 from .guard import Problem, run_apart
 
 NUM_INPUTS = 16
-SECONDS = 8.0  # that a function has for all inputs together; a right one takes less than one
-OURS = 600.0  # that ours have, on any machine
 LONGEST = 120  # characters of a value that is written out
 PRINTED = 500  # characters; whoever prints more is told so
-ABSOLUTE, RELATIVE = 1e-6, 1e-4  # smaller differences are rounding
 Function = Callable[..., Any]
 
 
@@ -52,7 +50,7 @@ class Check:
     solution: Function
     trial: Function = operator.call
     near_misses: dict[str, Function] = field(default_factory=dict)
-    seconds: float = SECONDS
+    seconds: float = 8.0  # for all inputs together; a right one takes less than one
 
     def tell_apart(self, *near_misses: str | Function) -> Self:
         """Take sentences, each with the wrong function that it is about; the notebook's first."""
@@ -81,9 +79,9 @@ class Check:
 
     def find_near_miss(self, seen: list[Any]) -> str | None:
         """The sentence of the near miss of which the same is seen."""
-        agree = (all(map(same, seen, self.see(miss))) for miss in self.near_misses.values())
-        found = zip(self.near_misses, run_apart(lambda: agree, OURS).values, strict=True)
-        return next((sentence for sentence, is_it in found if is_it), None)
+        misses = self.near_misses.items()
+        found = (text for text, miss in misses if all(map(same, seen, self.see(miss))))
+        return next(iter(run_apart(lambda: islice(found, 1), seconds=600).values), None)
 
     def arguments(self, number: int) -> tuple:
         """Input `number`, built anew each time; they grow."""
@@ -134,14 +132,8 @@ def _error(function: Function, error: BaseException) -> str:
     return ": ".join([type(error).__name__, *message[:1]]) + place
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.dim() == 0
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's too
-
-
 def _kind(value: Any) -> str:
-    if _is_number(value):
+    if isinstance(plain(value), float):
         return "a number"
     if isinstance(value, Tensor):
         whole = "" if value.is_floating_point() else "whole "
@@ -155,15 +147,15 @@ def plain(value: Any) -> Any:
 
     Of networks the weights count, and of vocabularies the entries. Generators are there to be used.
     """
-    if isinstance(value, torch.Generator):
-        return None
     if isinstance(value, nn.Module | Vocab):
         value = value.itos if isinstance(value, Vocab) else list(value.parameters())
     elif isinstance(value, Tensor):
         value = value.detach().to_dense().tolist()
-    if _is_number(value):
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):  # numpy's too
         return float(value)
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+    return None if isinstance(value, torch.Generator) else value
 
 
 def same(one: Any, other: Any) -> bool:
@@ -171,7 +163,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
     return type(one) is type(other) and one == other
 
 

@@ -40,11 +40,6 @@ class Outcome(NamedTuple):
     printed: int
 
 
-def run_apart(work: Work, seconds: float) -> Outcome:
-    """Run code until it ends, its time is up, or the caller is interrupted."""
-    return (in_process if sys.platform == "linux" else in_thread)(work, seconds)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[io.StringIO]:
     """For a while what is printed is collected, nothing warns, and `input` raises."""
@@ -68,7 +63,7 @@ def _send_all(work: Work, send: Callable[[Any], Any]) -> str:
 
 
 def in_process(work: Work, seconds: float) -> Outcome:
-    """`run_apart` in a copy of this process, which is killed in the end."""
+    """Run code in a copy of this process, which is killed in the end."""
     context, values = multiprocessing.get_context("fork"), []
     reader, writer = context.Pipe(duplex=False)
 
@@ -105,7 +100,7 @@ def in_process(work: Work, seconds: float) -> Outcome:
 
 
 def in_thread(work: Work, seconds: float) -> Outcome:
-    """`run_apart` in a thread; what is written in C, such as a long sleep, ends by itself only."""
+    """Run code in a thread; what is written in C, such as a long sleep, ends by itself only."""
     values, problems = [], []
     thread = threading.Thread(
         target=lambda: problems.append(_send_all(work, values.append)), daemon=True
@@ -118,3 +113,6 @@ def in_thread(work: Work, seconds: float) -> Outcome:
         finally:  # where it has not ended, it ends now
             number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(number, stop)
+
+
+run_apart = in_process if sys.platform == "linux" else in_thread

@@ -1,23 +1,31 @@
-"""What one training step takes of memory, by formula.
+"""What one training step takes of memory, by formula and as measured.
 
 PyTorch keeps of every operation what its gradient needs, until backward has passed it. So the code
-of `encoder.py` and `losses.py` says how many numbers are kept. (The tests count the tensors of a
-step without contents: the same, but too slow for a slider, and not for a GPU without one.)
+of `encoder.py` and `losses.py` says how many numbers are kept.
 
 Shapes: B rows that go through the network together, L positions, Q query positions, D =
 num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes are in bytes.
 """
 
+import os
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from ..devices import pick_dtype
 from ..network.config import BERTConfig
 from ..network.fast import LinearCrossEntropy
 from ..network.losses import rows_at_once
+from ..network.model import BERTModel
+from ..pretraining.optimizers import make_optimizers
 from ..pretraining.settings import Settings
+from ..pretraining.training import train_steps
+from ..text.examples import PretrainingExamples
+from ..text.tokenized import TokenizedText
+from ..text.vocabulary import SPECIAL_TOKENS, Vocab
 
 FLOAT = 4  # bytes of a float32
 GIB = 2**30
@@ -75,11 +83,6 @@ def _per_layer(config: BERTConfig) -> int:
     return 4 * D * D + 2 * D * F + 9 * D + F  # matrices; biases, scales of the normalisation
 
 
-def slots_of(length: int) -> int:
-    """Words to predict in a row: 15 %, as in BERT."""
-    return max(1, round(0.15 * length))
-
-
 def memory_of(
     config: BERTConfig,
     batch_size: int,
@@ -95,12 +98,11 @@ def memory_of(
 ) -> Memory:
     """What one training step takes, if the optimizers have their averages from the first.
 
-    If None, the slots to predict are 15 % of the length, and the rows that go through the network
-    together what `rows_at_once` says.
+    If None, the slots to predict are 15 % of the length, as in BERT, and the rows that go through
+    the network together what `rows_at_once` says.
     """
-    slots = slots_of(length) if slots is None else slots
-    if rows is None:
-        rows = rows_at_once(config, torch.device(device))
+    slots = max(1, round(0.15 * length)) if slots is None else slots
+    rows = rows_at_once(config, torch.device(device)) if rows is None else rows
     for name, value in dict(batch_size=batch_size, length=length, slots=slots, rows=rows).items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
@@ -182,3 +184,60 @@ def of_optimizer(config: BERTConfig, optimizer: str, device: str) -> tuple[int, 
     inside = sum(number * n * m for (n, m), number in alike.items())
     stack = max(number * (7 * n * m + min(n, m) ** 2) for (n, m), number in alike.items())
     return FLOAT * (2 * parameters - inside), FLOAT * stack  # Muon keeps one average, AdamW two
+
+
+class Measured(NamedTuple):
+    """What one training step took."""
+
+    seconds: float
+    peak: int  # bytes of all tensors at the fullest moment
+    estimate: Memory
+
+
+def peak_of(work: Callable[[], None], device: torch.device) -> int:
+    """How many bytes of tensors some work makes, less those that are freed, at the most."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return torch.cuda.max_memory_allocated(device)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise the profiler prints two lines
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    events = seen.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return int(torch.tensor([change for _, change in changes]).cumsum(0).max())
+
+
+def full_rows(config: BERTConfig, rows: int, length: int) -> PretrainingExamples:
+    """A batch of rows without padding: memory and time do not depend on the words."""
+    words = [f"{i:09}" for i in range(config.vocab_size - len(SPECIAL_TOKENS))]
+    vocab, sentence = Vocab(words), (words * (length // len(words) + 1))[:length]
+    text = TokenizedText.from_paragraphs(vocab, [[sentence, sentence]] * max(2, rows))
+    return PretrainingExamples(vocab, text, rows, length)
+
+
+def measured_step(
+    config: BERTConfig, length: int, rows: int, device: str = "cpu", *,
+    precision: str = "auto", optimizer: str = "adam", checkpointing: bool = False,
+) -> Measured:  # fmt: skip
+    """Measure one training step of a new network, beside what `memory_of` expects of it.
+
+    Adam by default: Muon's step takes longer than all the rest of so small a batch.
+    """
+    seconds, how = [], dict(precision=precision, optimizer=optimizer)
+    settings = Settings(num_steps=1, word_neighbours=False, **how)
+
+    def take_step() -> None:
+        net = BERTModel.from_config(config).to(device)
+        net.encoder.checkpointing = checkpointing
+        optimizers = make_optimizers(net, settings)
+        for parameter in net.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for each in optimizers:  # makes the averages
+            each.step()
+        train_iter = full_rows(config, rows, length)
+        seconds.append(next(train_steps(net, train_iter, settings, optimizers=optimizers)).seconds)
+
+    peak = peak_of(take_step, torch.device(device))
+    how |= {"checkpointing": checkpointing, "device": device}
+    return Measured(*seconds, peak, memory_of(config, rows, length, **how))

@@ -31,11 +31,10 @@ def memory_bars(
     top = floor.max()
     if available is not None:
         height, label = available / GIB, f"there is {told_bytes(available)}"
-        if height > 4 * top:  # a line there would leave no room for the bars
-            axes.axhline(2 * top, color="black", linestyle="--", label=f"{label}, far above")
-        else:
-            axes.axhline(height, color="black", linestyle="--", label=label)
-            top = max(top, height)
+        is_far = height > 4 * top  # a line there would leave no room for the bars
+        label += ", far above" if is_far else ""
+        axes.axhline(height, color="black", linestyle="--", label=label)
+        top = top if is_far else max(top, height)
     axes.set_xticks(places, list(memories), parse_math=False)
     axes.set(xlim=(-0.6, len(memories) - 0.4), ylim=(0, 1.12 * top), ylabel="memory in GiB")
     axes.set_title(title, fontsize="medium", parse_math=False)

@@ -1,22 +1,118 @@
-"""Try it yourself: word pieces, whole words hidden, the order of sentences.
+"""What lesson 4 tries out: a text, its examples or its network changed, and trained for seconds.
 
-Shapes: B rows, L positions, P slots.
+Exercise 1 asks why the masked-word loss is so far above the next-sentence loss: fewer possible
+answers tell. Losses are in nats. Shapes: B rows, L positions, P slots.
 """
 
+import random
 from collections import Counter
 from itertools import chain
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
+from ..network.model import BERTModel
+from ..pretraining.evaluation import Evaluation, evaluate
+from ..pretraining.settings import Settings
+from ..pretraining.training import train_steps
 from ..text.corpora import read_text
-from ..text.examples import Batch, PretrainingExamples
+from ..text.examples import HELD_OUT_BATCH_SIZE, Batch, PretrainingExamples
 from ..text.masking import hide_at
 from ..text.pairs import Pairs
 from ..text.tokenized import TokenizedCorpus, TokenizedText
 from ..text.vocabulary import SPECIAL_TOKENS, UNK, Vocab
 from ..text.wikitext_format import paragraphs
+
+
+def made_up_corpus() -> TokenizedCorpus:
+    """A text that is learned in seconds: each paragraph has one of four topics, six words each."""
+    draw = random.Random(0)
+
+    def sentence(topic: int) -> list[str]:
+        return [f"t{topic}w{int(6 * draw.random() ** 2)}" for _ in range(draw.randint(3, 9))]
+
+    texts = []
+    for num_paragraphs in (400, 60):  # to train with, and held out
+        topics = [draw.randrange(4) for _ in range(num_paragraphs)]
+        texts.append([[sentence(topic) for _ in range(draw.randint(2, 4))] for topic in topics])
+    vocab = Vocab(word for paragraph in texts[0] for words in paragraph for word in words)
+    return TokenizedCorpus(*(TokenizedText.from_paragraphs(vocab, x) for x in texts), vocab)
+
+
+def with_held_out(
+    kind: type[PretrainingExamples],
+    corpus: TokenizedCorpus,
+    batch_size: int = 128,
+    max_len: int = 64,
+    **settings: float,
+) -> PretrainingExamples:
+    """Training examples of a kind, with held-out ones of the same kind, which always hide 15 %."""
+    held_out = kind(corpus.vocab, corpus.valid, HELD_OUT_BATCH_SIZE, max_len, fixed=True)
+    return kind(corpus.vocab, corpus.train, batch_size, max_len, valid=held_out, **settings)
+
+
+def short_training(
+    train_iter: PretrainingExamples,
+    num_steps: int = 60,
+    *,
+    settings: Settings | None = None,
+    seed: int = 0,
+    **sizes: Any,
+) -> Evaluation:
+    """Train a new small network, and ask it about the held-out text, `train_iter.valid`.
+
+    `settings` say how, or else how many steps with the plain ones; `sizes` are of the network, such
+    as num_heads.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = BERTModel(len(train_iter.vocab), **{"dropout": 0.0, **sizes})
+    for _ in train_steps(net, train_iter, settings or Settings(num_steps=num_steps)):
+        pass
+    return evaluate(net, train_iter.valid)
+
+
+def cut_vocabulary(corpus: TokenizedCorpus, num_answers: int) -> TokenizedCorpus:
+    """The same corpus with fewer words that can be hidden; all rarer ones become `<unk>`."""
+    vocab, special = corpus.vocab, len(SPECIAL_TOKENS)
+    most = len(vocab) - special + 1
+    if not 2 <= num_answers <= most:
+        raise ValueError(f"num_answers is {num_answers!r}, but must be from 2 to {most}")
+    size = special + num_answers - 1
+    counts = list(vocab.counts[:size])
+    counts[vocab.unk_id] += sum(vocab.counts[size:])
+
+    def cut(ids: Tensor) -> Tensor:
+        return ids.masked_fill(ids >= size, vocab.unk_id)
+
+    texts = (text._replace(token_ids=cut(text.token_ids)) for text in corpus[:2])
+    return TokenizedCorpus(*texts, Vocab.from_counts(vocab.itos[:size], counts))
+
+
+def train_with_cut(
+    corpus: TokenizedCorpus, num_answers: int, num_steps: int = 60
+) -> tuple[Evaluation, float]:
+    """What the network reaches with a cut vocabulary, and what word frequencies do, in nats."""
+    train_iter = with_held_out(PretrainingExamples, cut_vocabulary(corpus, num_answers))
+    return short_training(train_iter, num_steps), frequency_loss(train_iter)
+
+
+def frequency_loss(train_iter: PretrainingExamples) -> float:
+    """What knowing only the frequency of each word loses on the held-out questions, in nats."""
+    counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float64) + 1
+    log_probability = counts.log() - counts.sum().log()
+    labels = [batch.mlm_labels[batch.mlm_weights == 1] for batch in train_iter.valid]
+    return -log_probability[torch.cat(labels)].mean().item()
+
+
+def say_prediction(prediction: float | None, truth: float, within: float, unit: str = "") -> str:
+    """Compare a prediction, None if there is none yet, with what came."""
+    if prediction is None:
+        return "No prediction yet: replace None in the cell above, and run both cells again."
+    said = f"predicted {prediction:.3g}{unit}, found {truth:.3g}{unit}"
+    return f"{said}: {'close' if abs(prediction - truth) <= within else 'a surprise'}"
 
 
 def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> TokenizedCorpus:
@@ -28,20 +124,18 @@ def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> Tokeni
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=num_entries, special_tokens=list(SPECIAL_TOKENS), show_progress=False
-    )
-    tokenizer.train_from_iterator(chain.from_iterable(texts[0]), trainer)
+    how = dict(vocab_size=num_entries, special_tokens=list(SPECIAL_TOKENS), show_progress=False)
+    tokenizer.train_from_iterator(chain.from_iterable(texts[0]), trainers.WordPieceTrainer(**how))
 
     def cut(sentence: str) -> list[str]:
         return tokenizer.encode(sentence).tokens
 
-    cut_texts = [[[cut(sentence) for sentence in part] for part in text] for text in texts]
-    counts = Counter(chain.from_iterable(chain.from_iterable(cut_texts[0])))
+    texts = [[list(map(cut, paragraph)) for paragraph in text] for text in texts]
+    counts = Counter(chain.from_iterable(chain.from_iterable(texts[0])))
     itos = [tokenizer.id_to_token(number) for number in range(tokenizer.get_vocab_size())]
     vocab = Vocab.from_counts(itos, [counts[token] for token in itos])
     vocab.tokenize = cut
-    return TokenizedCorpus(*(TokenizedText.from_paragraphs(vocab, x) for x in cut_texts), vocab)
+    return TokenizedCorpus(*(TokenizedText.from_paragraphs(vocab, x) for x in texts), vocab)
 
 
 def choose_whole_words(

@@ -6,11 +6,11 @@ import ipywidgets as ipw
 import torch
 
 from ...devices import try_all_gpus
-from ...exercises.memory import Memory, memory_of, told_bytes
+from ...exercises.memory import memory_of, told_bytes
 from ...exercises.memory_picture import describe_bars, memory_bars
 from ...network.config import BERTConfig
 from ...notebook import png_html
-from ..runs.fits import Suggestion, available_memory, nearest_that_fits
+from ..runs.fits import available_memory, nearest_that_fits
 from .panel_views import Picture
 from .parts import NAME, Panel
 from .views import ChoiceSlider, StatusLine
@@ -40,9 +40,6 @@ class MemoryCalculator(Panel):
         size: "small", "base" or "large", at first.
         available: Bytes that there are; those of this machine or its GPU if None.
         device: Where one would train; the first GPU if there is one.
-
-    Attributes:
-        memory: What is shown.
     """
 
     fallback = "Memory calculator (open this notebook in JupyterLab to use it)"
@@ -69,29 +66,25 @@ class MemoryCalculator(Panel):
     def _redraw(self) -> None:
         how = {name: control.value for name, control in self.by_name.items()}
         how["device"], name = self.device.type, self.size.value
-        config, found = SIZES[name](30_522, max_len=max(512, how["length"])), []
+        config = SIZES[name](30_522, max_len=max(512, how["length"]))
         self.memory = memory_of(config, **how)
-        if self.available is not None and self.memory.total > self.available:
-            found = nearest_that_fits(config, available=self.available, **how)
         bars = {f"BERT {name}": self.memory}
-        if found:
-            bars["nearest that fits"] = found[0].memory
+        said = f"One step takes {told_bytes(self.memory.total)}"
+        if self.memory.quadratic:
+            share = self.memory.quadratic / self.memory.total
+            said += f", {share:.0%} of it for attention weights, which grow with the length squared"
+        if self.available is None:
+            said += "; how much there is, this system does not tell."
+        elif self.memory.total <= self.available:
+            said += f"; it fits into the {told_bytes(self.available)} that there are."
+        else:
+            found = nearest_that_fits(config, available=self.available, **how)
+            if found:
+                bars["nearest that fits"] = found[0].memory
+            advice = found[0].sentence if found else "Nothing near it fits."
+            said += f"; there are only {told_bytes(self.available)}. {advice}"
         alt = describe_bars(bars, self.available)
         png = memory_bars(bars, self.available, f"one training step of BERT {name}")
         self.picture.show(png, alt)
-        self.status.say(in_words(self.memory, self.available, found))
+        self.status.say(said)
         self.keep_static(f"{png_html(png, alt)}<p>{html.escape(self.status.text)}</p>")
-
-
-def in_words(memory: Memory, available: int | None, found: list[Suggestion]) -> str:
-    """What a step takes, whether it fits, and what to change."""
-    total = f"One step takes {told_bytes(memory.total)}"
-    if memory.quadratic:
-        share = memory.quadratic / memory.total
-        total += f", {share:.0%} of it for attention weights, which grow with the length squared"
-    if available is None:
-        return f"{total}; how much there is, this system does not tell."
-    if memory.total <= available:
-        return f"{total}; it fits into the {told_bytes(available)} that there are."
-    there = f"{total}; there are only {told_bytes(available)}."
-    return f"{there} {found[0].sentence if found else 'Nothing near it fits.'}"
