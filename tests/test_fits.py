@@ -1,6 +1,5 @@
 """Whether a training fits, what to change where it does not, and what a run costs."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -58,7 +57,7 @@ def test_only_where_nothing_else_helps_something_is_lost():
     assert as_it_is.settings == {} and as_it_is.sentence.startswith("It fits")
 
 
-def test_a_training_that_does_not_fit_is_refused():
+def test_a_training_that_does_not_fit_is_refused_and_what_is_unknown_is_not(monkeypatch):
     examples = some_examples()
     net, length = small_net(examples), longest_row(examples)
     settings = Settings(num_steps=1, precision="fp32")
@@ -69,15 +68,8 @@ def test_a_training_that_does_not_fit_is_refused():
     with pytest.raises(MemoryError, match="even one layer and one short row do not fit$") as error:
         check_fits(net, examples, settings, 1)
     assert_one_sentence(str(error.value))
-
-
-def test_where_all_is_well_it_takes_no_time_and_what_is_unknown_is_not_refused(monkeypatch):
-    examples = some_examples()
-    net, settings = small_net(examples), Settings(num_steps=1)
-    monkeypatch.setattr(fits, "longest_row", None)  # the text is not looked at
-    began = time.perf_counter()
+    monkeypatch.setattr(fits, "longest_row", None)  # where all is well the text is not looked at
     check_fits(net, examples, settings)
-    assert time.perf_counter() - began < 0.5
     monkeypatch.setattr(fits, "available_memory", lambda _: None)
     check_fits(net, examples, settings)
 
@@ -145,10 +137,9 @@ def test_parameters_are_those_of_the_network_and_no_generator_is_touched():
 def test_operations_are_those_counted_by_hand():
     # D = 2, F = 4, V = 10; 8 tokens, 2 of them to be predicted
     config = BERTConfig(vocab_size=10, num_hiddens=2, ffn_num_hiddens=4, num_heads=1)
-    queries_keys_values_output, feed_forward = 4 * 2 * (2 * 2), 2 * 2 * (2 * 4)
-    scores_and_means = 2 * 2 * (8 * 2)
-    token = queries_keys_values_output + feed_forward + scores_and_means
-    first_layer, last_layer = 8 * token, 2 * token + 8 * (2 * 2 * 2 * 2)
+    matrices, scores_and_means = 4 * 2 * (2 * 2) + 2 * 2 * (2 * 4), 2 * 2 * (8 * 2)
+    first_layer = 8 * (matrices + scores_and_means)
+    last_layer = 2 * (matrices + scores_and_means) + 8 * (2 * 2 * 2 * 2)
     head = 2 * (2 * 2 * 2 + 2 * 2 * 10)
     assert flops_of(config, 8, 0.25) == 3 * (first_layer + last_layer + head)
 
