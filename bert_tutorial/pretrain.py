@@ -6,6 +6,7 @@ bert_tutorial.pretrain ...` the processes share each batch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -149,6 +150,10 @@ def finish(
 if __name__ == "__main__":
     try:
         main()
+    except ConnectionError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)  # tidying up with a process that is gone, PyTorch may abort this one
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

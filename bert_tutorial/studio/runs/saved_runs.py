@@ -45,7 +45,8 @@ class SavedRun:
         self.path, self.record, self.otherwise = path, record or {}, otherwise
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log, self.id = self.path / "log.jsonl", self.path.name
-        self._lock, self._writing, self._due_at = None, threading.RLock(), 0.0
+        self._lock = FileLock(self.path / ".lock")  # keeps out other threads, too
+        self._writing, self._due_at = threading.RLock(), 0.0
 
     @property
     def name(self) -> str:
@@ -72,21 +73,19 @@ class SavedRun:
         """Make the folder, keep other processes out of it, and clear what a killed one left."""
         with self._writing, writing(self.path):  # or this would clear what is half written
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")  # a new one: a lock lets its owner in again
             try:
-                lock.acquire(blocking=False)
+                self._lock.acquire(blocking=False)
             except Timeout as error:
                 raise ValueError(
                     f"another process trains in {self.path}: wait for it, or {self.otherwise}"
                 ) from error
             for left_over in self.path.glob("*.part"):
                 left_over.unlink()
-        self._lock, self._due_at = lock, time.monotonic() + SAVE_EVERY
+        self._due_at = time.monotonic() + SAVE_EVERY
 
     def close(self) -> None:
         """Let other processes in again."""
-        if self._lock:
-            self._lock.release()
+        self._lock.release()
 
     def save(self, net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int) -> None:
         """Write the checkpoint: weights, optimizers' state, step and settings."""
