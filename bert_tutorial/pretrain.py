@@ -6,12 +6,12 @@ bert_tutorial.pretrain ...` the processes share each batch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -19,25 +19,22 @@ from tqdm import tqdm
 from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
 from .network.model import BERTModel
-from .parallel import Processes, join_processes, own_device
+from .parallel import join_processes, own_device
 from .pretraining.evaluation import baselines, evaluate
 from .pretraining.optimizers import make_optimizers
 from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
 from .studio.runs.saved_runs import SavedRun
-from .studio.runs.settings import RECIPES, RunSettings, hash_of
+from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
 
 # Each setting is an option of its name, or of a shorter one.
 SHORTER = {
-    "num_steps": "steps",
-    "num_layers": "layers",
-    "num_hiddens": "hidden",
-    "ffn_num_hiddens": "ffn",
-    "num_heads": "heads",
-}
+    "num_steps": "steps", "num_layers": "layers", "num_hiddens": "hidden",
+    "ffn_num_hiddens": "ffn", "num_heads": "heads",
+}  # fmt: skip
 HELP = {
     "sentences_per_segment": "several numbers, as in 1 2 3: each batch has another",
     "next_sentence_rate": "how often the second segment follows; 1: no NSP loss",
@@ -64,14 +61,10 @@ def parse(arguments: Sequence[str] | None) -> tuple[str, Path, int, RunSettings]
     add("--corpus", default="bundled", help=corpora)
     add("--out", type=Path, required=True, help="folder for checkpoint, log and network")
     add("--save-every", type=int, default=100, help="steps between checkpoints")
+    of_type = {bool: {"action": argparse.BooleanOptionalAction}}
+    of_type |= {tuple: {"type": int, "nargs": "+"}, type(None): {"type": int}}
     for field in fields(RunSettings):
-        how: dict[str, Any] = {"type": type(field.default)}
-        if isinstance(field.default, bool):
-            how = {"action": argparse.BooleanOptionalAction}
-        elif isinstance(field.default, tuple):
-            how = {"type": int, "nargs": "+"}
-        elif field.default is None:
-            how = {"type": int}
+        how = of_type.get(type(field.default), {"type": type(field.default)})
         option = f"--{SHORTER.get(field.name, field.name).replace('_', '-')}"
         add(option, dest=field.name, default=argparse.SUPPRESS, help=HELP.get(field.name), **how)
     given = vars(parser.parse_args(arguments))
@@ -90,12 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     corpus, out, save_every, settings = parse(arguments)
     device = own_device(try_all_gpus())
     processes = join_processes(device)
-    names = ("batch_size", "max_len", "mask_rate", "sentences_per_segment", "next_sentence_rate")
-    of_examples = {name: getattr(settings, name) for name in (*names, "min_freq", "seed")}
+    is_first, last = processes.rank == 0, settings.num_steps
+    of_examples = {name: getattr(settings, name) for name in (*EXAMPLES, "max_len", "min_freq")}
     train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
-    if train_iter.batch_size < processes.world_size:
-        few = f"a batch has {train_iter.batch_size} rows, too few for {processes.world_size}"
-        raise ValueError(f"{few} processes")
+    if (rows := train_iter.batch_size) < processes.world_size:
+        raise ValueError(f"a batch has {rows} rows, too few for {processes.world_size} processes")
     net = settings.network(len(vocab), max(64, settings.max_len), device)
     optimizers = make_optimizers(net, settings)
     about = {"corpus": corpus}
@@ -103,46 +95,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about["precision"] = str(pick_dtype(settings.precision, device))
     about["optimizer"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
     about |= {"processes": str(processes.world_size), "text": hash_of(train_iter)}
-    run = SavedRun(out, {"settings": about}, "use another folder (--out)")
-    with closing(run):
-        seconds = train(net, train_iter, settings, optimizers, run, processes, save_every)
-    processes.leave()
-    if processes.rank == 0:
-        finish(net, train_iter, corpus, out, about | {"training_time": f"{seconds:.0f} s"})
-
-
-def train(
-    net: BERTModel,
-    train_iter: PretrainingExamples,
-    settings: RunSettings,
-    optimizers: list[torch.optim.Optimizer],
-    run: SavedRun,
-    processes: Processes,
-    save_every: int,
-) -> float:
-    """Take the steps that are left, with a log and checkpoints; returns the seconds of all."""
-    last, is_first, seconds = settings.num_steps, processes.rank == 0, 0.0
-    if is_first:
-        run.open()
-    done = run.load(net, optimizers)
-    prepare(net, train_iter, settings)
-    processes.agree("settings", run.record["settings"])
-    processes.agree("checkpoints", done)
-    processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
-    if is_first:
-        seconds = sum(step.seconds for step in run.shorten_log(done))
-        if done:
-            print(f"going on after step {done} of {last}")
-    steps = train_steps(
-        net, train_iter, settings, optimizers=optimizers, first_step=done, processes=processes
-    )
-    for step in tqdm(steps, total=last, initial=done, unit="step", disable=not is_first):
+    with closing(SavedRun(out, {"settings": about}, "use another folder (--out)")) as run:
         if is_first:
-            run.add(step)
-            seconds += step.seconds
-            if step.step % save_every == 0 or step.step == last:
-                run.save(net, optimizers, step.step)
-    return seconds
+            run.open()
+        done, seconds = run.load(net, optimizers), 0.0
+        prepare(net, train_iter, settings)
+        processes.agree("settings", about)
+        processes.agree("checkpoints", done)
+        processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
+        if is_first:
+            seconds = sum(step.seconds for step in run.shorten_log(done))
+            if done:
+                print(f"going on after step {done} of {last}")
+        how = dict(optimizers=optimizers, first_step=done, processes=processes)
+        steps = train_steps(net, train_iter, settings, **how)
+        for step in tqdm(steps, total=last, initial=done, unit="step", disable=not is_first):
+            if is_first:
+                run.add(step)
+                seconds += step.seconds
+                if step.step % save_every == 0 or step.step == last:
+                    run.save(net, optimizers, step.step)
+    processes.leave()
+    if is_first:
+        finish(net, train_iter, corpus, out, about | {"training_time": f"{seconds:.0f} s"})
 
 
 def finish(
@@ -175,6 +150,10 @@ def finish(
 if __name__ == "__main__":
     try:
         main()
+    except ConnectionError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)  # tidying up with a process that is gone, PyTorch may abort this one
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

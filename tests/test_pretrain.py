@@ -99,22 +99,12 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
 
 
 def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):
-    out = tmp_path / "out"
     for said in (False, True):
-        pretrain(text_file, out, 7)  # the last step is saved, too
+        pretrain(text_file, tmp_path / "out", 7)  # the last step is saved, too
         assert ("going on after step 7 of 7" in capsys.readouterr().out) is said
-    with pytest.raises(ValueError, match="was begun with seed '0', now '1'"):
-        pretrain(text_file, out, 7, "--seed", "1")
-    text = text_file.read_text()
-    text_file.write_text(text + "\nOne more here. And one more.\n")
-    with pytest.raises(ValueError, match="was begun with text "):
-        pretrain(text_file, out, 7)
-    text_file.write_text(text)
-    (checkpoint,) = out.glob("checkpoint.*")
-    checkpoint.write_bytes(b"not one")
-    with pytest.raises(ValueError, match=f"{checkpoint.name} is damaged \\("):
-        pretrain(text_file, out, 7)
-    assert (out / "log.jsonl").exists()
+    text_file.write_text(text_file.read_text() + "\nOne more here. And one more.\n")
+    with pytest.raises(ValueError, match="was begun with text .*: use that, or use another folder"):
+        pretrain(text_file, tmp_path / "out", 7)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +121,6 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
         pretrain(text_file, tmp_path / "out", 5, *more.split())
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_cannot_be_used_and_one_on_a_full_disk(text_file, tmp_path, full_disk):
-    (tmp_path / "mine").write_text("mine")
-    with pytest.raises(OSError) as error:
-        pretrain(text_file, tmp_path / "mine", 5)
-    assert_one_sentence(str(error.value))
-    assert (tmp_path / "mine").read_text() == "mine"
-    out = tmp_path / "out"
-    with full_disk(20_000), pytest.raises(OSError, match=r"checkpoint.* \(File too large\): make"):
-        pretrain(text_file, out, 5)
-    assert not any(out.glob("checkpoint*"))
-    pretrain(text_file, out, 5)
-    assert len(losses(out)) == 5
 
 
 # Several processes

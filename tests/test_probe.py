@@ -51,15 +51,7 @@ def test_the_senses_of_a_word_and_the_guesses_at_a_mask_and_nothing_is_changed(a
 
 @pytest.mark.parametrize(
     ("sentence", "problem"),
-    [
-        ("the grey crane flies", "there is no <mask>"),
-        ("   ", "there is no <mask>"),
-        ("<mask> " + "grey " * 200, "24|long"),
-        ("<b>&amp;\ud800 <img src=x>", "there is no <mask>"),
-        ("<mask>", ""),
-        ("zebu <mask> qi", ""),
-        ("grey <mask> <mask> lake", ""),
-    ],
+    [("   ", "there is no <mask>"), ("<mask> " + "grey " * 200, "24|long"), ("zebu <mask> qi", "")],
 )
 def test_a_sentence_that_cannot_be_asked_is_told_and_the_word_is_asked_all_the_same(
     asked, sentence, problem

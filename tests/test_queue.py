@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from small import PATIENCE, assert_identical, break_net, losses, some_examples, until
+from small import PATIENCE, assert_identical, losses, some_examples, until
 
-from bert_tutorial.pretraining.training import prepare
+from bert_tutorial.pretraining import training
 from bert_tutorial.studio.runs import queue as module
 from bert_tutorial.studio.runs import saved_runs
 from bert_tutorial.studio.runs.experiments import Experiment
@@ -37,16 +37,12 @@ def queue(store):
     assert queue.run is None or queue.run.wait(PATIENCE)
 
 
-@pytest.fixture
-def experiment(monkeypatch):
-    """Make an experiment of some runs."""
-
-    def make(runs):
-        made = Experiment("?", runs, "!", lambda losses: True)
-        monkeypatch.setitem(module.EXPERIMENTS, "test", made)
-        return made
-
-    return make
+def begin_experiment(queue, monkeypatch, runs):
+    """Begin an experiment of some runs, which is returned."""
+    made = Experiment("?", runs, "!", lambda losses: True)
+    monkeypatch.setitem(module.EXPERIMENTS, "test", made)
+    queue.begin_experiment("test")
+    return made
 
 
 def stopped(queue, count=1):
@@ -54,7 +50,6 @@ def stopped(queue, count=1):
     until(lambda: len(queue.run.history) >= count)
     queue.stop()
     assert queue.run.wait(PATIENCE) and not queue.is_busy
-    return queue.run.saved.id
 
 
 def test_a_run_begins_is_saved_and_ends_and_nothing_of_it_is_left(queue):
@@ -95,7 +90,7 @@ def test_a_run_that_cannot_begin_is_refused_and_leaves_nothing_behind(queue, sto
         queue.begin(replace(SHORT, num_heads=3))
     monkeypatch.setattr("bert_tutorial.studio.runs.fits.available_memory", lambda *_: 1000)
     with pytest.raises(MemoryError, match="one training step would take"):
-        queue.begin(SHORT)
+        begin_experiment(queue, monkeypatch, THREE)
     assert queue.run is None and queue.runs() == [] and not queue.is_busy
     monkeypatch.undo()
     store.limit = -1
@@ -163,64 +158,55 @@ def test_a_run_that_goes_on_is_not_deleted(queue, store):
     assert queue.runs() == [] and list(store.path.iterdir()) == []
 
 
-def test_an_experiment_runs_one_after_the_other_and_a_pause_between_two_holds(queue, experiment):
-    made = experiment(THREE)
-    queue.begin_experiment("test")
+def test_the_runs_of_an_experiment_follow_one_another_and_a_pause_between_two_holds(
+    queue, monkeypatch
+):
+    made = begin_experiment(queue, monkeypatch, THREE)
     first = queue.run
-    assert first.wait(PATIENCE) and queue.is_busy and RunQueue.open(None) is queue
-    with pytest.raises(ValueError, match="goes on"):
-        queue.begin(SHORT)
-    queue.pause()
-    assert queue.begin_next(first) and queue.begin_next(first)  # once
-    second = queue.run
-    until(lambda: second.state == "paused")
-    assert len(second.history) < 4
+    with module.RunQueue._lock:  # so that the second waits
+        assert first.wait(PATIENCE) and queue.is_busy and RunQueue.open(None) is queue
+        with pytest.raises(ValueError, match="goes on"):
+            queue.begin(SHORT)
+        queue.pause()
+    until(lambda: queue.run.state == "paused")
+    assert queue.begin_next(first) and len(queue.run.history) < 4  # it has begun, once
     queue.resume()
-    assert second.wait(PATIENCE) and queue.begin_next(second)
-    third = queue.run
-    assert third.wait(PATIENCE) and not queue.begin_next(third) and not queue.is_busy
-    assert [run.state for run in (first, second, third)] == ["finished"] * 3
+    until(lambda: not queue.is_busy)
+    assert not queue.begin_next(queue.run)
     assert queue.experiment is made and list(queue.done) == [run.name for run in queue.runs()]
     assert [run.record["settings"]["seed"] for run in queue.runs()] == [0, 1, 2]
-    assert list(queue.done.values()) == [run.id for run in queue.runs()]
+    assert list(queue.done.values()) == [run.id for run in queue.runs() if run.is_finished]
 
 
 @pytest.mark.parametrize("between", [True, False])
-def test_an_experiment_that_is_stopped_ends(queue, experiment, between):
-    experiment(THREE if between else dict.fromkeys(THREE, LONG))
-    queue.begin_experiment("test")
-    assert not between or queue.run.wait(PATIENCE)
-    queue.stop()
+def test_an_experiment_that_is_stopped_ends(queue, monkeypatch, between):
+    begin_experiment(queue, monkeypatch, THREE if between else dict.fromkeys(THREE, LONG))
+    with module.RunQueue._lock:
+        assert not between or queue.run.wait(PATIENCE)
+        queue.stop()
     assert queue.run.wait(PATIENCE) and not queue.begin_next(queue.run)
     assert not queue.is_busy and list(queue.done) == ["one"]
 
 
-def test_an_experiment_ends_with_a_run_that_cannot_begin(queue, experiment):
-    experiment({"good": SHORT, "bad": replace(SHORT, num_heads=3), "never": SHORT})
-    queue.begin_experiment("test")
-    assert queue.run.wait(PATIENCE)
-    with pytest.raises(ValueError, match="num_heads"):
-        queue.begin_next(queue.run)
-    assert not queue.is_busy and list(queue.done) == ["good"]
+def test_an_experiment_ends_with_a_run_that_cannot_begin(queue, monkeypatch):
+    bad = replace(SHORT, num_heads=3)
+    begin_experiment(queue, monkeypatch, {"good": SHORT, "bad": bad, "never": SHORT})
+    until(lambda: not queue.is_busy)
+    for _ in range(2):  # whenever somebody asks
+        with pytest.raises(ValueError, match="num_heads"):
+            queue.begin_next(queue.run)
+    assert list(queue.done) == ["good"]
+    assert queue.begin(SHORT).wait(PATIENCE) and not queue.begin_next(queue.run)
 
 
-def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, experiment, monkeypatch):
-    network = RunSettings.network
-
-    def broken(settings, vocab_size):
-        net = network(settings, vocab_size)
-        prepare(net, queue.train_iter, settings)
-        break_net(net)
-        return net
-
-    monkeypatch.setattr(RunSettings, "network", broken)
-    experiment(THREE)
-    queue.begin_experiment("test")
-    assert queue.run.wait(PATIENCE) and queue.run.state == "failed"
-    assert not queue.begin_next(queue.run) and not queue.is_busy
-    monkeypatch.undo()
+def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "check_finite", lambda *_: 1 / 0)
+        begin_experiment(queue, monkeypatch, THREE)
+        assert queue.run.wait(PATIENCE) and queue.run.state == "failed"
+        assert not queue.begin_next(queue.run) and not queue.is_busy
     (saved,) = queue.runs()
-    assert "training has diverged" in saved.record["error"] and not saved.is_finished
+    assert saved.record["error"] == "division by zero" and not saved.is_finished
     assert queue.begin(SHORT).wait(PATIENCE) and queue.run.state == "finished"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -19,16 +20,26 @@ from bert_tutorial.studio.runs.settings import RunSettings
 SETTINGS = RunSettings(num_steps=40, num_hiddens=32, batch_size=16, dropout=0.3)
 
 
+@pytest.fixture
+def store(tmp_path):
+    return SavedRuns(tmp_path)
+
+
 def new(store, settings=SETTINGS):
     about = dict(settings=asdict(settings), num_steps=settings.num_steps)
     return store.new(name="a run", text="text", **about)
 
 
+def on_disk(store):
+    """The only run, as another process sees it."""
+    (saved,) = SavedRuns(store.path).all()
+    return saved
+
+
 def run_of(saved, settings=SETTINGS, **how):
-    examples = settings.examples(some_examples())
-    return TrainingRun(
-        settings.network(len(examples.vocab)), examples, settings, saved=saved, **how
-    )
+    of = some_examples()
+    net = settings.network(len(of.vocab))
+    return TrainingRun(net, settings.examples(of), settings, saved=saved, **how)
 
 
 def ended(run, state="finished"):
@@ -44,12 +55,20 @@ def stopped_after(run, count):
     return run
 
 
+def paused(run):
+    run.start()
+    until(lambda: len(run.history) >= 3)
+    run.pause()
+    until(lambda: run.is_still)
+    return run
+
+
 def assert_is_a_whole_run(run, but=()):
     """Its losses and weights are those of the plain loop."""
-    examples = SETTINGS.examples(some_examples())
-    net = SETTINGS.network(len(examples.vocab))
-    wanted, found = losses(train_steps(net, examples, SETTINGS)), losses(run.history)
-    assert len(found) == 40
+    examples = run.settings.examples(some_examples())
+    net = run.settings.network(len(examples.vocab))
+    wanted, found = losses(train_steps(net, examples, run.settings)), losses(run.history)
+    assert [step.step for step in run.history] == list(range(1, 41))
     these = [step for step in range(40) if step not in but]
     assert_identical(found[these], wanted[these])
     for name, value in net.state_dict().items():
@@ -57,20 +76,16 @@ def assert_is_a_whole_run(run, but=()):
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adam"])
-def test_a_run_goes_on_in_another_process_with_the_same_losses(tmp_path, optimizer):
+def test_a_run_goes_on_in_another_process_with_the_same_losses(store, optimizer):
     settings = replace(SETTINGS, optimizer=optimizer)
-    first = stopped_after(run_of(new(SavedRuns(tmp_path), settings), settings), 5)
-    (saved,) = SavedRuns(tmp_path).all()
+    first = stopped_after(run_of(new(store, settings), settings), 5)
+    saved = on_disk(store)
     assert 5 <= saved.record["step"] == len(first.history) < 40 and not saved.is_finished
     again = ended(run_of(saved, settings, probe=lambda net: {"said": "yes"}))
-    if optimizer == "muon":
-        assert_is_a_whole_run(again)
-    else:
-        whole = ended(run_of(None, settings))
-        assert_identical(losses(again.history), losses(whole.history))
+    assert_is_a_whole_run(again)
     steps = [step for step, _ in again.held_out]
     assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == 40
-    (saved,) = SavedRuns(tmp_path).all()
+    saved = on_disk(store)
     assert saved.is_finished and saved.name == "a run" and saved.record["step"] == 40
     assert saved.steps() == again.history and saved.held_out == again.held_out
     assert saved.record["probes"] == [list(found) for found in again.probes]
@@ -78,68 +93,64 @@ def test_a_run_goes_on_in_another_process_with_the_same_losses(tmp_path, optimiz
     assert saved.baselines == again.baselines and saved.record["seconds"] > 0
 
 
-def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(tmp_path):
-    run = run_of(new(SavedRuns(tmp_path))).start()
-    until(lambda: len(run.history) >= 3)
-    run.pause()
-    until(lambda: run.is_still)
-    (saved,) = SavedRuns(tmp_path).all()
+def test_a_paused_run_is_saved_and_goes_on_in_one_place_at_a_time(store):
+    run = paused(run_of(new(store)))
+    saved = on_disk(store)
     assert saved.record["step"] == len(run.history) and saved.checkpoint.exists()
     for other in (saved, run.saved):  # of another process, or of this one
         error = ended(run_of(other), "failed").error
-        assert "another process trains in" in str(error) and run.saved.is_open
+        assert "another process trains in" in str(error)
     run.resume()
     assert run.wait(PATIENCE) and run.state == "finished"
     assert_is_a_whole_run(run)
-    (other,) = SavedRuns(tmp_path).all()
-    assert other.is_finished
-    other.open()  # it is free again
-    other.close()
+    saved = on_disk(store)
+    assert saved.is_finished and saved.record["error"] is None
+    saved.open()  # it is free again
+    saved.close()
 
 
 def test_what_is_known_of_a_run_is_on_disk_while_it_goes_on_and_nothing_is_asked_twice(
-    tmp_path, monkeypatch
+    store, monkeypatch
 ):
     monkeypatch.setattr(saved_runs, "SAVE_EVERY", 1e9)  # no checkpoints
-
-    def step_on_disk(_):
-        return SavedRuns(tmp_path).all()[0].record["step"]
-
-    first = run_of(new(SavedRuns(tmp_path)))
+    first = run_of(new(store))
     first.probe = lambda net: (len(first.history) == 16 and first.stop(), "first")[1]
     ended(first, "stopped")
-    last = run_of(SavedRuns(tmp_path).all()[0])
-    last.probe = lambda net: (len(last.history) == 40 and last.stop(), step_on_disk(net))[1]
+    last = run_of(on_disk(store))
+
+    def step_on_disk(net):
+        if len(last.history) == 40:
+            last.stop()
+        return on_disk(store).record["step"]
+
+    last.probe = step_on_disk
     ended(last)
     first = [(step, "first") for step in (0, 8, 16)]
     assert last.probes == [*first, (24, 16), (32, 24), (40, 32)]
-    (saved,) = SavedRuns(tmp_path).all()
+    saved = on_disk(store)
     assert not saved.is_finished and [step for step, _ in saved.held_out] == [0, 8, 16, 24, 32]
     ended(run_of(saved))  # measures what the stop has left out
-    assert SavedRuns(tmp_path).all()[0].is_finished and saved.held_out[-1][0] == 40
+    assert on_disk(store).is_finished and saved.held_out[-1][0] == 40
 
 
-def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(tmp_path):
-    first = stopped_after(run_of(new(SavedRuns(tmp_path))), 6)
-    lines = first.saved.log.read_text().splitlines()
+def test_a_damaged_log_costs_the_losses_of_its_steps_and_nothing_else(store):
+    saved = stopped_after(run_of(new(store)), 6).saved
+    lines = saved.log.read_text().splitlines()
     lines[1], lines[2], lines[3] = '{"step": 2}', "{", lines[3].replace("step", "stop")
     odd = [lines[0], "null", "[3]", '{"step": "x"}', lines[5].replace('"step": 6', '"step": 99')]
-    first.saved.log.write_bytes("\n".join([*lines, *odd]).encode() + b'\n{"step": 20\xff\x00\n')
-    beyond = [99, "beyond the checkpoint"]
-    first.saved.update(
-        probes=[beyond], held_out=[*first.saved.record["held_out"], [99, 1, 1, 1, 1]]
-    )
-    again = ended(run_of(SavedRuns(tmp_path).all()[0]))
+    saved.log.write_bytes("\n".join([*lines, *odd]).encode() + b'\n{"step": 20\xff\x00\n')
+    held_out = [*saved.record["held_out"], [99, 1, 1, 1, 1]]  # beyond the checkpoint
+    saved.update(probes=[[99, "beyond it, too"]], held_out=held_out)
+    again = ended(run_of(on_disk(store)))
     assert again.probes == [] and again.held_out[-1][0] == 40
-    assert [step.step for step in again.history] == list(range(1, 41))
     assert losses(again.history)[1:4].isnan().all()
     assert [step.step for step in again.saved.steps()] == [1, *range(5, 41)]
     assert_is_a_whole_run(again, but=(1, 2, 3))
 
 
 @pytest.mark.parametrize("damage", ["garbage", "shape", "cut", "folder", "settings"])
-def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path, damage):
-    saved = stopped_after(run_of(new(SavedRuns(tmp_path))), 3).saved
+def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(store, damage):
+    saved = stopped_after(run_of(new(store)), 3).saved
     before, file = json.loads((saved.path / "record.json").read_text()), saved.checkpoint
     tensors, about = read_safetensors(file)
     if damage == "shape":
@@ -148,16 +159,14 @@ def test_a_checkpoint_that_cannot_be_used_is_told_and_the_record_stays(tmp_path,
         file.unlink()
         file.mkdir()
     elif damage == "settings":
-        saved.record["settings"]["seed"] = 1
+        before["settings"]["seed"] = saved.record["settings"]["seed"] = 1
     else:
         file.write_bytes(file.read_bytes()[:-1000] if damage == "cut" else b"\xff" * 1000)
     error = str(ended(run_of(saved), "failed").error)
     told = {"folder": "cannot be read", "settings": "was begun with seed 0, now 1: use that, or"}
     assert told.get(damage, "is damaged") in error
     assert "delete the run in the table" in error or damage == "folder"
-    after = json.loads((saved.path / "record.json").read_text())
-    before["settings"]["seed"] = saved.record["settings"]["seed"]
-    assert after == before | {"error": error} and not saved.is_open
+    assert json.loads((saved.path / "record.json").read_text()) == before | {"error": error}
 
 
 def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_path):
@@ -168,15 +177,29 @@ def test_left_overs_of_a_killed_process_go_and_files_are_as_the_umask_says(tmp_p
     saved.open()
     assert not list(saved.path.glob("*.part"))
     saved.save(SETTINGS.network(20), [], 3)
-    assert not saved.is_due
-    saved._saved_at -= 2 * saved_runs.SAVE_EVERY + saved_runs.SAVING * saved._cost
-    assert saved.is_due
-    saved._cost = 1  # it takes longer than it may
-    assert not saved.is_due
     saved.add(Step(1, 1.0, 1.0, 1, 1.0, 1.0))
     saved.close()
     modes = {file.stat().st_mode for file in (saved.checkpoint, saved.log, plain)}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize(("cost", "wait"), [(0, 3), (1, 50)])
+def test_checkpoints_are_saved_every_three_seconds_if_they_take_little_of_the_time(
+    tmp_path, monkeypatch, cost, wait
+):
+    saved, now = SavedRun(tmp_path, {"settings": {}}), 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def write(*_):
+        nonlocal now
+        now += cost
+
+    monkeypatch.setattr(saved_runs, "write_safetensors", write)
+    saved.save(SETTINGS.network(20), [], 3)
+    now += wait
+    assert not saved.is_due
+    now += 0.1
+    assert saved.is_due
 
 
 def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
@@ -202,44 +225,36 @@ def test_a_full_disk_is_named_and_checkpoint_and_log_stay(tmp_path, full_disk):
 def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(plain_user_folder):
     (plain_user_folder / "locked").mkdir(0o500)
     (plain_user_folder / "file").touch()
-    for name, why in (
-        ("locked", "Permission"),
-        ("locked/run", "Permission"),
-        ("file", "File exists"),
-    ):
+    denied = "Permission"
+    for name, why in {"locked": denied, "locked/run": denied, "file": "File exists"}.items():
         path = plain_user_folder / name
         with pytest.raises(OSError, match=f"{path} cannot be written \\({why}"):
             SavedRun(path).open()
 
 
-def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(tmp_path):
-    settings = RunSettings(num_steps=100_000, num_hiddens=16, batch_size=16)
-    run = run_of(new(SavedRuns(tmp_path), settings), settings).start()
-    until(lambda: len(run.history) >= 2)
-    run.pause()
-    until(lambda: run.is_still)
+def test_a_run_whose_folder_is_deleted_ends_and_leaves_none(store):
+    run = paused(run_of(new(store)))
     shutil.rmtree(run.saved.path)
     run.resume()
     assert run.wait(PATIENCE) and run.state == "failed"
-    assert "log.jsonl cannot be written" in str(run.error) and list(tmp_path.iterdir()) == []
+    assert "log.jsonl cannot be written" in str(run.error) and list(store.path.iterdir()) == []
 
 
-def test_a_list_of_runs_is_in_order_renamed_deleted_and_passes_over_what_is_no_run(tmp_path):
-    store = SavedRuns(tmp_path)
+def test_a_list_of_runs_is_in_order_renamed_deleted_and_passes_over_what_is_no_run(store):
     runs = [store.new(name=f"run {n}", settings={}, num_steps=3) for n in range(8)]
     assert store.all() == runs
-    other = SavedRuns(tmp_path)  # as of another process
+    other = SavedRuns(store.path)  # as of another process
     run = other.find(runs[0].id)
     run.rename("  two\n words " + "x" * 100)
     run.rename("   ")
     assert store.all()[0].name.startswith("two words x") and len(runs[0].name) == 60
     other.delete(runs[0].id)
     assert store.all() == runs[1:] and not runs[0].path.exists()
-    for name, content in (("a", "{"), ("b", "[]"), ("c", '{"name": "x"}'), ("d", "\udcff")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "record.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    (tmp_path / "e" / "record.json").mkdir(parents=True)
-    assert store.all() == runs[1:] and SavedRuns(tmp_path / "nowhere").all() == []
+    for name, content in dict(a=b"{", b=b"[]", c=b'{"name": "x"}', d=b"\xff").items():
+        (store.path / name).mkdir()
+        (store.path / name / "record.json").write_bytes(content)
+    (store.path / "e" / "record.json").mkdir(parents=True)
+    assert store.all() == runs[1:] and SavedRuns(store.path / "nowhere").all() == []
     store.limit = 10
     with pytest.raises(OSError, match="the saved runs take .* delete some of them in the table"):
         store.new(name="one more", settings={}, num_steps=3)

@@ -85,13 +85,13 @@ def nearest_that_fits(
     batches) and checkpointing change nothing of what is learned, but take time. Then come narrower
     numbers; and only if all that is not enough, shorter rows and fewer layers.
     """
-    now = dict(precision="fp32", checkpointing=False) | how
-    now |= dict(batch_size=batch_size, length=length, num_layers=config.num_layers)
-    now["rows"], found = min(batch_size, rows), []
+    now = dict(precision="fp32", checkpointing=False, num_layers=config.num_layers) | how
+    now |= dict(batch_size=batch_size, length=length, rows=min(batch_size, rows))
+    found = []
 
     def halves(name: str, least: int = 1) -> list[dict[str, int]]:
-        sizes = {max(least, now[name] >> i) for i in range(1, now[name].bit_length())}
-        return [{name: size} for size in sorted(sizes, reverse=True) if size < now[name]]
+        sizes = [max(least, now[name] >> i) for i in range(1, now[name].bit_length())]
+        return [{name: size} for size in dict.fromkeys(sizes) if size < now[name]]
 
     def add_first(changes: list[dict[str, Any]]) -> None:
         for change in changes:
@@ -106,14 +106,14 @@ def nearest_that_fits(
                 found.append(Suggestion(settings, memory, in_words(settings, memory, batch_size)))
                 return
 
-    checkpointing, narrow = {"checkpointing": True}, {"precision": "bf16"}
-    for saving in ({}, checkpointing, narrow, checkpointing | narrow):
+    twice, narrow = {"checkpointing": True}, {"precision": "bf16"}
+    for saving in ({}, twice, narrow, twice | narrow):
         add_first([saving | size for size in ({}, *halves(smaller))])
     fewer = [{"num_layers": number} for number in range(config.num_layers - 1, 0, -1)]
     shortest = [{"length": SHORTEST} | change for change in fewer]
     for lossy in (halves("length", SHORTEST), fewer, shortest):
         if not found:
-            add_first([{smaller: 1} | checkpointing | narrow | change for change in lossy])
+            add_first([{smaller: 1} | twice | narrow | change for change in lossy])
     return found
 
 
@@ -136,45 +136,39 @@ def in_words(settings: dict[str, Any], memory: Memory, batch_size: int) -> str:
 
 def longest_row(train_iter: PretrainingExamples) -> int:
     """Positions of the longest row of the first epoch; many texts do not fill `max_len`."""
-    longest = 0
+    longest, text = 0, train_iter.text
     for count, pairs in zip(train_iter.sentence_counts, train_iter.pairs(0), strict=True):
-        starts = pairs.first, pairs.second
-        lengths = sum(segment_lengths(train_iter.text, start, count) for start in starts) + 3
-        longest = max(longest, int(lengths.max()))
+        lengths = sum(segment_lengths(text, start, count) for start in (pairs.first, pairs.second))
+        longest = max(longest, int(lengths.max()) + 3)
     return min(train_iter.max_len, -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE)
 
 
 def check_fits(
-    net: BERTModel,
-    train_iter: PretrainingExamples,
-    settings: Settings,
-    available: int | None = None,
+    net: BERTModel, of: PretrainingExamples, settings: Settings, available: int | None = None
 ) -> None:
     """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
     Only in doubt it looks at the text, and makes room first. What is not known is not refused.
     `available` are bytes besides the network; what `available_memory` says if None.
     """
-    device, config, batch_size = net.mlm.bias.device, net.config, train_iter.batch_size
+    device, config, batch_size = net.mlm.bias.device, net.config, of.batch_size
     how = how_of(settings, device)
     how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(config, device))
 
-    def fullest(length: int) -> Memory:
-        slots = max(1, round(length * train_iter.mask_rate))
-        return memory_of(config, batch_size, length, slots=slots, **how)
-
-    def room(memory: Memory) -> float:
+    def need_and_room(length: int) -> tuple[Memory, float]:
+        slots = max(1, round(length * of.mask_rate))
+        memory = memory_of(config, batch_size, length, slots=slots, **how)
         free = available_memory(device) if available is None else available
-        return math.inf if free is None else free + memory.parameters  # which stand already
+        return memory, math.inf if free is None else free + memory.parameters  # which stand already
 
-    if (memory := fullest(train_iter.max_len)).total <= room(memory):
-        return
-    gc.collect()
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # glibc keeps what is freed; others do not
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-    length = longest_row(train_iter)
-    if (memory := fullest(length)).total <= (there := room(memory)):
+    memory, there = need_and_room(of.max_len)
+    if memory.total > there:
+        gc.collect()
+        if sys.platform.startswith("linux"):
+            with suppress(OSError, AttributeError):  # glibc keeps what is freed; others do not
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
+        memory, there = need_and_room(length := longest_row(of))
+    if memory.total <= there:
         return
     name, size = max(memory.parts().items(), key=lambda part: part[1])
     nearest = nearest_that_fits(config, batch_size, length, there, smaller="batch_size", **how)

@@ -17,8 +17,6 @@ from .run import TrainingRun
 from .saved_runs import SavedRun, SavedRuns
 from .settings import RunSettings, hash_of, read_settings
 
-GOING = ("running", "pausing", "paused", "stopping")
-
 
 class RunQueue:
     """Runs on a text. All methods may be called from any thread.
@@ -45,12 +43,9 @@ class RunQueue:
         self.experiment: Experiment | None = None
         self.left: dict[str, RunSettings] = {}  # runs of the experiment that have not begun
         self.done: dict[str, str] = {}  # ids of those that have, by name
-        self._measuring = threading.Lock()
-        self._set_text(train_iter, probe)
-
-    def _set_text(self, train_iter: PretrainingExamples, probe: Callable | None) -> None:
-        self.train_iter, self.probe = train_iter, probe
-        self.text, self._speed = hash_of(train_iter), None
+        self._refusal: Exception | None = None  # why the next one could not begin
+        self._measuring, self._speed = threading.Lock(), None
+        self.train_iter, self.text, self.probe = train_iter, hash_of(train_iter), probe
 
     @classmethod
     def open(cls, *how: Any) -> "RunQueue":
@@ -63,18 +58,19 @@ class RunQueue:
     @property
     def is_busy(self) -> bool:
         """Whether a run or an experiment goes on."""
-        return bool(self.left) or (self.run is not None and self.run.state in GOING)
+        return bool(self.left) or (self.run is not None and self.is_going(self.run.saved))
 
     @property
     def name(self) -> str:
         """What the run is called."""
-        return self.run.saved.name if self.run is not None else ""
+        return self.run.saved.name if self.run else ""
 
     def use(self, train_iter: PretrainingExamples, probe: Callable | None) -> None:
         """Train on another text from now on."""
         with self._free():
-            if train_iter is not self.train_iter or probe is not self.probe:
-                self._set_text(train_iter, probe)
+            if train_iter is not self.train_iter:
+                self.train_iter, self.text, self._speed = train_iter, hash_of(train_iter), None
+            self.probe = probe
 
     def begin(self, settings: RunSettings, name: str = "") -> TrainingRun:
         """A new network and a new run; returns at once, or raises what stands in the way."""
@@ -90,23 +86,29 @@ class RunQueue:
             return self._begin(read_settings(saved.record["settings"]), saved=saved)
 
     def begin_experiment(self, title: str) -> None:
-        """Begin the first run of an experiment; `begin_next` begins the others."""
+        """Begin an experiment: its runs, one after the other, until one fails or is stopped."""
         with self._free():
             self.experiment, self.done = EXPERIMENTS[title], {}
             self.left = dict(self.experiment.runs)
             self._take_next()
+            threading.Thread(target=self._go_through, args=[self.run], daemon=True).start()
+
+    def _go_through(self, run: TrainingRun) -> None:
+        with suppress(Exception):  # the panel is told by `begin_next`
+            while run.wait() and self.begin_next(run):
+                run = self.run
 
     def begin_next(self, run: TrainingRun) -> bool:
-        """Begin what an experiment has after this run; False if there is nothing, or it failed."""
+        """Whether another run follows this one, which has ended; raises why it cannot begin."""
         with self._lock:
-            if self.run is not run:  # somebody has begun it
-                return True
-            if run.state != "finished":
-                self.left = {}
-            if self.left:
+            if self.run is run and self.left and run.state == "finished":
                 self._take_next()
                 if run.is_to_pause:  # pressed between the two
                     self.run.pause()
+            if self.run is run:
+                self.left = {}
+                if self._refusal is not None:
+                    raise self._refusal
             return self.run is not run
 
     def _take_next(self) -> None:
@@ -114,8 +116,8 @@ class RunQueue:
         try:
             self.done[name] = self._begin(settings, name).saved.id
             del self.left[name]
-        except BaseException:
-            self.left = {}
+        except Exception as error:
+            self.left, self._refusal = {}, error
             raise
 
     @contextmanager
@@ -127,6 +129,7 @@ class RunQueue:
             if (other := RunQueue._at_work) is not None and other.is_busy:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
+            self._refusal = None
             yield
 
     def _begin(
@@ -146,20 +149,20 @@ class RunQueue:
     def pause(self) -> None:
         """Stand still after the step under way."""
         with self._lock:
-            if self.run is not None:
+            if self.run:
                 self.run.pause()
 
     def resume(self) -> None:
         """Go on exactly where the run stood."""
         with self._lock:
-            if self.run is not None:
+            if self.run:
                 self.run.resume()
 
     def stop(self) -> None:
         """End the run, and the experiment with it."""
         with self._lock:
             self.left = {}
-            if self.run is not None:
+            if self.run:
                 self.run.stop()
 
     def speed(self, measure: bool = False) -> float | None:
@@ -181,7 +184,8 @@ class RunQueue:
 
     def is_going(self, saved: SavedRun) -> bool:
         """Whether a saved run is the one that goes on here."""
-        return self.run is not None and self.run.saved is saved and self.run.state in GOING
+        going = ("running", "pausing", "paused", "stopping")
+        return self.run is not None and self.run.saved is saved and self.run.state in going
 
     def delete(self, id: str) -> None:
         """Delete a saved run for good, unless it goes on."""

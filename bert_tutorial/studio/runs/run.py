@@ -55,7 +55,6 @@ class TrainingRun(Progress):
         self.probes: list[tuple[int, Any]] = []
         self.error: BaseException | None = None
         self.optimizers = make_optimizers(net, settings)
-        self._logged_step = 0
         self._stop, self._go_on = threading.Event(), threading.Event()
         self._go_on.set()
         # Not Thread.is_alive: an interrupted join makes Python believe that the thread has ended.
@@ -101,15 +100,14 @@ class TrainingRun(Progress):
         """Waiting, running, pausing, paused, stopping, stopped, failed or finished."""
         if self._thread.ident is None:
             return "waiting"
-        if not self._ended.is_set():
-            if self._stop.is_set():
-                return "stopping"
-            if self._go_on.is_set():
-                return "running"
+        if self._ended.is_set():
+            is_whole = len(self.history) == self.settings.num_steps
+            return "failed" if self.error else "finished" if is_whole else "stopped"
+        if self._stop.is_set():
+            return "stopping"
+        if self.is_to_pause:
             return "paused" if self.is_still else "pausing"
-        if self.error is not None:
-            return "failed"
-        return "finished" if len(self.history) == self.settings.num_steps else "stopped"
+        return "running"
 
     def __repr__(self):
         return f"TrainingRun({self.state}, {len(self.history)} of {self.settings.num_steps} steps)"
@@ -134,18 +132,21 @@ class TrainingRun(Progress):
             self._ended.set()
 
     def _train(self) -> None:
-        how = dict(optimizers=self.optimizers, num_evaluations=self.num_evaluations)
-        for _ in run_training(self.net, self, **how):
+        how, logged = dict(optimizers=self.optimizers), len(self.history)
+        for _ in run_training(self.net, self, num_evaluations=self.num_evaluations, **how):
             done, pauses = len(self.history), self.is_to_pause
             if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
                 self.probes.append((done, self.probe(self.net)))
             if self.saved is not None:
-                self._keep(done, pauses)
-            if pauses:
-                self.is_still = True
-                while not (self._go_on.wait(0.1) or self._stop.is_set()):
-                    pass
-                self.is_still = False
+                for step in self.history[logged:]:
+                    self.saved.add(step)
+                logged, is_due = done, pauses or self.saved.is_due
+                if is_due or self.doing == "evaluating":
+                    self._store(with_checkpoint=is_due)
+            self.is_still = pauses
+            while pauses and not (self._go_on.wait(0.1) or self._stop.is_set()):
+                pass
+            self.is_still = False
             if self._stop.is_set():
                 return
 
@@ -163,19 +164,9 @@ class TrainingRun(Progress):
         self.held_out += [found for found in self.saved.held_out if found[0] <= done]
         probes = self.saved.record.get("probes", [])
         self.probes += [(step, answer) for step, answer in probes if step <= done]
-        self._logged_step = done
         self._store(with_checkpoint=False)
 
-    def _keep(self, done: int, pauses: bool) -> None:
-        """Log the last step, and store the run where it is time."""
-        if done > self._logged_step:
-            self.saved.add(self.history[-1])
-            self._logged_step = done
-        is_due = pauses or self.saved.is_due
-        if is_due or self.doing == "evaluating":
-            self._store(with_checkpoint=is_due)
-
-    def _store(self, with_checkpoint: bool = True) -> None:
+    def _store(self, with_checkpoint: bool) -> None:
         done = len(self.history)
         if with_checkpoint:
             self.saved.save(self.net, self.optimizers, done)

@@ -1,8 +1,8 @@
 """Runs on disk, which outlive their process: each a folder with a checkpoint, a log and a record.
 
-The checkpoint has all that a run needs to go on exactly where it was. The log has a line for each
-step. The record has what a list of runs shows: name, settings, held-out losses. The command line
-uses one folder (`SavedRun`), the training panel all that are in the cache (`SavedRuns`).
+The checkpoint has all that a run needs to go on exactly where it was, the log a line for each step,
+and the record what a list of runs shows: name, settings, held-out losses. The command line uses one
+folder (`SavedRun`), the training panel all that are in the cache (`SavedRuns`).
 """
 
 import json
@@ -34,23 +34,19 @@ class SavedRun:
 
     Args:
         path: Its folder; made when something is written.
-        record: What is known of it. `settings` (what the run was begun with) is needed to go on;
-            the panel's runs have `name`, `text` (hash of the text), `num_steps`, and what
-            `TrainingRun` writes.
+        record: What is known of it: `settings`, without which it cannot go on; of the panel's runs
+            `name`, `text` (hash of the text), `num_steps`, and what `TrainingRun` writes.
         otherwise: What its user can do where the folder cannot be used.
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        record: dict[str, Any] | None = None,
-        otherwise: str = "delete the run in the table",
+        self, path: Path, record: dict | None = None, otherwise: str = "delete the run in the table"
     ):
-        self.path, self.record, self.otherwise = Path(path), record or {}, otherwise
+        self.path, self.record, self.otherwise = path, record or {}, otherwise
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log, self.id = self.path / "log.jsonl", self.path.name
-        self.is_open, self._lock = False, FileLock(self.path / ".lock")
-        self._writing, self._saved_at, self._cost = threading.RLock(), 0.0, 0.0
+        self._lock = FileLock(self.path / ".lock")  # keeps out other threads, too
+        self._writing, self._due_at = threading.RLock(), 0.0
 
     @property
     def name(self) -> str:
@@ -78,8 +74,6 @@ class SavedRun:
         with self._writing, writing(self.path):  # or this would clear what is half written
             self.path.mkdir(parents=True, exist_ok=True)
             try:
-                if self.is_open:  # a lock lets its owner in again
-                    raise Timeout(self._lock.lock_file)
                 self._lock.acquire(blocking=False)
             except Timeout as error:
                 raise ValueError(
@@ -87,11 +81,10 @@ class SavedRun:
                 ) from error
             for left_over in self.path.glob("*.part"):
                 left_over.unlink()
-        self.is_open, self._saved_at = True, time.monotonic()
+        self._due_at = time.monotonic() + SAVE_EVERY
 
     def close(self) -> None:
         """Let other processes in again."""
-        self.is_open = False
         self._lock.release()
 
     def save(self, net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int) -> None:
@@ -104,29 +97,29 @@ class SavedRun:
         tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
         about = {"step": step, "settings": self.record["settings"]}
         write_safetensors(self.checkpoint, tensors, about)
-        self._saved_at = time.monotonic()
-        self._cost = self._saved_at - began
+        now = time.monotonic()
+        self._due_at = now + max(SAVE_EVERY, SAVING * (now - began))
 
     @property
     def is_due(self) -> bool:
         """Whether it is time for another checkpoint."""
-        return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVING * self._cost)
+        return time.monotonic() > self._due_at
 
     def load(self, net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> int:
         """Read the checkpoint into a network and its optimizers; the steps done, 0 without one."""
-        now = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
+        wanted = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
         try:
             tensors, about = read_safetensors(self.checkpoint)
-            step, before = about["step"], about["settings"]
-            if before == now:
-                states = defaultdict(lambda: defaultdict(dict))
-                for key, value in tensors.items():
-                    part, p, name = key.split(".", 2)
-                    states[part][int(p)][name] = value
+            found, states = about["settings"], defaultdict(lambda: defaultdict(dict))
+            for key, value in tensors.items():
+                part, p, name = key.split(".", 2)
+                states[part][int(p)][name] = value
+            if found == wanted:
                 net.load_state_dict(states["net"][0])
                 for number, optimizer in enumerate(optimizers):
-                    state = optimizer.state_dict() | {"state": states[str(number)]}
-                    optimizer.load_state_dict(state)
+                    state = states[str(number)]
+                    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+                return about["step"]
         except FileNotFoundError:
             return 0
         except OSError:
@@ -136,19 +129,15 @@ class SavedRun:
                 f"{self.checkpoint} is damaged ({str(error).splitlines()[0]}): delete it to begin "
                 f"the run again, or {self.otherwise}"
             ) from error
-        if before != now:
-            names = [name for name in before | now if before.get(name) != now.get(name)]
-            other = (f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
-            raise ValueError(
-                f"the run in {self.path} was begun with {'; '.join(other)}: use that, or "
-                f"{self.otherwise}"
-            )
-        return step
+        names = [name for name in found | wanted if found.get(name) != wanted.get(name)]
+        other = "; ".join(f"{name} {found.get(name)!r}, now {wanted.get(name)!r}" for name in names)
+        raise ValueError(
+            f"the run in {self.path} was begun with {other}: use that, or {self.otherwise}"
+        )
 
     def steps(self) -> list[Step]:
         """The log; half a line, which a killed process left, is passed over."""
-        found = {}
-        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        found, text = {}, self.log.read_text("utf-8", "replace") if self.log.exists() else ""
         for line in text.splitlines():
             with suppress(ValueError, TypeError):
                 step = Step(**json.loads(line))
@@ -159,13 +148,12 @@ class SavedRun:
         """Log one more step."""
         # Closed after each line: nothing waits in memory, to fail on a full disk later.
         with writing(self.log), self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(step._asdict()) + "\n")
+            log.write(f"{json.dumps(step._asdict())}\n")
 
     def shorten_log(self, done: int) -> list[Step]:
         """The first `done` steps of the log; others, behind the checkpoint, are taken out of it."""
         steps = [step for step in self.steps() if step.step <= done]
-        lines = (json.dumps(step._asdict()) + "\n" for step in steps)
-        write_file(self.log, "".join(lines).encode())
+        write_file(self.log, "".join(f"{json.dumps(step._asdict())}\n" for step in steps).encode())
         return steps
 
     def update(self, **facts: Any) -> None:
