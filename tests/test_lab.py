@@ -108,7 +108,7 @@ def test_occurrences_stand_on_the_side_of_their_sense(crane):
     same, different = crane.alike(-1)
     assert same > different + 0.3
     itself, *others = crane.nearest(crane.known[-1][7], -1)
-    assert itself.tokens == crane.sentence(crane.occurrences[7])
+    assert itself.tokens == crane.sentences[7]
     assert itself.cosine == pytest.approx(1.0, abs=1e-4) and len(others) == 4
     assert all(itself.cosine >= other.cosine for other in others)
 

@@ -12,7 +12,7 @@ from .encoding import to_batch, to_row
 
 
 class Guess(NamedTuple):
-    """One word that could stand at a masked place."""
+    """A word that could stand there."""
 
     token: str
     probability: float
@@ -42,7 +42,7 @@ def fill_mask(
             f"a {mask} driver came"
         )
     found = mask_probabilities(net, vocab, tokens, places)
-    return [likeliest(vocab, probabilities, num_guesses) for probabilities in found]
+    return [likeliest(vocab, p, num_guesses) for p in found]
 
 
 def mask_probabilities(
@@ -53,9 +53,8 @@ def mask_probabilities(
         batch = to_batch(net, vocab, [to_row(vocab, tokens)])
         positions = torch.tensor([places], device=batch[0].device) + 1  # <cls> is at 0
         logits = net(*batch, positions).mlm_logits[0]
-    is_word = torch.zeros(len(vocab), dtype=torch.bool, device=logits.device)
-    is_word[vocab.word_ids] = True
-    return logits.masked_fill(~is_word, float("-inf")).softmax(-1)
+    no_word = torch.ones_like(logits[0]).index_fill(0, vocab.word_ids.to(logits.device), 0).bool()
+    return logits.masked_fill(no_word, float("-inf")).softmax(-1)
 
 
 def likeliest(vocab: Vocab, probabilities: Tensor, number: int) -> list[Guess]:
