@@ -10,15 +10,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation import occurrences
-from bert_tutorial.representation.occurrences import (
-    both_readings,
-    hidden_pairs,
-    labelled_occurrences,
-    labels_for,
-    occurrence_vectors,
-    window,
-    windows,
-)
+from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
 from bert_tutorial.representation.senses import (
     EVERY,
     SenseTask,
@@ -88,7 +80,7 @@ def test_a_word_that_only_one_split_names_has_no_score():
 def test_vectors_are_those_of_the_word_at_its_place():
     net, places = small_net().train(), labelled_occurrences(CORPUS.train)["x"]
     vectors = occurrence_vectors(net, VOCAB, CORPUS.train, places)
-    both = both_readings(net, VOCAB, CORPUS.train, places)
+    both = occurrences.both_readings(net, VOCAB, CORPUS.train, places)
     assert vectors.shape == (24, 16) and both.shape == (3, 24, 32) and net.training
     torch.testing.assert_close(both[-1, :, :16], vectors)
     net.eval()
@@ -105,14 +97,14 @@ def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it()
     (vector,) = occurrence_vectors(net, VOCAB, text, labelled_occurrences(text)["x"])
     tokens = ["<cls>", *(["a1", "a2"] * 20)[-13:], "x", "<sep>"]
     assert_vector(vector, net, VOCAB, tokens, 14)
-    (short,) = windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
+    (short,) = occurrences.windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
     assert short == (["c", "d", "x"], 2, None)  # with <cls> and <sep> it is full
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.data())
 def test_a_window_is_a_stretch_of_whole_sentences_that_cannot_be_wider(lengths, data):
     sentence, budget = data.draw(st.integers(0, len(lengths) - 1)), data.draw(st.integers(1, 100))
-    begin, end = window([["x"] * length for length in lengths], sentence, budget)
+    begin, end = occurrences.window([["x"] * length for length in lengths], sentence, budget)
     assert 0 <= begin <= sentence < end <= len(lengths)
     if end - begin > 1:
         assert sum(lengths[begin:end]) <= budget
@@ -144,7 +136,7 @@ def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_there(monkeyp
 
     text = Corpus("made up", part(20) + "\n seldom seen . So it is . ", part(6))
     monkeypatch.setattr(occurrences, "LONGEST_LIST", 15)
-    read, labels = paragraphs(text.train), hidden_pairs(text)
+    read, labels = paragraphs(text.train), occurrences.hidden_pairs(text)
     found = labels(text.train)
     assert {word for pair in found for word in pair.split("/")} == set(rare[:4])
     for name, places in found.items():
@@ -156,9 +148,9 @@ def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_there(monkeyp
     (hidden,) = occurrence_vectors(net, vocab, text.train, [place])
     first, second = read[place.paragraph]
     assert_vector(hidden, net, vocab, ["<cls>", "<mask>", *first[1:], *second, "<sep>"], 1)
-    assert labels_for(CORPUS) is labelled_occurrences
+    assert occurrences.labels_for(CORPUS) is labelled_occurrences
     short = Corpus("short", " One sentence . Another one . ", " One sentence . ")
-    assert labels_for(short)(short.train) == {}
+    assert occurrences.labels_for(short)(short.train) == {}
 
 
 def test_the_bag_counts_the_words_around_and_not_the_word_itself():
