@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import random
 import sys
 import time
 from collections import Counter
@@ -16,8 +17,7 @@ from small import small_net, some_examples
 from bert_tutorial import Settings, evaluate, read_text, tokenize, train_steps
 from bert_tutorial.representation.fill_mask import Guess
 from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
-from bert_tutorial.representation.senses import mean_accuracy, sense_scores
-from bert_tutorial.text.wikitext_format import Corpus
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -74,45 +74,55 @@ def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
 
 
 def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmark):
-    def accuracy(around_river, around_song):
-        parts = (
-            f" we {around_river} river . river river again . \n" * n
-            + f" we {around_song} song . song song again . \n" * n
-            for n in (9, 3)
-        )
-        made_up = Corpus("made up", *parts)
+    def accuracy(*around):
+        told = zip(around, ("river", "song"), strict=True)
+        lines = [f" we {words} {word} . {word} {word} again . \n" for words, word in told]
+        made_up = Corpus("made up", "".join(9 * lines), "".join(3 * lines))
         merged = benchmark("pseudowords").Pseudowords(made_up, num_pairs=1, lowest=27, highest=27)
-        assert set(merged.pairs[0]) == {"river", "song"}
         return benchmark("learning").naive_bayes(merged)
 
     assert accuracy("crossed that", "sang her") == 1.0
     assert accuracy("saw this", "saw this") == 0.5
 
 
+@pytest.mark.parametrize(("difference", "low", "high"), [(3.0, 0.9, 1), (0.0, 0.3, 0.7)])
 def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(
-    benchmark, monkeypatch
+    benchmark, monkeypatch, difference, low, high
 ):
-    torch.manual_seed(0)
-    occurrences = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
+    search, draw = benchmark("search"), torch.Generator().manual_seed(0)
+    places = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
 
-    def vectors(net, vocab, text, occurrences, *_):
-        drawn = torch.randn(len(occurrences), 8) * torch.tensor([1.0] * 7 + [30.0])
-        drawn[:, 0] += torch.tensor(
-            [difference if o.sense == "river" else -difference for o in occurrences]
-        )
+    def vectors(*_):
+        drawn = torch.randn(100, 8, generator=draw) * torch.tensor([1.0] * 7 + [30.0])
+        drawn[1::2, 0] += 2 * difference
         return drawn
 
-    search = benchmark("search")
     monkeypatch.setattr(search, "occurrence_vectors", vectors)
-    monkeypatch.setattr(
-        "bert_tutorial.representation.senses.both_readings", lambda *asked: vectors(*asked)[None]
+    empty = Corpus("made up", "", "")
+    right = search.linear_discriminant(None, None, empty, lambda part: {"river|song": places})
+    assert low < right <= high
+
+
+def test_pseudowords_merge_what_only_context_can_tell(benchmark):
+    draw, words = random.Random(0), ["River", "song", "storm", "album", "tree", "road"]
+    train, valid = (
+        "".join(f" {' '.join(draw.choices(words, k=8))} . \n" for _ in range(n)) for n in (60, 20)
     )
-    asked = None, None, Corpus("made up", "", ""), lambda part: {"river|song": occurrences}
-    difference = 3.0
-    assert search.linear_discriminant(*asked) > 0.9
-    assert mean_accuracy(sense_scores(*asked[:3], labels=asked[3])) < 0.7
-    difference = 0.0
-    assert 0.3 < search.linear_discriminant(*asked) < 0.7
+    made_up, pseudowords = Corpus("made up", train, valid), benchmark("pseudowords").Pseudowords
+    merged = pseudowords(made_up, num_pairs=2, lowest=3, highest=1000, seed=1)
+    assert len({word for pair in merged.pairs for word in pair}) == 4
+    for part, original in ((merged.corpus.train, train), (merged.corpus.valid, valid)):
+        read, before, labels = paragraphs(part), paragraphs(original), merged.labels(part)
+        tokens = part.split()
+        assert len(labels) == 2
+        for word, found in labels.items():
+            assert word not in original and {o.sense for o in found} == set(word.split("|"))
+            assert tokens.count(word) == len(found) and not set(word.split("|")) & set(tokens)
+            for number, sentence, position, sense, _ in found:
+                assert read[number][sentence][position] == word
+                assert before[number][sentence][position] == sense
+    with pytest.raises(ValueError, match="50 pairs need 100 words"):
+        pseudowords(made_up, num_pairs=50)
 
 
 def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):

@@ -53,8 +53,9 @@ def mask_probabilities(
         batch = to_batch(net, vocab, [to_row(vocab, tokens)])
         positions = torch.tensor([places], device=batch[0].device) + 1  # <cls> is at 0
         logits = net(*batch, positions).mlm_logits[0]
-    no_word = torch.ones_like(logits[0]).index_fill(0, vocab.word_ids.to(logits.device), 0).bool()
-    return logits.masked_fill(no_word, float("-inf")).softmax(-1)
+    is_word = torch.zeros(len(vocab), dtype=torch.bool, device=logits.device)
+    is_word[vocab.word_ids] = True
+    return logits.masked_fill(~is_word, float("-inf")).softmax(-1)
 
 
 def likeliest(vocab: Vocab, probabilities: Tensor, number: int) -> list[Guess]:
