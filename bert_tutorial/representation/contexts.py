@@ -39,7 +39,8 @@ def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
     That is the longest word that stands in two held-out paragraphs, for long words are rarely words
     of grammar; in sentences of 3 to 12 words, if there are such.
     """
-    if not vocab.unknown(token for part in CRANE[1:] for some in part for token in some or ()):
+    _, (first, _), (second, its_next) = CRANE
+    if not vocab.unknown([*first, *second, *its_next]):
         return CRANE
     words, places = set(vocab.to_tokens(vocab.word_ids)), defaultdict(dict)
     for number, paragraph in enumerate(paragraphs(corpus.valid)):

@@ -1,8 +1,8 @@
 """Words with two senses: where they stand, and the vectors that a network gives them there.
 
-In the bundled corpus an article's heading names the sense, as ` = Crane ( bird ) : Migration = `
-does: in that article every "crane" is a bird. That is a gold label for each occurrence, without
-anybody having annotated one. A text without such headings gets hidden pairs.
+In the bundled corpus an article's heading names the sense: below ` = Crane ( bird ) : Migration = `
+every "crane" is a bird. So each occurrence has a label, and nobody had to annotate one. A text
+without such headings gets hidden pairs.
 
 Shapes: N occurrences, D hidden units.
 """
@@ -115,14 +115,12 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
     >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
     (0, 3)
     """
-    begin, end = sentence, sentence + 1
-    left = budget - len(paragraph[sentence])
-    for step in range(1, len(paragraph)):
-        after, before = sentence + step, sentence - step
-        if after == end < len(paragraph) and len(paragraph[after]) <= left:
-            end, left = end + 1, left - len(paragraph[after])
-        if before == begin - 1 >= 0 and len(paragraph[before]) <= left:
-            begin, left = begin - 1, left - len(paragraph[before])
+    begin, end, left = sentence, sentence + 1, budget - len(paragraph[sentence])
+    for _ in paragraph:  # one more behind, and one more before
+        if end < len(paragraph) and len(paragraph[end]) <= left:
+            end, left = end + 1, left - len(paragraph[end])
+        if begin > 0 and len(paragraph[begin - 1]) <= left:
+            begin, left = begin - 1, left - len(paragraph[begin - 1])
     return begin, end
 
 
