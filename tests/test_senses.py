@@ -147,6 +147,9 @@ def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_there(monkeyp
     assert occurrences.labels_for(CORPUS) is labelled_occurrences
     short = Corpus("short", " One sentence . Another one . ", " One sentence . ")
     assert occurrences.labels_for(short)(short.train) == {}
+    assert occurrences.find_uses(" a x a x . x . \n", "x", most=2) == [
+        (0, 0, i, "", False) for i in (1, 3)
+    ]
 
 
 def test_the_bag_counts_the_words_around_and_not_the_word_itself():
@@ -212,9 +215,9 @@ def test_unlabelled_occurrences_take_part_in_the_means():
     assert nearest_mean(known, senses, asked).tolist() == ["p"]
     assert seeded_means(known, senses, asked, unlabelled).tolist() == ["q"]
     assert seeded_means(known, senses, asked, unlabelled[:0]).tolist() == ["p"]
-    ends, between = np.array([[0], [10]], "f4"), np.array([[4], [4], [4], [4], [5.4]], "f4")
-    _, joined = let_join(ends, senses, between)  # the last one joins p in the second round
-    assert joined.tolist() == ["p", "q", *"ppppp"]
+    ends, between = np.array([[0], [10]], "f4"), np.array([[4.5], [5], [5.5], [5.5], [5.5]], "f4")
+    _, joined = let_join(ends, senses, between)  # the first one joins q in the third round
+    assert joined.tolist() == ["p", "q", *"qqqqq"]
 
 
 def test_with_unlabelled_a_classifier_gets_each_known_occurrence_once():
