@@ -189,6 +189,9 @@ def test_words_are_read_and_counted_and_unknown_ones_told(lab, two):
     assert lab.count("the") > 1000 and lab.count("blorb") is None
     assert lab.is_unknown("blorb") and not lab.is_unknown("the")
     assert lab.same_word(sentences) == (0, 0) and lab.with_senses(sentences) == [(1, 1)]
+    nothing_held_out = lab.corpus._replace(valid="")
+    assert Lab(lab.nets["network"], lab.vocab, nothing_held_out).key("crane") == ""
+    assert len(lab.words("word " * MAX_WORDS)[0]) == MAX_WORDS
     with pytest.raises(ValueError, match="first text has no word"):
         lab.words("", "a crane")
     with pytest.raises(ValueError, match="second text has 41 words: at most 40"):
