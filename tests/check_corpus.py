@@ -1,11 +1,8 @@
-"""Measures the bundled corpus, and lists what is wrong with it. Run it: `python
-tests/check_corpus.py`.
-"""
+"""Measures the bundled corpus, and lists what is wrong: `python tests/check_corpus.py`."""
 
 import re
 import sys
 from collections import Counter, defaultdict
-from itertools import chain
 from typing import NamedTuple
 
 from bert_tutorial.text.corpora import read_text
@@ -13,6 +10,8 @@ from bert_tutorial.text.wikitext_format import Corpus
 
 HEADING = re.compile(r"^ = (?P<title>(?P<word>\S+) \( (?P<sense>[a-z ]+) \)(?: : .+)?|[^()]+) = $")
 LINE = re.compile(r"^ (?:\S+ )+\. $")
+LEAST = {"words": 1500, "occurrences": 60, "articles": 3, "valid paragraphs": 2}  # of a sense
+COLUMNS = "articles", "words", "occurrences", "valid occurrences"
 
 
 class Paragraph(NamedTuple):
@@ -35,13 +34,9 @@ def read(corpus: Corpus, problems: list[str]) -> list[Paragraph]:
             if heading := HEADING.match(line):
                 title, word, sense = heading["title"], heading["word"], heading["sense"]
             elif LINE.match(line) and title:
-                sentences = [
-                    [token for token in sentence.lower().split() if token[0].isalnum()]
-                    for sentence in line[1:].split(" . ")[:-1]
-                ]
-                found.append(
-                    Paragraph(split, title, word.lower() if sense else None, sense, sentences)
-                )
+                cut = [sentence.lower().split() for sentence in line[1:].split(" . ")[:-1]]
+                sentences = [[token for token in some if token[0].isalnum()] for some in cut]
+                found.append(Paragraph(split, title, sense and word.lower(), sense, sentences))
             elif line.strip():
                 problems.append(
                     f"{split}, line {number} is neither a heading nor a paragraph: {line[:60]!r}"
@@ -49,96 +44,64 @@ def read(corpus: Corpus, problems: list[str]) -> list[Paragraph]:
     return found
 
 
-def five_grams(sentence: list[str]):
-    return zip(*(sentence[i:] for i in range(5)), strict=False)
-
-
 def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[str]]:
-    """Figures of the whole, a Counter for each (word, sense), and everything that is wrong, a
-    sentence each.
-    """
+    """Figures, a Counter for each (word, sense), and everything that is wrong, a sentence each."""
     problems: list[str] = []
     paragraphs = read(corpus, problems)
-    senses: dict[tuple[str, str], Counter] = defaultdict(Counter)
-    articles = defaultdict(set)
-    seen, where = set(), defaultdict(set)
-    lengths = Counter()
+    senses, articles = defaultdict(Counter), defaultdict(set)
+    seen, lengths, grams = set(), [], defaultdict(list)  # 5-grams: the titles where each stands
     for p in paragraphs:
         if not 4 <= len(p.sentences) <= 9:
-            problems.append(
-                f"{p.title}: a paragraph of {len(p.sentences)} sentences (4 to 9 are right)"
-            )
+            problems.append(f"{p.title}: {len(p.sentences)} sentences (4 to 9 are right)")
         for sentence in p.sentences:
-            lengths[len(sentence)] += 1
-            if not 5 <= len(sentence) <= 30:
-                problems.append(
-                    f"{p.title}: a sentence of {len(sentence)} words (5 to 30 are right): "
-                    f"{' '.join(sentence)[:60]}"
-                )
+            number, where = len(sentence), f"{p.title}: {' '.join(sentence)[:60]}"
+            lengths.append(number)
+            if not 5 <= number <= 30:
+                problems.append(f"{where}: a sentence of {number} words (5 to 30 are right)")
             if tuple(sentence) in seen:
-                problems.append(
-                    f"{p.title}: a sentence that occurs twice: {' '.join(sentence)[:60]}"
-                )
+                problems.append(f"{where}: a sentence that occurs twice")
             seen.add(tuple(sentence))
-            for gram in five_grams(sentence):
-                where[gram].add(p.title)
+            for i in range(number - 4):
+                grams[tuple(sentence[i : i + 5])].append(p.title)
         if p.sense:
-            count = senses[p.word, p.sense]
-            count["words"] += sum(map(len, p.sentences))
-            here = sum(token == p.word for token in chain.from_iterable(p.sentences))
-            count["occurrences"] += here
-            count[f"{p.split} paragraphs"] += 1
-            count[f"{p.split} occurrences"] += here
+            here = sum(sentence.count(p.word) for sentence in p.sentences)
             articles[p.word, p.sense].add(p.title)
-    for key, titles in articles.items():
-        senses[key]["articles"] = len(titles)
-    all_grams = sum(max(0, n - 4) * times for n, times in lengths.items())
-    repeated = sum(
-        len(where[g]) > 1 for p in paragraphs for s in p.sentences for g in five_grams(s)
-    )
-    total = sum(n * times for n, times in lengths.items())
-    figures = {
-        "words": total,
-        "sentences": sum(lengths.values()),
-        "paragraphs": len(paragraphs),
-        "articles": len({p.title for p in paragraphs}),
-        "words with two senses": len({word for word, _ in senses}),
-        "words in a sentence, mean": total / sum(lengths.values()),
-        "sentences below 9 words": sum(t for n, t in lengths.items() if n < 9)
-        / sum(lengths.values()),
-        "sentences above 20 words": sum(t for n, t in lengths.items() if n > 20)
-        / sum(lengths.values()),
-        "5-grams in more than one article": repeated / all_grams,
-        "paragraphs held out": sum(p.split == "valid" for p in paragraphs) / len(paragraphs),
-    }
-    for word in {word for word, _ in senses}:
-        if (number := sum(w == word for w, _ in senses)) != 2:
-            problems.append(f"{word} has {number} senses (2 are right)")
+            senses[p.word, p.sense].update(
+                {"words": sum(map(len, p.sentences)), f"{p.split} paragraphs": 1}
+                | {"occurrences": here, f"{p.split} occurrences": here}
+            )
     for (word, sense), count in senses.items():
-        for name, least in (
-            ("words", 1500),
-            ("occurrences", 60),
-            ("articles", 3),
-            ("valid paragraphs", 2),
-        ):
+        count["articles"] = len(articles[word, sense])
+        for name, least in LEAST.items():
             if count[name] < least:
                 problems.append(
                     f"{word} ( {sense} ) has {count[name]} {name} (at least {least} are right)"
                 )
+    words = Counter(word for word, _ in senses)
+    problems += [f"{w} has {n} senses (2 are right)" for w, n in words.items() if n != 2]
+    repeated = sum(len(titles) for titles in grams.values() if len(set(titles)) > 1)
+    total, number = sum(lengths), len(lengths)
+    figures = {
+        "words": total,
+        "sentences": number,
+        "paragraphs": len(paragraphs),
+        "articles": len({p.title for p in paragraphs}),
+        "words with two senses": len(words),
+        "words in a sentence, mean": total / number,
+        "sentences below 9 words": sum(n < 9 for n in lengths) / number,
+        "sentences above 20 words": sum(n > 20 for n in lengths) / number,
+        "5-grams in more than one article": repeated / sum(map(len, grams.values())),
+        "paragraphs held out": sum(p.split == "valid" for p in paragraphs) / len(paragraphs),
+    }
     return figures, dict(senses), problems
 
 
 def table(senses: dict[tuple[str, str], Counter]) -> str:
     """The table of data/corpus/README.md."""
-    columns = ("articles", "words", "occurrences", "valid occurrences")
-    lines = [
-        "| word | sense | articles | words | occurrences | of these held out |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = ["| word | sense | articles | words | occurrences | of these held out |"]
+    lines.append("|---|---|---|---|---|---|")
     for (word, sense), count in sorted(senses.items()):
-        lines.append(
-            f"| {word} | {sense} | " + " | ".join(f"{count[name]:,}" for name in columns) + " |"
-        )
+        lines.append(f"| {word} | {sense} | {' | '.join(f'{count[n]:,}' for n in COLUMNS)} |")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import random
 import sys
 import time
 from collections import Counter
@@ -11,21 +12,12 @@ from types import ModuleType
 
 import pytest
 import torch
+from small import small_net, some_examples
 
-from bert_tutorial import (
-    BERTModel,
-    Settings,
-    evaluate,
-    load_data_wiki,
-    load_pretrained,
-    read_text,
-    tokenize,
-    train_steps,
-)
+from bert_tutorial import Settings, evaluate, read_text, tokenize, train_steps
 from bert_tutorial.representation.fill_mask import Guess
 from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
-from bert_tutorial.representation.senses import mean_accuracy, sense_scores
-from bert_tutorial.text.wikitext_format import Corpus
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -73,8 +65,7 @@ def test_the_roofline_counts_the_steps_it_measured(benchmark, wikitext2):
 
 
 def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
-    report = benchmark("report")
-    readme = tmp_path / "README.md"
+    report, readme = benchmark("report"), tmp_path / "README.md"
     text = "1\n<!-- a -->\nold\n<!-- end of a -->\n2\n<!-- b -->\n<!-- end of b -->\n"
     readme.write_text(text)
     monkeypatch.setattr(report, "HERE", tmp_path)
@@ -82,79 +73,56 @@ def test_a_table_goes_where_it_belongs(benchmark, monkeypatch, tmp_path):
     assert readme.read_text() == text.replace("old", "new")
 
 
-def test_the_chosen_recipe_stands_first_and_the_others_name_what_they_change(benchmark):
-    search = benchmark("search")
-    figures = dict(mlm_loss=4.0, mlm_accuracy=0.3, senses=0.9, untrained=0.5, num_pairs=9)
-    figures |= dict(seconds=100, machine="M")
-    best = search.BEST["bundled"]
-    recipes = best | {"sentences_per_segment": [1]}, best
-    trials = [{"recipe": recipe, **figures} for recipe in recipes]
-    *_, first, second = search.table("bundled", trials).splitlines()
-    assert first.startswith("| (none) | 4.00 | 30.0% | 0.900 ")
-    assert second.startswith("| sentences_per_segment [1] |")
-
-
 def test_the_control_without_a_network_tells_senses_by_the_words_around(benchmark):
-    def accuracy(around_river, around_song):
-        parts = (
-            f" we {around_river} river . river river again . \n" * n
-            + f" we {around_song} song . song song again . \n" * n
-            for n in (9, 3)
-        )
-        made_up = Corpus("made up", *parts)
+    def accuracy(*around):
+        told = zip(around, ("river", "song"), strict=True)
+        lines = [f" we {words} {word} . {word} {word} again . \n" for words, word in told]
+        made_up = Corpus("made up", "".join(9 * lines), "".join(3 * lines))
         merged = benchmark("pseudowords").Pseudowords(made_up, num_pairs=1, lowest=27, highest=27)
-        assert set(merged.pairs[0]) == {"river", "song"}
         return benchmark("learning").naive_bayes(merged)
 
     assert accuracy("crossed that", "sang her") == 1.0
     assert accuracy("saw this", "saw this") == 0.5
 
 
+@pytest.mark.parametrize(("difference", "low", "high"), [(3.0, 0.9, 1), (0.0, 0.3, 0.7)])
 def test_the_linear_discriminant_sees_a_small_difference_beside_a_wide_spread(
-    benchmark, monkeypatch
+    benchmark, monkeypatch, difference, low, high
 ):
-    torch.manual_seed(0)
-    occurrences = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
+    search, draw = benchmark("search"), torch.Generator().manual_seed(0)
+    places = [Occurrence(i, 0, 0, "river" if i % 2 else "song") for i in range(100)]
 
-    def vectors(net, vocab, text, occurrences, *_):
-        drawn = torch.randn(len(occurrences), 8) * torch.tensor([1.0] * 7 + [30.0])
-        drawn[:, 0] += torch.tensor(
-            [difference if o.sense == "river" else -difference for o in occurrences]
-        )
+    def vectors(*_):
+        drawn = torch.randn(100, 8, generator=draw) * torch.tensor([1.0] * 7 + [30.0])
+        drawn[1::2, 0] += 2 * difference
         return drawn
 
-    search = benchmark("search")
     monkeypatch.setattr(search, "occurrence_vectors", vectors)
-    monkeypatch.setattr(
-        "bert_tutorial.representation.senses.both_readings", lambda *asked: vectors(*asked)[None]
+    empty = Corpus("made up", "", "")
+    right = search.linear_discriminant(None, None, empty, lambda part: {"river|song": places})
+    assert low < right <= high
+
+
+def test_pseudowords_merge_what_only_context_can_tell(benchmark):
+    draw, words = random.Random(0), ["River", "song", "storm", "album", "tree", "road"]
+    train, valid = (
+        "".join(f" {' '.join(draw.choices(words, k=8))} . \n" for _ in range(n)) for n in (60, 20)
     )
-    asked = None, None, Corpus("made up", "", ""), lambda part: {"river|song": occurrences}
-    difference = 3.0
-    assert search.linear_discriminant(*asked) > 0.9
-    assert mean_accuracy(sense_scores(*asked[:3], labels=asked[3])) < 0.7
-    difference = 0.0
-    assert 0.3 < search.linear_discriminant(*asked) < 0.7
-
-
-def test_learning_gives_a_column_to_every_recipe_and_says_what_was_not_measured(benchmark):
-    learning = benchmark("learning")
-    (steps, recipe, _), (other_steps, other_recipe, _) = learning.TRAININGS[:2]
-    plain = dict(text="plain", mlm_loss=4.5, mlm_accuracy=0.3, seconds=60, machine="M")
-    merged = dict(text="pseudowords", senses=0.9, linear=0.95, machine="M", by_word={"a|b": 0.9})
-    merged |= dict(untrained=0.5, untrained_linear=0.51)
-    first = {"steps": steps, "recipe": recipe}
-    trainings = [first | plain, first | plain | {"mlm_loss": 4.7}, first | merged]
-    trainings.append(
-        {"steps": other_steps, "recipe": other_recipe} | plain
-    )  # its other half is missing
-    known = {"unigram": 6.7, "unigram_accuracy": 0.07}
-    known |= {"neighbours": 4.9, "neighbours_accuracy": 0.27}
-    found = learning.table({"baselines": known, "naive_bayes": 0.93, "trainings": trainings})
-    controls = "word frequencies: 6.70, two neighbours: 4.90"
-    assert f"| held-out MLM loss | {controls} | 4.60 (4.50 to 4.70) | 4.50 |\n" in found
-    wanted = "| senses right, linear discriminant | untrained: 51.0% | 95.0% | not measured |\n"
-    assert wanted in found
-    assert "| seeds |  | 2, for the senses 1 | 1 |\n" in found and "a/b 90%" in found
+    made_up, pseudowords = Corpus("made up", train, valid), benchmark("pseudowords").Pseudowords
+    merged = pseudowords(made_up, num_pairs=2, lowest=3, highest=1000, seed=1)
+    assert len({word for pair in merged.pairs for word in pair}) == 4
+    for part, original in ((merged.corpus.train, train), (merged.corpus.valid, valid)):
+        read, before, labels = paragraphs(part), paragraphs(original), merged.labels(part)
+        tokens = part.split()
+        assert len(labels) == 2
+        for word, found in labels.items():
+            assert word not in original and {o.sense for o in found} == set(word.split("|"))
+            assert tokens.count(word) == len(found) and not set(word.split("|")) & set(tokens)
+            for number, sentence, position, sense, _ in found:
+                assert read[number][sentence][position] == word
+                assert before[number][sentence][position] == sense
+    with pytest.raises(ValueError, match="50 pairs need 100 words"):
+        pseudowords(made_up, num_pairs=50)
 
 
 def test_the_tables_in_the_readme_are_those_of_the_kept_results(benchmark):
@@ -192,39 +160,27 @@ def test_each_ablation_is_in_force_while_it_lasts_and_training_still_works(bench
             assert not isinstance(owner, ModuleType) or is_looked_up(name, owner), label
         with ablations.without(label):
             assert all(getattr(owner, name) is value for owner, name, value in changes), label
-            train_iter, vocab = load_data_wiki(32, 64)
-            net = BERTModel(len(vocab), num_hiddens=32, ffn_num_hiddens=32)
-            losses = [step.mlm_loss for step in train_steps(net, train_iter, Settings(num_steps=3))]
-            assert all(0 < loss < 10 for loss in losses), label
-        assert all(
-            getattr(owner, name) is old
-            for (owner, name, _), old in zip(changes, before, strict=True)
-        ), label
+            examples = some_examples()
+            steps = train_steps(small_net(examples), examples, Settings(num_steps=3))
+            assert all(0 < step.mlm_loss < 10 for step in steps), label
+        assert [getattr(owner, name) for owner, name, _ in changes] == before, label
 
 
-@pytest.mark.parametrize("name", ["choice", "test"])
-def test_typed_sentences_can_be_asked(benchmark, name):
-    typed = benchmark("typed")
-    senses, masked = typed.read_senses(name), typed.read_masked(name)
-    known = labelled_occurrences(read_text("bundled").train)
-    for word, sense, sentence in senses:
-        assert tokenize(sentence).count(word) == 1, sentence
-        assert sense in {occurrence.sense for occurrence in known[word]}
-    counts = Counter((word, sense) for word, sense, _ in senses)
-    assert len(counts) == 64 and (name == "choice" or set(counts.values()) == {5})
-    for sentence, acceptable in masked:
-        assert tokenize(sentence).count("<mask>") == 1 and len(acceptable) >= 2, sentence
-        assert all(tokenize(word) == [word] for word in acceptable), sentence
-
-
-def test_the_sets_of_typed_sentences_have_nothing_in_common(benchmark):
-    typed = benchmark("typed")
-    for read in (typed.read_senses, typed.read_masked):
-        one, other = (
-            {tuple(tokenize(row.sentence.rstrip(".?!"))) for row in read(name)}
-            for name in ("choice", "test")
-        )
-        assert one and other and not one & other
+def test_typed_sentences_can_be_asked_and_the_two_sets_have_nothing_in_common(benchmark):
+    typed, known = benchmark("typed"), labelled_occurrences(read_text("bundled").train)
+    seen = {"choice": set(), "test": set()}
+    for name, cut in seen.items():
+        for word, sense, sentence in typed.read_senses(name):
+            assert tokenize(sentence).count(word) == 1, sentence
+            assert sense in {occurrence.sense for occurrence in known[word]}
+            cut.add(tuple(tokenize(sentence.rstrip(".?!"))))
+        counts = Counter((word, sense) for word, sense, _ in typed.read_senses(name))
+        assert len(counts) == 64 and (name == "choice" or set(counts.values()) == {5})
+        for sentence, acceptable in typed.read_masked(name):
+            assert tokenize(sentence).count("<mask>") == 1 and len(acceptable) >= 2, sentence
+            assert all(tokenize(word) == [word] for word in acceptable), sentence
+            cut.add(tuple(tokenize(sentence.rstrip(".?!"))))
+    assert not seen["choice"] & seen["test"]
 
 
 def test_sure_guesses_are_compared_with_how_often_they_are_right(benchmark, monkeypatch):
@@ -239,8 +195,6 @@ def test_sure_guesses_are_compared_with_how_often_they_are_right(benchmark, monk
     found = typed.masked_right(None, None, asked)
     assert found["first_five"] == 2 / 3 and found["sure"] == 2
     assert found["sure_says"] == pytest.approx(0.5) and found["sure_right"] == 0.5
-    table = typed.table({"network": found | {"senses": 0.9}}, 320, 3)
-    assert "| network | 90.0% |  |  | 67% | 2 | 50% | 50% |" in table
 
 
 def test_guesses_are_sorted_by_their_probability(benchmark):
@@ -252,13 +206,15 @@ def test_guesses_are_sorted_by_their_probability(benchmark):
     assert (wrong, right, half) == (0.0, 1.0, 0.5)
 
 
-def test_the_first_guesses_on_held_out_text_are_those_that_are_evaluated(benchmark):
-    typed = benchmark("typed")
-    net, vocab, _ = load_pretrained("bundled", "shipped")
-    guesses = typed.held_out_guesses(net, vocab, "bundled")
+def test_the_first_guesses_on_held_out_text_are_those_that_are_evaluated(benchmark, monkeypatch):
+    typed, examples = benchmark("typed"), some_examples()
+    monkeypatch.setattr(typed, "load_data_wiki", lambda corpus: (examples, examples.vocab))
+    net = small_net(examples).eval()
+    for _ in train_steps(net, examples, Settings(num_steps=30)):
+        pass
+    guesses = typed.held_out_guesses(net.eval(), examples.vocab, "made up")
     accuracy = sum(right for _, right in guesses) / len(guesses)
-    known = evaluate(net, load_data_wiki()[0].valid)
-    assert accuracy == pytest.approx(known.mlm_accuracy, abs=1e-3)
+    assert accuracy == pytest.approx(evaluate(net, examples.valid).mlm_accuracy) and accuracy > 0.05
     assert len(guesses) == sum(number for number, *_ in typed.reliability(guesses))
 
 
@@ -272,21 +228,3 @@ def test_time_to_a_loss_is_when_it_was_first_reached(benchmark):
     for _ in range(5):
         curve.step()
     assert [(steps, nats) for _, steps, nats in curve.points] == [(2, 3.0), (4, 2.0)]
-    runs = {
-        "ours": {"machine": "m", "points": points},
-        "d2l": {"machine": "m", "points": [(20.0, 10, 6.5), (30.0, 20, 5.5)]},
-    }
-    table = program.table(runs | {"baselines": {"unigram": 6.7, "neighbours": 4.9}})
-    assert "| ours | 2 s | 4 s | 4 s | not reached | not reached |" in table
-    assert "| `d2l` | 30 s (15 times) | 30 s (8 times) | not reached |" in table
-
-
-def test_the_table_of_the_minute_has_the_mean_and_the_range_of_the_seeds(benchmark):
-    runs = [
-        {"machine": "m", "found": {"seconds": s, "held-out MLM loss": m}}
-        for s, m in ((50, 3.9), (60, 4.0))
-    ]
-    table = benchmark("report").table_of_seeds(runs, "9 steps")
-    assert table.startswith("m. 9 steps, 2 seeds.")
-    assert "| seconds | 55 | 50 to 60 |" in table
-    assert "| held-out MLM loss | 3.950 | 3.900 to 4.000 |" in table

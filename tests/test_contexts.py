@@ -35,3 +35,5 @@ def test_a_sentence_that_is_repeated_is_no_second_context():
     found = two_contexts(Vocab(valid.split()), Corpus("x", "", valid))
     assert found.word == "late"
     assert found.first.tokens_a == ["it", "was", "::::::", "late"] != found.second.tokens_a
+    again = " one ferry left . it was . \n one ferry left . a ferry came . \n"  # it is of the first
+    assert two_contexts(Vocab(again.split()), Corpus("x", "", again)).word == "ferry"

@@ -10,15 +10,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation import occurrences
-from bert_tutorial.representation.occurrences import (
-    both_readings,
-    hidden_pairs,
-    labelled_occurrences,
-    labels_for,
-    occurrence_vectors,
-    window,
-    windows,
-)
+from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
 from bert_tutorial.representation.senses import (
     EVERY,
     SenseTask,
@@ -38,50 +30,41 @@ from bert_tutorial.representation.senses import (
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
-TEXT = "\n".join(
-    [
-        " = Crane ( bird ) : Wings = ",
-        " A crane flies . It is a grey crane . ",
-        " Nothing here . Nor here . ",
-        " = The harbour = ",
-        " A crane stands here unlabelled . So it is . ",
-        " = Crane ( machine ) = ",
-        " The load hangs . The crane lifts it . ",
-    ]
-)
 
-
-def sense_text(numbers) -> str:
+def sense_text(number) -> str:
     """Word x: "first" beside a words, "second" beside b words."""
     lines = []
     for sense, letter in (("first", "a"), ("second", "b")):
         lines.append(f" = X ( {sense} ) = ")
-        lines += [f" {letter}{i % 3} x {letter}{i % 5} . {letter}{i % 4} c . " for i in numbers]
+        for i in range(number):
+            lines.append(f" {letter}{i % 3} x {letter}{i % 5} . {letter}{i % 4} c . ")
     return "\n".join(lines)
 
 
-CORPUS = Corpus("made up", sense_text(range(12)), sense_text(range(4)))
+CORPUS = Corpus("made up", sense_text(12), sense_text(4))
 VOCAB = Vocab("x a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 c".split())
 
 
 def small_net(vocab=VOCAB, max_len=512):
     torch.manual_seed(0)
-    sizes = dict(num_hiddens=16, ffn_num_hiddens=32, dropout=0.0, max_len=max_len)
-    return BERTModel(len(vocab), **sizes).eval()
+    return BERTModel(len(vocab), 16, 32, dropout=0.0, max_len=max_len).eval()
 
 
 def assert_vector(found, net, vocab, tokens, place):
     """A vector is that of a place in a row that is encoded by itself."""
-    assert len(tokens) <= net.config.max_len
-    with torch.no_grad():
-        row = torch.tensor([vocab[tokens]])
-        encoded = net(row, torch.zeros_like(row)).encoded
+    row = torch.tensor([vocab[tokens]])
+    encoded = net(row, torch.zeros_like(row)).encoded.detach()
     torch.testing.assert_close(found, encoded[0, place], rtol=1e-4, atol=1e-5)
 
 
 def test_occurrences_carry_the_sense_of_their_heading():
+    text = (
+        " = Crane ( bird ) : Wings = \n A crane flies . It is a grey crane . \n Nothing here . \n"
+        " = The harbour = \n A crane stands here unlabelled . So it is . \n"
+        " = Crane ( machine ) = \n The load hangs . The crane lifts it . "
+    )
     places = [(0, 0, 1, "bird"), (0, 1, 4, "bird"), (3, 1, 1, "machine")]
-    assert labelled_occurrences(TEXT) == {"crane": [(*place, False) for place in places]}
+    assert labelled_occurrences(text) == {"crane": [(*place, False) for place in places]}
     assert labelled_occurrences(" = Robert <unk> = \n\n He ran ( fast ) . He fell . \n") == {}
 
 
@@ -89,13 +72,13 @@ def test_a_word_that_only_one_split_names_has_no_score():
     lonely = "\n = Y ( third ) = \n a1 y a2 . a3 a4 . \n"
     for train in (CORPUS.train, CORPUS.train + lonely):
         text = Corpus("made up", train, CORPUS.valid + lonely)
-        assert list(sense_scores(small_net(), VOCAB, text)) == ["x"]
+        assert list(bag_tasks(text)) == ["x"]
 
 
 def test_vectors_are_those_of_the_word_at_its_place():
     net, places = small_net().train(), labelled_occurrences(CORPUS.train)["x"]
     vectors = occurrence_vectors(net, VOCAB, CORPUS.train, places)
-    both = both_readings(net, VOCAB, CORPUS.train, places)
+    both = occurrences.both_readings(net, VOCAB, CORPUS.train, places)
     assert vectors.shape == (24, 16) and both.shape == (3, 24, 32) and net.training
     torch.testing.assert_close(both[-1, :, :16], vectors)
     net.eval()
@@ -107,26 +90,23 @@ def test_vectors_are_those_of_the_word_at_its_place():
 
 
 def test_a_word_far_back_in_a_long_sentence_is_read_with_what_stands_before_it():
-    """WikiText-2 has sentences longer than a network's 64 positions."""
     net = small_net(max_len=16)
     text = f" = X ( first ) = \n {' '.join(['a1', 'a2'] * 20)} x a3 a4 . b1 b2 . \n"
     (vector,) = occurrence_vectors(net, VOCAB, text, labelled_occurrences(text)["x"])
     tokens = ["<cls>", *(["a1", "a2"] * 20)[-13:], "x", "<sep>"]
     assert_vector(vector, net, VOCAB, tokens, 14)
-    (short,) = windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
+    (short,) = occurrences.windows(" a b c d x e f g . h i . ", [(0, 0, 4, "s")], max_len=5)
     assert short == (["c", "d", "x"], 2, None)  # with <cls> and <sep> it is full
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.data())
 def test_a_window_is_a_stretch_of_whole_sentences_that_cannot_be_wider(lengths, data):
-    paragraph = [["x"] * length for length in lengths]
-    sentence = data.draw(st.integers(0, len(lengths) - 1))
-    budget = data.draw(st.integers(1, 100))
-    begin, end = window(paragraph, sentence, budget)
-    assert 0 <= begin <= sentence < end <= len(paragraph)
+    sentence, budget = data.draw(st.integers(0, len(lengths) - 1)), data.draw(st.integers(1, 100))
+    begin, end = occurrences.window([["x"] * length for length in lengths], sentence, budget)
+    assert 0 <= begin <= sentence < end <= len(lengths)
     if end - begin > 1:
         assert sum(lengths[begin:end]) <= budget
-    assert begin == 0 or end == len(paragraph) or sum(lengths[begin - 1 : end + 1]) > budget
+    assert begin == 0 or end == len(lengths) or sum(lengths[begin - 1 : end + 1]) > budget
 
 
 def test_scores_are_right_where_context_tells_and_chance_before_any_layer():
@@ -138,27 +118,23 @@ def test_scores_are_right_where_context_tells_and_chance_before_any_layer():
         for block in net.encoder.blocks:
             block.attention.key_value.weight[16:].copy_(torch.eye(16))
             block.attention.output.weight.copy_(torch.eye(16))
-    (score,) = sense_scores(net, VOCAB, CORPUS).values()
-    assert score == (1.0, 8)
-    # Before attention a word knows nothing of its neighbours.
-    assert sense_scores(net, VOCAB, CORPUS, layer=0)["x"].accuracy < 0.75
+    assert sense_scores(net, VOCAB, CORPUS) == {"x": (1.0, 8)}
+    assert sense_scores(net, VOCAB, CORPUS, layer=0)["x"].accuracy < 0.75  # it knows no neighbours
 
 
 def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_there(monkeypatch):
-    draw = random.Random(0)
-    common = [f"c{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(100)]
-    rare = ["river", "song", "storm", "album", "seldom"]
+    draw, rare = random.Random(0), ["river", "song", "storm", "album"]
+    common = [f"c{a}{b}" for a in "abcdefghij" for b in "abcdefghij"]
 
     def part(number):
         lines = [common[i : i + 10] for i in range(0, 100, 10)] * (2 * number)
-        lines += [[word, *draw.sample(common, 4)] for word in rare[:4]] * number
+        lines += [[word, *draw.sample(common, 4)] for word in rare] * number
         return "\n".join(f" {' '.join(line)} . {' '.join(common[:5])} . " for line in lines)
 
     text = Corpus("made up", part(20) + "\n seldom seen . So it is . ", part(6))
     monkeypatch.setattr(occurrences, "LONGEST_LIST", 15)
-    read, labels = paragraphs(text.train), hidden_pairs(text)
-    found = labels(text.train)
-    assert {word for pair in found for word in pair.split("/")} == set(rare[:4])
+    read, found = paragraphs(text.train), occurrences.hidden_pairs(text)(text.train)
+    assert {word for pair in found for word in pair.split("/")} == set(rare)
     for name, places in found.items():
         assert places == sorted(places)
         assert [o.sense for o in places].count(name.split("/")[0]) == 15
@@ -168,12 +144,12 @@ def test_hidden_pairs_are_read_as_mask_and_their_label_is_the_word_there(monkeyp
     (hidden,) = occurrence_vectors(net, vocab, text.train, [place])
     first, second = read[place.paragraph]
     assert_vector(hidden, net, vocab, ["<cls>", "<mask>", *first[1:], *second, "<sep>"], 1)
-
-
-def test_a_text_gets_the_labels_of_its_headings_and_a_short_one_none():
-    assert labels_for(CORPUS) is labelled_occurrences
+    assert occurrences.labels_for(CORPUS) is labelled_occurrences
     short = Corpus("short", " One sentence . Another one . ", " One sentence . ")
-    assert labels_for(short)(short.train) == {}
+    assert occurrences.labels_for(short)(short.train) == {}
+    assert occurrences.find_uses(" a x a x . x . \n", "x", most=2) == [
+        (0, 0, i, "", False) for i in (1, 3)
+    ]
 
 
 def test_the_bag_counts_the_words_around_and_not_the_word_itself():
@@ -198,74 +174,68 @@ def test_naive_bayes_is_that_of_scikit_learn():
 
 
 def test_nearest_mean_by_hand():
-    known = np.array([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0]], dtype=np.float32)
-    asked = np.array([[1.0, 1.0], [9.0, 1.0]], dtype=np.float32)
-    names, means = sense_means(known, np.array(["p", "p", "q"]))
-    assert (names.tolist(), means.tolist()) == (["p", "q"], [[0.0, 1.0], [10.0, 0.0]])
-    assert nearest_mean(known, np.array(["p", "p", "q"]), asked).tolist() == ["p", "q"]
+    known, senses = np.array([[0, 0], [0, 2], [10, 0]], "f4"), np.array(["p", "p", "q"])
+    names, means = sense_means(known, senses)
+    assert (names.tolist(), means.tolist()) == (["p", "q"], [[0, 1], [10, 0]])
+    assert nearest_mean(known, senses, np.array([[1, 1], [9, 1]], "f4")).tolist() == ["p", "q"]
+
+
+def two_clouds(far: float) -> SenseTask:
+    """Two senses that lie `far` apart in one of thirty directions, with noise in all."""
+    draw, senses = np.random.default_rng(0), np.array(["p", "q"] * 40)
+    known, asked = draw.normal(size=(2, 80, 30)).astype(np.float32)
+    known[:, 0] += np.where(senses == "p", 0, far)
+    asked[:, 0] += np.where(senses == "p", 0, far)
+    return SenseTask(known, senses, asked, senses)
 
 
 def test_more_labels_help_and_the_same_are_drawn_again():
-    (known, senses), (asked, wanted) = two_clouds(2.5, 0), two_clouds(2.5, 1)
-    tasks = {"w": SenseTask(known, senses, asked, wanted)}
+    tasks = {"w": two_clouds(2.5)}
     curve = label_curve(tasks, nearest_mean, (1, 16, EVERY))
     assert 0.45 < curve.mean[1] < curve.mean[16] and curve.mean[EVERY] > 0.75
     assert curve.spread[1] > 0 and curve.spread[EVERY] == 0
     assert label_curve(tasks, nearest_mean, (1, 16, EVERY)) == curve
 
 
-def two_clouds(far: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two senses that lie `far` apart in one of thirty directions, with noise in all."""
-    draw = np.random.default_rng(seed)
-    senses = np.array(["p", "q"] * 40)
-    vectors = draw.normal(size=(80, 30)).astype(np.float32)
-    vectors[:, 0] += np.where(senses == "p", 0.0, far).astype(np.float32)
-    return vectors, senses
-
-
 def test_main_directions_help_where_few_labels_are_known_and_use_none():
-    (known, senses), (asked, wanted) = two_clouds(6.0, 0), two_clouds(6.0, 1)
-    task = SenseTask(known, senses, asked, wanted)
+    task = two_clouds(5.0)
     turned = main_directions(task)
     np.testing.assert_allclose(np.linalg.norm(turned.known, axis=1), 1, rtol=1e-5)
     one, other = (label_curve({"w": t}, nearest_mean, (1,)).mean[1] for t in (task, turned))
     assert other > one + 0.05 and other > 0.95
-    relabelled = task._replace(known_senses=senses[::-1], asked_senses=wanted[::-1])
-    np.testing.assert_array_equal(main_directions(relabelled).known, turned.known)
-    np.testing.assert_array_equal(main_directions(relabelled).asked, turned.asked)
+    relabelled = main_directions(task._replace(known_senses=task.known_senses[::-1]))
+    np.testing.assert_array_equal(relabelled.known, turned.known)
+    np.testing.assert_array_equal(relabelled.asked, turned.asked)
 
 
 def test_unlabelled_occurrences_take_part_in_the_means():
     """The first label of p lies far off: only with the other occurrences is its mean right."""
-    known, senses = np.array([[4.0], [9.0]], dtype=np.float32), np.array(["p", "q"])
-    unlabelled = np.array([[0.0], [0.5], [1.0], [9.0], [8.0]], dtype=np.float32)
-    asked, none = np.array([[5.5]], dtype=np.float32), np.zeros((0, 1), dtype=np.float32)
+    known, senses = np.array([[4], [9]], "f4"), np.array(["p", "q"])
+    unlabelled, asked = np.array([[0], [0.5], [1], [9], [8]], "f4"), np.array([[5.5]], "f4")
     assert nearest_mean(known, senses, asked).tolist() == ["p"]
     assert seeded_means(known, senses, asked, unlabelled).tolist() == ["q"]
-    assert seeded_means(known, senses, asked, none).tolist() == ["p"]
-    ends, between = np.array([[0], [10]], "f4"), np.array([[4], [4], [4], [4], [5.4]], "f4")
-    _, joined = let_join(ends, senses, between)  # the last one joins p in the second round
-    assert joined.tolist() == ["p", "q", *"ppppp"]
+    assert seeded_means(known, senses, asked, unlabelled[:0]).tolist() == ["p"]
+    ends, between = np.array([[0], [10]], "f4"), np.array([[4.5], [5], [5.5], [5.5], [5.5]], "f4")
+    _, joined = let_join(ends, senses, between)  # the first one joins q in the third round
+    assert joined.tolist() == ["p", "q", *"qqqqq"]
 
 
 def test_with_unlabelled_a_classifier_gets_each_known_occurrence_once():
-    (known, senses), given = two_clouds(3.5, 0), []
+    task, given = two_clouds(3.5), []
 
     def classify(few, told, asked, rest):
         given.append(sorted(np.concatenate([few, rest])[:, 0].tolist()))
-        return senses
+        return task.asked_senses
 
-    task = {"w": SenseTask(known, senses, known, senses)}
-    assert label_curve(task, classify, (1, EVERY), with_unlabelled=True).mean == {1: 1, EVERY: 1}
-    assert all(rows == sorted(known[:, 0].tolist()) for rows in given)
+    found = label_curve({"w": task}, classify, (1, EVERY), with_unlabelled=True)
+    assert found.mean == {1: 1, EVERY: 1}
+    assert all(rows == sorted(task.known[:, 0].tolist()) for rows in given)
 
 
 def test_the_mean_of_the_vectors_around_leaves_the_word_out():
     vectors = torch.zeros(len(VOCAB), 2)
-    vectors[VOCAB["x"]] = 100.0
-    vectors[VOCAB["a0"], 0] = 4.0
+    vectors[VOCAB["x"]], vectors[VOCAB["a0"], 0] = 100.0, 4.0
     (task,) = averaged_tasks(vectors, VOCAB, CORPUS).values()
-    assert task.known.shape == (24, 2)
     np.testing.assert_allclose(task.known[0], [3.0, 0.0])  # a0, a0, a0 and c
     alone = "\n".join(f" = X ( {sense} ) = \n x . " for sense in "pq")  # nothing stands around it
     (task,) = averaged_tasks(vectors, VOCAB, Corpus("alone", alone, CORPUS.valid)).values()

@@ -1,5 +1,6 @@
 """One word in two contexts: d2l's crane, or a word that another text has."""
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from ..text.vocabulary import Vocab
@@ -38,21 +39,20 @@ def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
     That is the longest word that stands in two held-out paragraphs, for long words are rarely words
     of grammar; in sentences of 3 to 12 words, if there are such.
     """
-    words = {*CRANE.first.tokens_a, *CRANE.second.tokens_a, *CRANE.second.tokens_b}
-    if all(word in vocab for word in words):
+    _, (first, _), (second, its_next) = CRANE
+    if not vocab.unknown([*first, *second, *its_next]):
         return CRANE
-    places: dict[str, dict[tuple[str, ...], int]] = {}
+    words, places = set(vocab.to_tokens(vocab.word_ids)), defaultdict(dict)
     for number, paragraph in enumerate(paragraphs(corpus.valid)):
-        for sentence in paragraph:
-            for word in sentence:
-                if word in vocab and vocab[word] not in vocab.special_ids:
-                    # A sentence that is repeated, as in the frame of a page, counts once.
-                    places.setdefault(word, {}).setdefault(tuple(sentence), number)
+        for sentence in map(tuple, paragraph):
+            for word in words.intersection(sentence):
+                # A sentence that is repeated, as in the frame of a page, counts once.
+                places[word].setdefault(sentence, number)
     found = []
     for word, where in places.items():
         first, *others = sorted(where, key=lambda sentence: (len(sentence) < 3, len(sentence)))
         if second := next((s for s in others if where[s] != where[first]), None):
-            fits = len(first) >= 3 and len(second) >= 3 and max(len(first), len(second)) <= 12
+            fits = all(3 <= len(sentence) <= 12 for sentence in (first, second))
             found.append((word.isalpha(), fits, len(word), word, first, second))
     if not found:
         raise ValueError("no word of the vocabulary stands in two held-out paragraphs")
@@ -64,7 +64,5 @@ def masked_sentences(vocab: Vocab, corpus: Corpus) -> list[tuple[str, str | None
     """Two sentences on cranes where the vocabulary knows their words, else two of the corpus."""
     if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in CRANES):
         return CRANES
-    word, *contexts = two_contexts(vocab, corpus)
-    mask = vocab.to_tokens(vocab.mask_id)
-    hidden = ([mask if t == word else t for t in context.tokens_a] for context in contexts)
-    return [(" ".join(tokens), word) for tokens in hidden]
+    (word, *contexts), mask = two_contexts(vocab, corpus), vocab.to_tokens(vocab.mask_id)
+    return [(" ".join(mask if t == word else t for t in some), word) for some, _ in contexts]

@@ -12,7 +12,7 @@ from .encoding import to_batch, to_row
 
 
 class Guess(NamedTuple):
-    """One word that could stand at a masked place."""
+    """A word that could stand there."""
 
     token: str
     probability: float
@@ -42,7 +42,7 @@ def fill_mask(
             f"a {mask} driver came"
         )
     found = mask_probabilities(net, vocab, tokens, places)
-    return [likeliest(vocab, probabilities, num_guesses) for probabilities in found]
+    return [likeliest(vocab, p, num_guesses) for p in found]
 
 
 def mask_probabilities(

@@ -1,8 +1,8 @@
 """Words with two senses: where they stand, and the vectors that a network gives them there.
 
-In the bundled corpus an article's heading names the sense, as ` = Crane ( bird ) : Migration = `
-does: in that article every "crane" is a bird. That is a gold label for each occurrence, without
-anybody having annotated one. A text without such headings gets hidden pairs.
+In the bundled corpus an article's heading names the sense: below ` = Crane ( bird ) : Migration = `
+every "crane" is a bird. So each occurrence has a label, and nobody had to annotate one. A text
+without such headings gets hidden pairs.
 
 Shapes: N occurrences, D hidden units.
 """
@@ -70,14 +70,10 @@ def hidden_pairs(corpus: Corpus) -> Labels:
     Every "river" and every "song", say, is read as `<mask>`; the pair's name is "river/song". The
     words are drawn from those that stand in the training text 20 times, in the held-out text 4
     times, and are not among the hundred most frequent. A short text has few pairs, or none.
-
     Source: Schuetze 1992; Gale, Church and Yarowsky 1992.
     """
-    known, asked = (
-        Counter(token for token in part.lower().split() if token.isalpha())
-        for part in (corpus.train, corpus.valid)
-    )
-    ranked = [word for word, _ in known.most_common()][100:]
+    known, asked = (Counter(part.lower().split()) for part in (corpus.train, corpus.valid))
+    ranked = [word for word, _ in known.most_common() if word.isalpha()][100:]
     fit = [word for word in ranked if known[word] >= 20 and asked[word] >= 4][: 40 * NUM_PAIRS]
     chosen = random.Random(0).sample(fit, min(2 * NUM_PAIRS, len(fit) // 2 * 2))
     chosen.sort(key=lambda word: (known[word], word))  # the two of a pair are similarly frequent
@@ -86,9 +82,10 @@ def hidden_pairs(corpus: Corpus) -> Labels:
     def labels(text: str) -> dict[str, list[Occurrence]]:
         found = {}
         for pair in sorted(pairs, key="/".join):
-            places = ((w, place) for w in pair for place in find_uses(text, w, LONGEST_LIST))
-            found["/".join(pair)] = sorted(p._replace(sense=w, is_hidden=True) for w, p in places)
-        return {name: places for name, places in found.items() if places}
+            uses = ((word, use) for word in pair for use in find_uses(text, word, LONGEST_LIST))
+            if labelled := sorted(use._replace(sense=w, is_hidden=True) for w, use in uses):
+                found["/".join(pair)] = labelled
+        return found
 
     return labels
 
@@ -118,23 +115,20 @@ def window(paragraph: list[list[str]], sentence: int, budget: int) -> tuple[int,
     >>> window([["a"], ["b", "c"], ["d"], ["e"]], sentence=1, budget=4)
     (0, 3)
     """
-    begin, end = sentence, sentence + 1
-    left = budget - len(paragraph[sentence])
-    for step in range(1, len(paragraph)):
-        after, before = sentence + step, sentence - step
-        if after == end < len(paragraph) and len(paragraph[after]) <= left:
-            end, left = end + 1, left - len(paragraph[after])
-        if before == begin - 1 >= 0 and len(paragraph[before]) <= left:
-            begin, left = begin - 1, left - len(paragraph[before])
+    begin, end, left = sentence, sentence + 1, budget - len(paragraph[sentence])
+    for _ in paragraph:  # one more behind, and one more before
+        if end < len(paragraph) and len(paragraph[end]) <= left:
+            end, left = end + 1, left - len(paragraph[end])
+        if begin > 0 and len(paragraph[begin - 1]) <= left:
+            begin, left = begin - 1, left - len(paragraph[begin - 1])
     return begin, end
 
 
 def windows(text: str, occurrences: list[Occurrence], max_len: int = 64) -> list[Window]:
     """The words around each occurrence, as a network reads them.
 
-    As many whole sentences of the paragraph are read as fit into `max_len` positions, `<cls>` and
-    `<sep>` included. A longer sentence is cut: at its end, and where the word stands too far back,
-    at its beginning too.
+    As many whole sentences of its paragraph as fit into `max_len` positions, with `<cls>` and
+    `<sep>`. A longer one is cut at its end, and where the word stands too far back, before it too.
     """
     read, found, budget = read_paragraphs(text), [], max_len - 2
     for number, sentence, position, *_ in occurrences:
@@ -151,9 +145,8 @@ def readings(
     net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> list[Window]:
     """The windows of occurrences, with `<mask>` in the place of those that are hidden."""
-    read = windows(text, occurrences, min(64, net.config.max_len))
-    pairs = zip(occurrences, read, strict=True)
-    return [hide(vocab, window) if o.is_hidden else window for o, window in pairs]
+    read = zip(occurrences, windows(text, occurrences, min(64, net.config.max_len)), strict=True)
+    return [hide(vocab, window) if o.is_hidden else window for o, window in read]
 
 
 def occurrence_vectors(

@@ -81,10 +81,10 @@ def bag_tasks(corpus: Corpus, labels: Labels = labelled_occurrences) -> dict[str
     """For each labelled word the counts of the words around it."""
     from sklearn.feature_extraction.text import CountVectorizer  # here: importing stays fast
 
-    found = sense_tasks(corpus, labels, words_around)
-    for word, task in found.items():
-        found[word] = task.with_features(CountVectorizer(analyzer=list).fit(task.known).transform)
-    return found
+    return {
+        word: task.with_features(CountVectorizer(analyzer=list).fit(task.known).transform)
+        for word, task in sense_tasks(corpus, labels, words_around).items()
+    }
 
 
 def averaged_tasks(
@@ -188,12 +188,10 @@ class SenseScore(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the accuracy could as well lie: 95 % interval for so many occurrences.
+        """Where the accuracy could as well lie: 95 % for so many occurrences (Wilson 1927).
 
         >>> SenseScore(accuracy=0.9, num_held_out=50).interval
         (0.786, 0.957)
-
-        Source: Wilson 1927.
         """
         n, z2 = self.num_held_out, 1.96**2
         middle = (self.accuracy + z2 / (2 * n)) / (1 + z2 / n)

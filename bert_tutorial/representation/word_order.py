@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 
-from ..network.model import BERTModel, check_vocab, dropout_off
+from ..network.model import BERTModel, dropout_off
 from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import paragraphs
@@ -21,33 +21,27 @@ def word_order_accuracy(net: BERTModel, vocab: Vocab, text: str, num_sentences: 
     the true order and in the swapped one, and the network's log probabilities of what stands there
     are added up. From 0 to 1; guessing is right half of the time.
     """
-    check_vocab(net, vocab)
     generator, special = random.Random(0), set(vocab.special_ids)  # unknown words are <unk>
     sentences = [sentence for p in paragraphs(text) for sentence in p if len(sentence) >= 4]
-    rows, places, labels = [], [], []
+    asked = []
     for sentence in generator.sample(sentences, min(num_sentences, len(sentences))):
         fits = sentence[: net.config.max_len - 2]
         pairs = enumerate(pairwise(vocab[fits]))
-        known = [i for i, pair in pairs if len({*pair} - special) == 2]
-        if not known:
-            continue
-        i = generator.choice(known)
-        swapped = [*fits[:i], fits[i + 1], fits[i], *fits[i + 2 :]]
-        for order in (fits, swapped):
-            for place in (i, i + 1):
-                rows.append(to_row(vocab, hide(vocab, Window(order, place)).tokens))
-                places.append(1 + place)  # in the row, where <cls> is at 0
-                labels.append(vocab[order[place]])
-    if not rows:
+        if known := [i for i, pair in pairs if len({*pair} - special) == 2]:
+            i = generator.choice(known)
+            swapped = [*fits[:i], fits[i + 1], fits[i], *fits[i + 2 :]]
+            asked += [Window(order, place) for order in (fits, swapped) for place in (i, i + 1)]
+    if not asked:
         raise ValueError("no sentence of this text has two known neighbouring words to swap")
     scores = []
-    for start in track(range(0, len(rows), ROWS_AT_ONCE), "swapping words in parts of the text"):
-        some = slice(start, start + ROWS_AT_ONCE)
+    for start in track(range(0, len(asked), ROWS_AT_ONCE), "swapping words in parts of the text"):
+        some = asked[start : start + ROWS_AT_ONCE]
+        rows = [to_row(vocab, hide(vocab, window).tokens) for window in some]
+        labels = torch.tensor([[vocab[tokens[place]]] for tokens, place, _ in some])
         with dropout_off(net):
-            token_ids, *rest = to_batch(net, vocab, rows[some])
-            positions = torch.tensor(places[some], device=token_ids.device)[:, None]
-            output = net(token_ids, *rest, positions)
-        log_probability = output.mlm_logits[:, 0].log_softmax(-1).cpu()
-        scores.append(log_probability.gather(1, torch.tensor(labels[some])[:, None])[:, 0])
+            token_ids, *rest = to_batch(net, vocab, rows)
+            places = torch.tensor([[1 + place] for _, place, _ in some])  # <cls> is at 0
+            logits = net(token_ids, *rest, places.to(token_ids.device)).mlm_logits[:, 0]
+        scores.append(logits.log_softmax(-1).cpu().gather(1, labels))
     true_order, swapped = torch.cat(scores).view(-1, 2, 2).sum(2).unbind(1)
     return (true_order > swapped).double().mean().item()

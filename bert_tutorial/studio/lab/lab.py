@@ -15,19 +15,10 @@ import torch
 from torch import Tensor
 
 from ...network.config import BERTConfig
-from ...network.model import BERTModel, in_mode
+from ...network.model import BERTModel
 from ...pretraining.evaluation import Between
-from ...representation.encoding import (
-    Layers,
-    Window,
-    as_pieces,
-    cut_typed,
-    encode_with_dropout,
-    get_layers,
-    hide,
-    read_use,
-    use_vectors,
-)
+from ...representation import encoding
+from ...representation.encoding import Layers, Window, hide
 from ...representation.fill_mask import mask_probabilities
 from ...representation.occurrences import MOST, labels_for
 from ...representation.senses import EVERY
@@ -48,6 +39,7 @@ MEMORY = 512 * 2**20  # bytes for those uses, about
 DROPOUT, REPEATS = 0.1, 20  # BERT's, for the spread that it makes; and how often a use is read
 
 Words = tuple[str, ...]  # of a sentence
+Row = dict[str, Any]  # what a view shows at one place
 
 
 class Lab:
@@ -58,9 +50,9 @@ class Lab:
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus):
         self.vocab, self.corpus, self.labels = vocab, corpus, lru_cache(labels_for(corpus))
-        untrained = _of_these_sizes(net, net.config)
+        untrained = _without_weights(net.config).to_empty(device="cpu").eval()
         untrained.reset(torch.Generator().manual_seed(0))
-        self.nets = {"network": net, "untrained": untrained.eval()}
+        self.nets = {"network": net, "untrained": untrained}
         self.was_read: set[str] = set()  # words whose uses have been read
         self.key = lru_cache(maxsize=4096)(self._key)
         self.read = lru_cache(maxsize=MOST_SENTENCES)(self._read)
@@ -70,7 +62,8 @@ class Lab:
         self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
         self.background = lru_cache(lambda of: Background(self.nets[of], vocab, corpus.train))
         self.with_dropout = lru_cache(self._with_dropout)
-        self.between = lru_cache(self._between)
+        text = partial(TokenizedText.from_paragraphs, vocab)
+        self.between = lru_cache(lambda: Between(text(paragraphs(corpus.train)), vocab))
 
     def untrained(self) -> "Lab":
         """The untrained network in the place of the trained one; beside it stands the same."""
@@ -80,12 +73,10 @@ class Lab:
         """The words of two sentences that somebody typed; a ValueError for none, or too many."""
         found = []
         for which, text in zip(("first", "second"), texts, strict=False):
-            tokens = cut_typed(self.vocab, whole_characters(text), which)
+            tokens = encoding.cut_typed(self.vocab, whole_characters(text), which)
             found.append(tuple(word.text for word in self.vocab.words(tokens)))
-            if len(found[-1]) > MAX_WORDS:
-                raise ValueError(
-                    f"the {which} text has {len(found[-1])} words: at most {MAX_WORDS}"
-                )
+            if (number := len(found[-1])) > MAX_WORDS:
+                raise ValueError(f"the {which} text has {number} words: at most {MAX_WORDS}")
         return found
 
     def count(self, word: str) -> int | None:
@@ -101,11 +92,10 @@ class Lab:
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""
         labelled, held_out = self.labels(self.corpus.train), self.labels(self.corpus.valid)
-        pairs = (key for key in labelled if "/" in key and word in key.split("/"))
+        pairs = (key for key in labelled if word in key.split("/"))
         key = word if word in labelled else next(pairs, "")
-        found = labelled.get(key, [])
-        is_double = len(found) >= FEWEST and len({occurrence.sense for occurrence in found}) == 2
-        return key if is_double and key in held_out else ""
+        senses = [use.sense for use in labelled.get(key, []) if key in held_out]
+        return key if len(senses) >= FEWEST and len(set(senses)) == 2 else ""
 
     def with_senses(self, sentences: list[Words], most: int = MOST_PLACES) -> list[tuple[int, int]]:
         """Sentence and place of words whose two senses the corpus knows, the first in each."""
@@ -114,14 +104,14 @@ class Lab:
 
     def same_word(self, sentences: list[Words]) -> tuple[int, int]:
         """Places of a word that both sentences have, one with senses if there is one; or (0, 0)."""
-        words, _ = sentences
-        same = same_words(sentences)
-        return min(same, key=lambda at: not self.key(words[at[0]]), default=(0, 0))
+        return min(
+            same_words(sentences), key=lambda at: not self.key(sentences[0][at[0]]), default=(0, 0)
+        )
 
     def _read(self, which: str, words: Words) -> Layers:
         """A sentence with one vector for each word, and the attention of its tokens."""
-        pieces, spans = as_pieces(self.vocab, words)
-        found = get_layers(self.nets[which], self.vocab, pieces)
+        pieces, spans = encoding.as_pieces(self.vocab, words)
+        found = encoding.get_layers(self.nets[which], self.vocab, pieces)
         inside = found.vectors[:, 1:-1].cpu()
         vectors = torch.stack([inside[:, a:b].mean(1) for a, b in spans], dim=1)
         return Layers(found.tokens, vectors, found.attention.cpu())
@@ -136,30 +126,24 @@ class Lab:
 
     def _use(self, which: str, *where: Any) -> np.ndarray:
         """A word's use in a sentence, see `_window`: (1 + layers, 2 D)."""
-        return read_use(self.nets[which], self.vocab, self._window(*where)).numpy()
+        return encoding.read_use(self.nets[which], self.vocab, self._window(*where)).numpy()
 
     def _noisy_uses(self, which: str, *where: Any) -> Tensor:
         """The same use with dropout: (1 + layers, repeats, 2 D)."""
         window = self._window(*where)
         readings = [window] * REPEATS + [hide(self.vocab, window)] * REPEATS
-        read = partial(encode_with_dropout, at_once=REPEATS)
-        vectors = use_vectors(self.with_dropout(which), self.vocab, readings, read)
+        read = partial(encoding.encode_with_dropout, at_once=REPEATS)
+        vectors = encoding.use_vectors(self.with_dropout(which), self.vocab, readings, read)
         return torch.cat(vectors.split(REPEATS, dim=1), dim=2)
 
     def _with_dropout(self, which: str) -> BERTModel:
         """A copy of a network that has dropout; it shares the weights."""
         net = self.nets[which]
-        copy = _of_these_sizes(net, dataclasses.replace(net.config, dropout=DROPOUT))
+        copy = _without_weights(dataclasses.replace(net.config, dropout=DROPOUT))
         copy.load_state_dict(net.state_dict(), assign=True)
         return copy
 
-    def _between(self) -> Between:
-        text = TokenizedText.from_paragraphs(self.vocab, paragraphs(self.corpus.train))
-        return Between(text, self.vocab)
-
-    def meter(
-        self, sentences: list[Words], layer: int, number: int = EVERY
-    ) -> list[dict[str, Any]]:
+    def meter(self, sentences: list[Words], layer: int, number: int = EVERY) -> list[Row]:
         """Where each word with senses stands between them, told `number` labels of each sense.
 
         For each word three rows as `widgets.views.Meter` wants them: of the network, of the
@@ -178,11 +162,9 @@ class Lab:
                 noisy = self.noisy_uses(*asked)[layer].numpy()
                 spread = uses.positions(noisy, uses.means(layer, number)).std()
                 at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
-                where = {"position": at, "low": low, "high": high}
-                rows.append(row | where | {"source": which, "text": text})
+                rows.append(row | dict(position=at, low=low, high=high, source=which, text=text))
             at, text = self.bag(key).place(words, place, number)
-            where = {"position": at, "low": None, "high": None}
-            rows.append(row | where | {"source": BAG, "text": text})
+            rows.append(row | dict(position=at, low=None, high=None, source=BAG, text=text))
         return rows
 
     def similarity(
@@ -208,9 +190,9 @@ class Lab:
         """
         asked = list(zip(sentences, places, strict=True))
         word, other = (words[place] for words, place in asked)
-        if word != other or not (key := self.key(word)):
+        if word != other or not self.key(word):
             return None
-        uses = self.uses(key, "network")
+        uses = self.uses(self.key(word), "network")
         one, two = (self.use("network", *at, uses.is_hidden)[layer][None] for at in asked)
         known = uses.alike(layer)
         return known and (float(uses.cosines(one, two, layer)[0, 0]), *known)
@@ -222,7 +204,7 @@ class Lab:
 
     def map(
         self, sentences: list[Words], word: str, layer: int, number: int, which: str
-    ) -> tuple[list[dict[str, Any]], tuple[str, str], float | None]:
+    ) -> tuple[list[Row], tuple[str, str], float | None]:
         """All uses of a word in the corpus, and those in the two sentences, in a plane.
 
         Points as `widgets.views.PointMap` wants them; the names of the axes; how many held-out uses
@@ -230,11 +212,12 @@ class Lab:
         """
         uses = self.uses(self.key(word) or word, which)
         same = uses.senses if uses.is_hidden else [word]  # of a hidden pair both words
-        every = enumerate(sentences)
-        yours = [(i, place) for i, words in every for place, w in enumerate(words) if w in same]
+        every = [(i, j) for i, words in enumerate(sentences) for j in range(len(words))]
+        yours = [(i, j) for i, j in every if sentences[i][j] in same]
         typed = [self.use(which, sentences[i], j, uses.is_hidden)[layer] for i, j in yours]
         places, names = uses.map(layer, number, typed)
-        told = [("corpus", o.sense or word, "", uses.sentence(o)) for o in uses.occurrences]
+        known = zip(uses.occurrences, uses.sentences, strict=True)
+        told = [("corpus", o.sense or word, "", sentence) for o, sentence in known]
         told += [("typed", "yours", f"sentence {i + 1}", sentences[i]) for i, _ in yours]
         points = [
             {"x": x, "y": y, "kind": kind, "group": group, "label": label, "text": " ".join(text)}
@@ -244,12 +227,11 @@ class Lab:
 
     def layers(self) -> dict[str, dict[str, float]]:
         """Mean cosines by layer: one word in two sentences, and two words, in both networks."""
-        series = {}
+        layers, series = range(1 + self.nets["network"].config.num_layers), {}
         for which in NETWORKS:
-            spreads = self.background(which).spreads
+            spreads = [self.background(which).spreads(layer) for layer in layers]
             for number, name in enumerate(("one word", "two words")):
-                layers = range(1 + self.nets[which].config.num_layers)
-                series[f"{name}, {which}"] = {str(i): spreads(i)[number][0] for i in layers}
+                series[f"{name}, {which}"] = {str(i): spreads[i][number][0] for i in layers}
         return series
 
     def guesses(self, words: Words, place: int) -> dict[str, Tensor]:
@@ -259,10 +241,9 @@ class Lab:
         """
         vocab, found = self.vocab, {}
         hidden = hide(vocab, Window(list(words), place)).tokens
-        pieces, spans = as_pieces(vocab, hidden)
-        for which in NETWORKS:
-            at = [spans[place][0]]
-            found[which] = mask_probabilities(self.nets[which], vocab, pieces, at)[0].cpu()
+        pieces, spans = encoding.as_pieces(vocab, hidden)
+        for which, net in self.nets.items():
+            found[which] = mask_probabilities(net, vocab, pieces, [spans[place][0]])[0].cpu()
         if any(vocab.counts):
             around = [vocab.sep_id, *vocab[words], vocab.sep_id]
             left, right = (torch.tensor([around[1 + place + step]]) for step in (-1, 1))
@@ -286,11 +267,10 @@ def same_words(sentences: list[Words]) -> list[tuple[int, int]]:
     return [(i, j) for i, word in enumerate(one) for j, other in enumerate(two) if word == other]
 
 
-def _of_these_sizes(net: BERTModel, config: BERTConfig) -> BERTModel:
-    """A new network; PyTorch's own generator stays as it is, also for a thread that trains."""
-    with in_mode(net, net.training):  # such a thread waits meanwhile
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            return BERTModel.from_config(config)
+def _without_weights(config: BERTConfig) -> BERTModel:
+    """A new network for which nothing is drawn: beside it another thread may train."""
+    with torch.device("meta"):
+        return BERTModel.from_config(config)
 
 
 def most_uses(config: BERTConfig) -> int:

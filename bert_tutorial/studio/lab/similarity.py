@@ -1,8 +1,7 @@
 """What a cosine of two tokens is compared with: the rest of the text.
 
-All vectors of a network share a direction, so any two words look alike (Ethayarajh 2019, "How
-contextual are contextualized word representations?"). The mean over a text takes it out (Mu and
-Viswanath 2018, "All-but-the-top").
+All vectors of a network share a direction, so any two words look alike (Ethayarajh 2019). The mean
+over a text takes it out (Mu and Viswanath 2018, "All-but-the-top").
 """
 
 import random
@@ -51,10 +50,10 @@ class Background:
             places[token].append(i)
         often = [where for where in places.values() if len(where) > 1]
         same = [draw.sample(draw.choice(often), 2) for _ in range(NUM_PAIRS if often else 0)]
-        same = [pair for pair in same if self.sentence[pair[0]] != self.sentence[pair[1]]]
-        anything = [draw.sample(range(len(self.tokens)), 2) for _ in range(NUM_PAIRS)]
-        anything = [pair for pair in anything if self.tokens[pair[0]] != self.tokens[pair[1]]]
-        return tuple(torch.tensor(p, dtype=torch.long).reshape(-1, 2).T for p in (same, anything))
+        same = [[i, j] for i, j in same if self.sentence[i] != self.sentence[j]]
+        other = [draw.sample(range(len(self.tokens)), 2) for _ in range(NUM_PAIRS)]
+        other = [[i, j] for i, j in other if self.tokens[i] != self.tokens[j]]
+        return tuple(torch.tensor(p, dtype=torch.long).reshape(-1, 2).T for p in (same, other))
 
     def _spreads(self, layer: int, is_raw: bool = False) -> list[tuple[float, float]]:
         """Mean and deviation of cosines: one word in two sentences, two words; NaN without any."""

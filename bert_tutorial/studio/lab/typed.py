@@ -31,7 +31,7 @@ def typed_senses(path: Path = TYPED) -> list[TypedSense]:
 
 
 class TypedScore(NamedTuple):
-    """What is right of some typed sentences, from 0 to 1."""
+    """What is right, from 0 to 1."""
 
     senses: dict[str, float]  # told by the network, the untrained one, a bag of words
     cosine: float  # area under the curve: pairs of one sense above pairs of two, by plain cosine

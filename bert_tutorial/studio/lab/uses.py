@@ -10,13 +10,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from ...network.model import BERTModel
-from ...representation.occurrences import (
-    Labels,
-    Occurrence,
-    both_readings,
-    find_uses,
-    read_paragraphs,
-)
+from ...representation.occurrences import Labels, both_readings, find_uses, read_paragraphs
 from ...representation.senses import (
     EVERY,
     MainDirections,
@@ -58,19 +52,19 @@ class WordUses:
 
     Attributes:
         senses: The two names, in alphabetical order; [] if they are not known.
-        occurrences, known, known_senses: In the training text, N, see `both_readings`.
+        occurrences, sentences, known, known_senses: In the training text, N, see `both_readings`.
         asked, asked_senses: The same of the held-out text; None without senses.
     """
 
     def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, word: str, labels: Labels):
-        self.corpus, self.word = corpus, word
         self.occurrences = labels(corpus.train).get(word) or find_uses(corpus.train, word)
         if len(self.occurrences) < FEWEST:
             raise ValueError(
                 f"{word!r} stands {len(self.occurrences)} times in the training text: too seldom "
                 f"to compare its uses, which takes {FEWEST}"
             )
-        self.is_hidden = self.occurrences[0].is_hidden
+        self.is_hidden, read = self.occurrences[0].is_hidden, read_paragraphs(corpus.train)
+        self.sentences = [read[o.paragraph][o.sentence] for o in self.occurrences]
         self.known_senses = senses_of(self.occurrences)
         names = np.unique(self.known_senses).tolist()
         self.senses = names if len(names) == 2 else []
@@ -121,16 +115,12 @@ class WordUses:
     def nearest(self, use: np.ndarray, layer: int) -> list[Use]:
         """The five occurrences used most alike one use (2 D,)."""
         cosines = self.cosines(self.known[layer], use[None], layer)[:, 0]
-        nearest = [(self.occurrences[i], float(cosines[i])) for i in np.argsort(-cosines)[:5]]
-        return [Use(cosine, self.sentence(o), o.position, o.sense) for o, cosine in nearest]
-
-    def sentence(self, occurrence: Occurrence) -> list[str]:
-        """The sentence in which a word occurs."""
-        return read_paragraphs(self.corpus.train)[occurrence.paragraph][occurrence.sentence]
+        found = ((float(cosines[i]), i, self.occurrences[i]) for i in np.argsort(-cosines)[:5])
+        return [Use(cosine, self.sentences[i], o.position, o.sense) for cosine, i, o in found]
 
     def alike(self, layer: int) -> tuple[float, float] | None:
         """Median cosine of two held-out uses of one sense, and of two senses; None without any."""
-        if self.asked is None or len(np.unique(self.asked_senses)) < 2:
+        if self.asked is None:
             return None
         cosines = self.cosines(self.asked[layer], self.asked[layer], layer)
         same = self.asked_senses[:, None] == self.asked_senses
@@ -145,8 +135,8 @@ class WordUses:
         Where the senses are not known, the axes are the two main directions.
         """
         rows = self.known[layer]
-        middle, rest, axes = rows.mean(0), rows - rows.mean(0), []
-        names = "first main direction", "second main direction"
+        middle, axes = rows.mean(0), []
+        rest, names = rows - middle, ("first main direction", "second main direction")
         if self.senses:
             means = self.means(layer, number)
             axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
