@@ -7,8 +7,8 @@ import pytest
 from bert_tutorial import load_pretrained, read_text
 from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.studio.widgets import SentenceLab
-from bert_tutorial.studio.widgets.lab_html import track
 from bert_tutorial.studio.widgets.lab_parts import PARTS
+from bert_tutorial.studio.widgets.sentence_lab import track
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
 NEAREST = "nearest uses in the corpus"
