@@ -7,13 +7,14 @@ import time
 
 import pytest
 import torch
+from small import tokenized
+from test_probe import CRANES
 
 from bert_tutorial import BERTModel, load_pretrained, read_text
 from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.studio.widgets import SentenceLab
 from bert_tutorial.studio.widgets.lab_parts import PARTS
 from bert_tutorial.studio.widgets.sentence_lab import track
-from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
@@ -136,7 +137,9 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     views = lab.parts["similar words"].views
     trained, untrained = views["network"].values, views["untrained"].values
     senses = [row["position"] for row in lab.meter.rows if row["source"] == "untrained"]
+    click(lab, 1, 0)
     lab.model.value = "untrained"
+    assert lab.picked == views["network"].selected == [1, 0]  # as with the other network
     assert views["network"].values == views["untrained"].values == untrained != trained
     assert [r["position"] for r in lab.meter.rows if r["source"] == "network"] == senses
     lab.model.value = "gone"
@@ -220,14 +223,6 @@ def test_something_is_seen_without_a_kernel(cranes):
     assert track(-1) == "◀●━━━━━━━━▶" and track(1) == "◀━━━━━━━━●▶" and track(0)[5] == "●"
 
 
-PLAIN = "a crane is flying", "a crane lifts a box"
-BIRD, MACHINE = (
-    f" = Crane ( {sense} ) = \n" + "".join(f" {s} <unk> . \n" for s in sentences) * 4
-    for sense, sentences in (
-        ("bird", ("a crane is flying", "the crane built a nest", "one crane saw one more crane")),
-        ("machine", ("a crane lifts a box", "the crane of the port is tall")),
-    )
-)
 ODD = (
     *("<script>x</script>", "</script>", "<img src=x onerror=x>", "<b class=x>crane</b>", "<!--"),
     *("&amp;", "&lt;b&gt;", "{{x}}", "${x}", "javascript:x", "<style>*{}", "</td></table>", "-->"),
@@ -253,7 +248,7 @@ def odd_text(draw):
     if kind < 0.4:
         return " ".join(draw.choices(ODD, k=draw.randint(1, 4)))
     if kind < 0.7:
-        words = "a the box is flying nest port one tall zebra crane".split()
+        words = "a the load it flies steel lake over grey zebra crane".split()
         return " ".join(draw.choices([*words, *words, *ODD], k=draw.randint(1, 12)))
     ranges = (32, 126), (0xA0, 0x3000), (0x1F300, 0x1F6FF), (0, 0x10FFFF)
     return "".join(chr(draw.randint(*draw.choice(ranges))) for _ in range(draw.randint(1, 30)))
@@ -289,19 +284,15 @@ def everything(lab):
     "num_texts", [100, pytest.param(10_000, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)])]
 )
 def test_odd_texts_leave_the_lab_as_good_as_before(tmp_path, num_texts):
-    corpus = Corpus("cranes", 2 * (BIRD + MACHINE), BIRD + MACHINE)
-    vocab = Vocab(t for text in paragraphs(corpus.train) for sentence in text for t in sentence)
+    corpus = Corpus("cranes", 3 * CRANES.train, CRANES.valid)
+    vocab, _ = tokenized(paragraphs(corpus.train))
     torch.manual_seed(0)
     net = BERTModel(len(vocab), num_hiddens=8, ffn_num_hiddens=8, num_layers=1, max_len=64)
-    lab, draw = (
-        SentenceLab(Lab(net.eval(), vocab, corpus), *PLAIN, folder=tmp_path),
-        random.Random(0),
-    )
+    plain, draw = ("the crane flies", "the crane lifts a load"), random.Random(0)
+    lab = SentenceLab(Lab(net.eval(), vocab, corpus), *plain, folder=tmp_path)
     assert len(lab.meter.rows) == 6 and not lab.status.is_error
     before, read = everything(lab), 0
     for number in range(num_texts):
-        if number % 5000 == 0:
-            everything(lab)
         if number % 20 == 0:
             lab.show.value = draw.choice([name for name in PARTS if name != "layers"])
             lab.layer.value, lab.raw.value = draw.randint(0, 1), draw.random() < 0.5
@@ -317,7 +308,7 @@ def test_odd_texts_leave_the_lab_as_good_as_before(tmp_path, num_texts):
         read += not lab.status.is_error
         assert_usable(lab)
     assert read > num_texts / 2
-    lab.text_a.value, lab.text_b.value = PLAIN
+    lab.text_a.value, lab.text_b.value = plain
     lab.layer.value, lab.raw.value = 1, False
     lab.parts["hidden word"].guess.value = ""
     for sentence in (1, 0):

@@ -90,14 +90,13 @@ class LearnedPart:
             return
         own, rows = self.guess.value.strip().lower(), []
         for step, answer in self.rows:
-            guesses = [
-                f"{'✓ ' if t == own else ''}{t if t[:1].isalnum() else f'“{t}”'} {p:.0%}"
-                for t, p in answer.get("guesses", [])
-            ]
-            senses = ["", ""]
+            guesses, senses = [""] * 5, ["", ""]
+            for i, (token, p) in enumerate(answer.get("guesses", [])):
+                word = token if token[:1].isalnum() else f"“{token}”"
+                guesses[i] = f"{'✓ ' * (token == own)}{word} {p:.0%}"
             if "right" in answer:
                 senses = [f"{answer['right']:.0%} of {answer['of']}", f"{answer['apart']:.2f}"]
-            rows.append([str(step), *guesses, *[""] * (5 - len(guesses)), *senses])
+            rows.append([str(step), *guesses, *senses])
         header = ["step", "1.", "2.", "3.", "4.", "5.", "senses right", "means apart"]
         last = self.rows[-1][1]
         caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
@@ -162,15 +161,12 @@ class RunsPart:
         runs = queue.runs()
         ticked = [run.id for run in runs if run.id in self.table.ticked]
         found = {name: [cell_of(run, name) for run in runs] for name in NAMES}
-        usual = {  # of the settings in which they differ
-            name: Counter(cells).most_common(1)[0][0]
-            for name, cells in found.items()
-            if len(set(cells)) > 1
-        }
+        differ = [name for name, cells in found.items() if len(set(cells)) > 1]
+        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in differ}
         rows = []
         for run in reversed(runs):
-            cells = [cell_of(run, name) for name in usual]
-            marked = [i for i, name in enumerate(usual) if cells[i] != usual[name]]
+            cells = [cell_of(run, name) for name in differ]
+            marked = [i for i, name in enumerate(differ) if cells[i] != usual[name]]
             row = dict(id=run.id, name=run.name, cells=cells + results_of(run), marked=marked)
             look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
             row["colour"], row["dash"], *_ = look
@@ -182,7 +178,7 @@ class RunsPart:
             row["can_go_on"] = not (run.is_finished or queue.is_busy)
             rows.append(row)
         with self.table.hold_sync():
-            self.table.columns = [*(NAMES[name] for name in usual), *RESULTS]
+            self.table.columns = [*(NAMES[name] for name in differ), *RESULTS]
             self.table.rows, self.table.ticked = rows, ticked
         used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
         self.size.value = (

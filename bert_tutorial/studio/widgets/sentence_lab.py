@@ -135,6 +135,7 @@ class SentenceLab(Panel):
         if sentences != self.sentences:
             self.picked = list(lab.same_word(sentences))
         self.lab, self.sentences, self.shown = lab, sentences, name
+        self._unk = lab.vocab.to_tokens(lab.vocab.unk_id)
         if texts != self.examples.get(self.example.value, texts):
             self.example.value = "your own"
         layers = lab.nets["network"].config.num_layers
@@ -150,10 +151,6 @@ class SentenceLab(Panel):
         is_unknown, count = self.lab.is_unknown(word), self.lab.count(word)
         note = f"→ {self._unk}" if is_unknown else "" if count is None else f"{count:,}×"
         return {"text": word, "note": note, "is_unknown": is_unknown}
-
-    @property
-    def _unk(self) -> str:
-        return self.lab.vocab.to_tokens(self.lab.vocab.unk_id)
 
     def _asked(self) -> Asked:
         if not self.sentences:
@@ -171,7 +168,6 @@ class SentenceLab(Panel):
         return ""
 
     def _redraw(self) -> None:
-        """Show the same sentences with other settings."""
         asked, part = self._asked(), self.parts[self.show.value]
         self.meter.rows, self.meter.caption = self._meter(asked)
         self.raw.disabled = not part.has_raw

@@ -124,8 +124,6 @@ class TrainingPanel(Panel):
             except Exception as error:  # in a callback it would vanish
                 self.status.say(str(error) or type(error).__name__, is_error=True)
 
-    # What can be pressed
-
     def _press(self, click: dict[str, Any]) -> None:
         self.presses[click["name"]]()
         self._mark()
@@ -161,7 +159,7 @@ class TrainingPanel(Panel):
         self.status.say("As at the beginning; saved runs stay. Choose, then press Start.")
 
     def _edit(self, event: dict[str, Any]) -> None:
-        action, id = event.get("action"), event.get("id", "")
+        action, id = event["action"], event["id"]
         if action == "rename":
             self.queue.saved.find(id).rename(event["name"])
         elif action == "delete":
@@ -200,8 +198,6 @@ class TrainingPanel(Panel):
             part.show(self.queue)
             self.part.children = (part.box,)
 
-    # While a run goes on
-
     def _follow(self) -> None:
         """Show the run from now on, in a thread of its own."""
         self.queue.viewer, self.status.is_going = self, True
@@ -232,11 +228,11 @@ class TrainingPanel(Panel):
                 self._try(last)
 
     def _update(self, run: TrainingRun, looks: int) -> None:
-        done, total, heads = len(run.history), run.settings.num_steps, run.net.config.num_heads
+        total, heads = run.settings.num_steps, counted(run.net.config.num_heads, "head")
         said = {
-            "running": f"trains: {counted(total, 'step')}, {counted(heads, 'head')}.",
+            "running": f"trains: {counted(total, 'step')}, {heads}.",
             "pausing": "pauses after the step under way.",
-            "paused": f"is paused after step {done} of {total}.",
+            "paused": f"is paused after step {len(run.history)} of {total}.",
             "stopping": "stops after the step under way.",
         }
         if (state := run.state) in said:
