@@ -55,21 +55,16 @@ class SentenceLab(Panel):
         self.folder, self._lock, self._is_busy = Path(folder), threading.RLock(), False
         self._timer = threading.Timer(0, self._keep_static)
         name = dict(style={"description_width": "6rem"})
-        self.text_a, self.text_b, self.other = (
-            ipw.Text(text, description=title, placeholder=hint, **FIELD | name)
-            for text, title, hint in (
-                (sentence_a, "Sentence 1", ""),
-                (sentence_b, "Sentence 2", ""),
-                ("", "Other BERT", "a folder, or a hub's name"),
-            )
-        )
+        field, hint = FIELD | name, "a folder, or a hub's name"
+        self.text_a = ipw.Text(sentence_a, description="Sentence 1", **field)
+        self.text_b = ipw.Text(sentence_b, description="Sentence 2", **field)
+        self.other = ipw.Text("", description="Other BERT", placeholder=hint, **field)
         lines = (line.split("\t") for line in EXAMPLES.read_text("utf-8").splitlines())
         self.examples = {title: (a, b) for title, a, b in lines}
         examples = ["your own", *self.examples]
-        self.example, self.model, self.show = (
-            ipw.Dropdown(options=list(options), description=title, **name)
-            for options, title in ((examples, "Example"), (self._labs, "Model"), (PARTS, "Show"))
-        )
+        self.example = ipw.Dropdown(options=examples, description="Example", **name)
+        self.model = ipw.Dropdown(options=list(self._labs), description="Model", **name)
+        self.show = ipw.Dropdown(options=list(PARTS), description="Show", **name)
         self.labels = NumberSlider(value=ALL_LABELS, min=1, max=ALL_LABELS, description="Labels")
         self.layer = NumberSlider(max=0, description="Layer")
         self.raw = ipw.Checkbox(False, description="raw cosines", indent=False)
