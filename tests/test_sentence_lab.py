@@ -123,7 +123,8 @@ def test_a_wrong_text_is_told_in_place_and_nothing_is_lost(network, tmp_path):
     assert "50 words: at most 40" in lab.status.text
     lab.text_a.value = "x" * 1_000_000
     assert "Only the first 2,000 characters are read." in lab.status.text
-    assert lab.chips[0].tokens[0]["is_unknown"] and "<unk>" in lab.chips[0].tokens[0]["note"]
+    (chip,) = lab.chips[0].tokens
+    assert chip == {"text": "x" * 2000, "note": "→ <unk>", "is_unknown": True}
     lab.text_a.value = "a \ud83e crane"  # half a character
     assert [chip["text"] for chip in lab.chips[0].tokens] == ["a", "�", "crane"]
     assert lab.chips[0].tokens[2]["note"] == f"{network.count('crane')}×"

@@ -99,11 +99,11 @@ def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel = make(settings=None)
     controls = panel.controls.by_name
     assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
-    panel.controls.recipe.value = MINUTE
-    assert panel.settings == PANEL_RECIPES[MINUTE]
-    assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
     controls["seed"].value = 5
-    assert panel.controls.recipe.value == MINUTE  # whatever the seed
+    assert panel.controls.recipe.value == DOCUMENT  # whatever the seed
+    panel.controls.recipe.value = MINUTE
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], seed=5)
+    assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
     controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
     assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3, seed=5)
