@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -18,19 +18,13 @@ from .devices import pick_dtype, try_all_gpus
 from .text.corpora import CORPORA, find_corpus
 from .text.own_file import describe_own_text
 
-if TYPE_CHECKING:
-    from IPython.display import Markdown
-
-T = TypeVar("T")
 UPDATE_EVERY = 0.3  # seconds between two numbers of `track`
 
 
 def in_notebook() -> bool:
     """True in a Jupyter kernel, where pictures can be shown."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
+    from IPython import get_ipython  # here, so that importing stays fast
+
     return getattr(get_ipython(), "kernel", None) is not None
 
 
@@ -59,8 +53,8 @@ def check(claim: str, holds: bool, required: bool = True) -> None:
         raise AssertionError(f"the text relies on this, but it does not hold: {claim}")
 
 
-def show_source(*objects: Any) -> "Markdown":
-    """The source code of functions, methods or classes; the package holds the only copy."""
+def show_source(*objects: Any) -> Any:
+    """The source code of functions, methods or classes as Markdown; there is no other copy."""
     from IPython.display import Markdown
 
     parts = [textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in objects]
@@ -92,10 +86,6 @@ class Display:
         else:
             self.handle.update(data, raw=True)
 
-    def show_text(self, text: str) -> None:
-        """Show a line in place of the last."""
-        self.show({"text/plain": text})
-
     def show_png(self, png: bytes, alt: str) -> None:
         """Show a picture in place of the last."""
         # JupyterLab and nbconvert take the HTML: they read no text beside a PNG.
@@ -110,7 +100,7 @@ def show_png(png: bytes, alt: str) -> None:
     Display().show_png(png, alt)
 
 
-def track(items: Collection[T], what: str) -> Iterator[T]:
+def track(items: Collection[Any], what: str) -> Iterator[Any]:
     """Go through items, and say how far it has come with `what`, such as "reading 32 words".
 
     In a notebook a line stands under the cell; it begins and ends without numbers, because nbval
@@ -121,10 +111,10 @@ def track(items: Collection[T], what: str) -> Iterator[T]:
         yield from tqdm(items, what, delay=1, leave=False)
         return
     line, shown = Display(), time.monotonic()
-    line.show_text(what)
+    line.show({"text/plain": what})
     for number, item in enumerate(items):
         if time.monotonic() > shown + UPDATE_EVERY:
-            line.show_text(f"{what}: {number} of {len(items)}")
+            line.show({"text/plain": f"{what}: {number} of {len(items)}"})
             shown = time.monotonic()
         yield item
-    line.show_text(what)
+    line.show({"text/plain": what})

@@ -63,8 +63,8 @@ def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title:
     axes = figure.subplots()
     looks = map(cycle, ((BLUE, ORANGE, GREY), ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
     for (name, values), colour, line, mark in zip(series.items(), *looks, strict=False):
-        places = list(values)
-        axes.plot(places, list(values.values()), line, marker=mark, color=colour, label=name)
+        heights = list(values.values())
+        axes.plot(list(values), heights, line, marker=mark, color=colour, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(fontsize="small", **BESIDE)
     return to_png(figure)
@@ -84,14 +84,13 @@ def heatmap(
     figure = new_figure(max(3.5, 0.55 * columns + 2.2), max(2.2, 0.36 * rows + 1.5))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
-    row_labels, column_labels = list(map(shorten, row_labels)), list(map(shorten, column_labels))
-    axes.set_xticks(range(columns), column_labels, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(range(rows), row_labels, parse_math=False)
+    names, aslant = list(map(shorten, column_labels)), dict(rotation=45, ha="right")
+    axes.set_xticks(range(columns), names, parse_math=False, **aslant)
+    axes.set_yticks(range(rows), list(map(shorten, row_labels)), parse_math=False)
     axes.set_title(title, fontsize="medium", parse_math=False)
     for (i, j), value in np.ndenumerate(values if values.size <= 200 else values[:0]):
-        colour = "black" if value > (low + high) / 2 else "white"
-        place = dict(ha="center", va="center", fontsize="x-small")
-        axes.text(j, i, f"{value:.2f}", color=colour, **place)
+        look = dict(color="black" if value > (low + high) / 2 else "white", fontsize="x-small")
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", **look)
     figure.colorbar(image, ax=axes)
     return to_png(figure)
 
@@ -113,13 +112,12 @@ def bars(
     axes = figure.subplots()
     width = 0.8 / len(groups)
     looks = cycle(((BLUE, ""), (ORANGE, "//"), (GREY, "..")))
-    for i, (name, values) in enumerate(groups.items()):
+    for i, ((name, values), (colour, hatch)) in enumerate(zip(groups.items(), looks, strict=False)):
         x = np.arange(len(values)) + (i - (len(groups) - 1) / 2) * width
-        heights, (colour, hatch) = list(values.values()), next(looks)
+        heights = list(values.values())
         axes.bar(x, heights, width, label=name, color=colour, hatch=hatch, edgecolor="white")
         if intervals and i == 0:
-            ends = np.array([intervals[label] for label in labels]).T
-            reach = np.abs(ends - np.array(heights))
+            reach = np.abs(np.array([intervals[label] for label in labels]).T - heights)
             axes.errorbar(x, heights, yerr=reach, fmt="none", ecolor="black", elinewidth=0.8)
     rotation = 90 if len(labels) > 8 else 0
     axes.set_xticks(range(len(labels)), labels, rotation=rotation, parse_math=False)

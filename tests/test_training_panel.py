@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from small import some_examples, until
+from small import some_examples, tokenized, until
 from test_probe import CRANES
 
 from bert_tutorial.pretraining import training
@@ -18,8 +18,6 @@ from bert_tutorial.studio.runs.settings import DOCUMENT, MINUTE, PANEL_RECIPES, 
 from bert_tutorial.studio.widgets import TrainingPanel
 from bert_tutorial.studio.widgets.panel_controls import MINE
 from bert_tutorial.text.examples import PretrainingExamples
-from bert_tutorial.text.tokenized import TokenizedText
-from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
@@ -28,11 +26,9 @@ PLAIN = Corpus("plain", "\n a b . c d .\n", "\n a b .\n")
 
 
 def cranes():
-    text = paragraphs(CRANES.train)
-    vocab = Vocab(word for paragraph in text for words in paragraph for word in words)
-    tokenized = TokenizedText.from_paragraphs(vocab, text)
-    valid = PretrainingExamples(vocab, tokenized, 16, 24, fixed=True)
-    return PretrainingExamples(vocab, tokenized, 16, 24, valid=valid)
+    vocab, text = tokenized(paragraphs(CRANES.train))
+    valid = PretrainingExamples(vocab, text, 16, 24, fixed=True)
+    return PretrainingExamples(vocab, text, 16, 24, valid=valid)
 
 
 @pytest.fixture
@@ -53,16 +49,16 @@ def make(tmp_path, monkeypatch):
     until(lambda: not any(t.name in ("drawing", "measuring") for t in threading.enumerate()))
 
 
-def trained(panel):
-    """Press Start, and wait for the end."""
-    panel.buttons.press("Start")
-    return ended(panel)
-
-
 def ended(panel):
     until(lambda: not panel.queue.is_busy and not panel.status.is_going)
     until(lambda: "Start" in panel.buttons.active)
     return panel
+
+
+def trained(panel):
+    """Press Start, and wait for the end."""
+    panel.buttons.press("Start")
+    return ended(panel)
 
 
 def started(panel, steps=100_000):
@@ -99,33 +95,15 @@ def test_it_trains_what_the_controls_say_and_keeps_picture_and_network(make, mon
     assert len(panel.queue.runs()) == 1 and "saved runs stay" in panel.status.text
 
 
-def test_pause_resume_and_stop(make):
-    panel = started(make())
-    first = panel.run
-    panel._try(panel._press, {"name": "Start"})  # as a click that comes before the button is grey
-    assert panel.run is first and len(panel.queue.runs()) == 1
-    until(lambda: "run 1 trains: 100000 steps, 2 heads." in panel.status.text)
-    panel.buttons.press("Pause")
-    until(lambda: "is paused after step" in panel.status.text)
-    assert panel.run.is_still
-    until(lambda: panel.buttons.active == ["Resume", "Stop", "Keep for notebook 3"])
-    done = len(panel.run.history)
-    panel.buttons.press("Resume")
-    until(lambda: len(panel.run.history) > done)
-    panel.buttons.press("Stop")
-    ended(panel)
-    assert "stopped after" in panel.status.text and panel.run.state == "stopped"
-
-
 def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel = make(settings=None)
     controls = panel.controls.by_name
     assert panel.settings == PANEL_RECIPES[DOCUMENT] and panel.controls.recipe.value == DOCUMENT
-    panel.controls.recipe.value = MINUTE
-    assert panel.settings == PANEL_RECIPES[MINUTE]
-    assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
     controls["seed"].value = 5
-    assert panel.controls.recipe.value == MINUTE  # whatever the seed
+    assert panel.controls.recipe.value == DOCUMENT  # whatever the seed
+    panel.controls.recipe.value = MINUTE
+    assert panel.settings == replace(PANEL_RECIPES[MINUTE], seed=5)
+    assert "Changed: Steps 50 → 430, Batch size 512 → 128" in panel.controls.note.value
     controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""
     assert panel.settings == replace(PANEL_RECIPES[MINUTE], num_layers=3, seed=5)
@@ -167,32 +145,24 @@ def test_without_a_corpus_or_words_of_two_senses_a_sentence_is_asked(make, corpu
     assert "guesses" in answer and "right" not in answer and panel.queue.runs()[0].is_finished
 
 
-def test_what_is_typed_is_escaped_and_cut(make):
+def test_guesses_and_senses_come_as_it_learns_and_what_is_typed_is_escaped_and_cut(make):
     panel = make()
-    panel.learned.sentence.value = HOSTILE + " <mask> " + "x" * 5000
-    panel.learned.guess.value = HOSTILE
-    trained(panel)
-    panel._edit({"action": "rename", "id": panel.run.saved.id, "name": 3 * HOSTILE, "count": 1})
-    for name in panel.parts:
-        panel.show.value = name
-    for text in (panel.learned.text.value, panel.bar.value, panel.experiment.text.value):
-        assert "<img" not in text and "<b>" not in text and len(text) < 20_000
-    assert panel.run.probes[-1][1]["sentence"] == panel.learned.sentence.value[:500]
-    assert len(panel.queue.name) == 60
-
-
-def test_guesses_and_senses_come_as_it_learns(make):
-    panel = make()
-    panel.learned.sentence.value = "the grey <mask> flies"
+    panel.learned.sentence.value = f"the grey <mask> flies {HOSTILE} {'x' * 5000}"
     assert "Guess first" in panel.learned.text.value
     trained(panel)
-    guess = panel.run.probes[-1][1]["guesses"][0][0]
+    answer = panel.run.probes[-1][1]
+    assert answer["sentence"] == panel.learned.sentence.value[:500]
+    guess = answer["guesses"][0][0]
     panel.learned.guess.value = f" {guess.upper()} "
     text = panel.learned.text.value
     assert f"✓ {guess}" in text and f"Your guess, {guess}, is guess 1 now." in text
     assert "means apart" in text and "of 8" in text
-    panel.learned.guess.value = "zebu"
-    assert "Your guess, zebu, is not among the five now." in panel.learned.text.value
+    panel.learned.guess.value = HOSTILE
+    assert "&lt;/b&gt;, is not among the five now." in panel.learned.text.value
+    panel._edit({"action": "rename", "id": panel.run.saved.id, "name": 3 * HOSTILE, "count": 1})
+    assert len(panel.queue.name) == 60
+    for text in (panel.learned.text.value, panel.bar.value):
+        assert "<img" not in text and "<b>" not in text and len(text) < 20_000
 
 
 def test_a_second_panel_takes_over_the_run(make):
@@ -211,17 +181,28 @@ def test_a_second_panel_takes_over_the_run(make):
     assert second.learned.word.options == ()
 
 
-def test_a_stopped_run_goes_on_in_a_new_panel_and_is_deleted(make):
+def test_a_run_is_paused_and_stopped_and_goes_on_in_a_new_panel_and_is_deleted(make):
     first = started(make(), 2000)
+    run = first.run
+    first._try(first._press, {"name": "Start"})  # as a click that comes before the button is grey
+    assert first.run is run and len(first.queue.runs()) == 1
+    until(lambda: "run 1 trains: 2000 steps, 2 heads." in first.status.text)
+    first.buttons.press("Pause")
+    until(lambda: "is paused after step" in first.status.text)
+    assert run.is_still
+    until(lambda: first.buttons.active == ["Resume", "Stop", "Keep for notebook 3"])
+    done = len(run.history)
+    first.buttons.press("Resume")
+    until(lambda: len(run.history) > done)
     first.buttons.press("Stop")
-    ended(first)
+    assert "stopped after" in ended(first).status.text and run.state == "stopped"
     panel = make(settings=replace(SMALL, num_steps=9, num_heads=4))
     panel.show.value = "runs"
     (row,) = panel.runs.table.rows
     assert row["can_go_on"] and row["state"] == "stopped"
     panel.runs.table.event = {"action": "go_on", "id": row["id"], "count": 1}
     assert panel.settings.num_steps == 2000 and panel.settings.num_heads == 2
-    until(lambda: len(panel.run.history) > len(first.run.history))
+    until(lambda: len(panel.run.history) > len(run.history))
     panel.buttons.press("Stop")
     ended(panel)
     panel.runs.table.event = {"action": "delete", "id": row["id"], "count": 2}
@@ -249,7 +230,7 @@ def test_an_experiment_is_run_and_told(make, monkeypatch):
     assert table.columns == ["Heads", "seconds", "step", "held-out loss", "words right"]
     assert [row["cells"][0] for row in table.rows] == ["1", "2"]
     assert [row["cells"][2] for row in table.rows] == ["4 of 4"] * 2
-    assert sum(len(row["marked"]) for row in table.rows) == 1
+    assert [row["marked"] for row in table.rows] == [[0], []]  # it differs from the first run
     for key in table.rows[0]:  # the page reads each
         assert re.search(rf"\b(run\.{key}|{{ {key} }})", table._esm), key
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from bert_tutorial.studio.widgets.panel_views import RunTable
+from bert_tutorial.studio.widgets.views import RunTable
 
 pytestmark = pytest.mark.browser
 

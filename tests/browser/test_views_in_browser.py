@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from bert_tutorial.studio.widgets.panel_views import ButtonRow, Picture
 from bert_tutorial.studio.widgets.views import (
     AttentionView,
+    ButtonRow,
     Meter,
+    Picture,
     PointMap,
     TokenChips,
     TokenHeatmap,

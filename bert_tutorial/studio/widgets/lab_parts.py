@@ -12,7 +12,7 @@ from ...notebook import png_html
 from ...plots import curves, new_figure, to_png
 from ...representation.fill_mask import likeliest
 from ..lab.lab import NETWORKS, Lab, Words, same_words, whole_characters
-from .lab_html import heat_table, paragraph, table
+from .parts import paragraph, table
 from .views import AttentionView, PointMap, TokenHeatmap
 
 NAMES = {"network": "network", "untrained": "untrained network"}
@@ -37,18 +37,18 @@ class Asked(NamedTuple):
 
 
 class Part:
-    """One view: a text, and under it something of a kind for each network."""
+    """One view: a text, and under it something of a kind for each network.
+
+    `show` shows an answer; a ValueError says why there is none.
+    """
 
     has_raw = False  # whether the check box for raw cosines means something here
+    kind: type[ipw.DOMWidget] | None = None
 
-    def __init__(self, kind: type[ipw.DOMWidget] | None = None):
+    def __init__(self):
         self.text = ipw.HTML()
-        self.views: dict[str, Any] = {which: kind() for which in NETWORKS} if kind else {}
+        self.views: dict[str, Any] = {which: self.kind() for which in NETWORKS if self.kind}
         self.box = ipw.VBox([self.text, ipw.HBox(list(self.views.values()), layout=WRAP)])
-
-    def show(self, asked: Asked) -> None:
-        """Show an answer; a ValueError says why there is none."""
-        raise NotImplementedError
 
     def kept(self) -> str:
         """What the kept file has of the answer that is shown."""
@@ -58,10 +58,10 @@ class Part:
 class Similarity(Part):
     """Cosines of all pairs of words; the untrained network beside, in the same colours."""
 
-    has_raw = True
+    has_raw, kind = True, TokenHeatmap
 
     def __init__(self):
-        super().__init__(TokenHeatmap)
+        super().__init__()
         self.asked: Asked | None = None  # what is shown
         self.views["network"].observe(lambda _: self._tell(), names="selected")
 
@@ -72,14 +72,14 @@ class Similarity(Part):
         before, self.asked = self.asked, None  # so that nothing is told of what is half shown
         is_same = before and (before.sentences, before.picked) == (sentences, picked)
         kind = "raw" if is_raw else "common direction out"
+        low = min(cosines.min().item() for cosines in found.values())
+        high = max(cosines.max().item() for cosines in found.values())
         for which, view in self.views.items():
             with view.hold_sync():
                 view.rows, view.columns = map(list, sentences)
-                view.low = min(cosines.min().item() for cosines in found.values())
-                view.high = max(cosines.max().item() for cosines in found.values())
+                view.low, view.high, view.values = low, high, found[which].tolist()
                 view.caption = f"{NAMES[which]}, layer {layer}, cosines, {kind}"
-                view.marked = [list(pair) for pair in same_words(sentences)]
-                view.values = found[which].tolist()
+                view.marked = list(map(list, same_words(sentences)))
                 if not is_same:  # otherwise the cell that was clicked stays chosen
                     view.selected = picked
         self.asked = asked
@@ -87,7 +87,7 @@ class Similarity(Part):
 
     def _tell(self) -> None:
         """The cosine of two words, and what it has to be compared with."""
-        if not self.asked or len(self.views["network"].selected) != 2:
+        if not self.asked:
             return
         lab, sentences, _, _, layer, _, is_raw = self.asked
         i, j = places = tuple(self.views["network"].selected)
@@ -96,18 +96,20 @@ class Similarity(Part):
         one, other = escape(sentences[0][i]), escape(sentences[1][j])
         cosine = lab.similarity(sentences, layer, is_raw)[places].item()
         text = f"<b>{one}, {other}: cosine {cosine:.2f}.</b>"
-        same, anything = lab.background("network").spreads(layer, is_raw)
-        if same[0] == same[0]:  # a small text has no pairs
-            text += " In the corpus: one word in two sentences {:.2f} ± {:.2f}".format(*same)
-            text += ", two words {:.2f} ± {:.2f}.".format(*anything)
+        (same, spread), (two, wide) = lab.background("network").spreads(layer, is_raw)
+        if same == same:  # a small text has no pairs
+            text += f" In the corpus: one word in two sentences {same:.2f} ± {spread:.2f}"
+            text += f", two words {two:.2f} ± {wide:.2f}."
         if not is_raw:
             noise = lab.dropout_cosine(sentences[0], i, layer)
             text += f" The same sentence twice, with dropout: {noise:.2f}."
         if found := lab.alike(sentences, places, layer):
+            alike, one_sense, two_senses = found
             text += (
-                " <br><b>How alike are these two uses of {}? {:.2f}</b>, along the main directions "
-                "of this word. Held-out uses of one sense: {:.2f}; of two senses: {:.2f} (medians)."
-            ).format(one, *found)
+                f" <br><b>How alike are these two uses of {one}? {alike:.2f}</b>, along the main "
+                f"directions of this word. Held-out uses of one sense: {one_sense:.2f}; "
+                f"of two senses: {two_senses:.2f} (medians)."
+            )
         self.text.value = f"<p>{text}</p>"
 
     def kept(self) -> str:
@@ -124,7 +126,7 @@ class Nearest(Part):
         for which in NETWORKS:
             lists += f"<div><h4>According to the {NAMES[which]}</h4><ol>"
             for use in asked.lab.nearest(words, place, asked.layer, which):
-                shown = [escape(token) for token in use.tokens]
+                shown = list(map(escape, use.tokens))
                 shown[use.place] = f"<b>{shown[use.place]}</b>"
                 sense = f"<i>{escape(use.sense)}</i>: " if use.sense else ""
                 lists += f"<li>{sense}{' '.join(shown)} <small>({use.cosine:.2f})</small></li>"
@@ -139,8 +141,7 @@ class Nearest(Part):
 class SenseMap(Part):
     """All occurrences of the clicked word as points, and the typed ones among them."""
 
-    def __init__(self):
-        super().__init__(PointMap)
+    kind = PointMap
 
     def show(self, asked: Asked) -> None:
         """A map of each network."""
@@ -167,9 +168,8 @@ class SenseMap(Part):
             axes = new_figure(6, 4).subplots()
             groups = sorted({p["group"] for p in view.points}, key=lambda g: (g == "yours", g))
             for group, mark in zip(groups, "os^D", strict=False):
-                x, y = zip(
-                    *((p["x"], p["y"]) for p in view.points if p["group"] == group), strict=True
-                )
+                uses = [p for p in view.points if p["group"] == group]
+                x, y = ([p[axis] for p in uses] for axis in "xy")
                 axes.scatter(x, y, s=80 if group == "yours" else 16, marker=mark, label=group)
             axes.set(xlabel=view.x_name, ylabel=view.y_name)
             axes.set_title(view.caption, parse_math=False)
@@ -181,8 +181,10 @@ class SenseMap(Part):
 class Attention(Part):
     """Which token looks at which, in the sentence that was clicked last."""
 
+    kind = AttentionView
+
     def __init__(self):
-        super().__init__(AttentionView)
+        super().__init__()
         heads = (ipw.HTML(f"<b>{NAMES[which]}</b>") for which in NETWORKS)
         columns = zip(heads, self.views.values(), strict=True)
         self.box = ipw.HBox(list(map(ipw.VBox, columns)), layout=WRAP)
@@ -200,9 +202,8 @@ class HiddenWord(Part):
 
     def __init__(self):
         super().__init__()
-        self.guess = ipw.Text(
-            "", description="Your guess", continuous_update=False, placeholder="a word, then Enter"
-        )
+        how = dict(continuous_update=False, placeholder="a word, then Enter")
+        self.guess = ipw.Text("", description="Your guess", **how)
         self.box = ipw.VBox([self.guess, self.text])
         self.about: tuple[Lab, tuple[Words, int]] | None = None
         self.guess.observe(lambda _: self._tell(), names="value")
@@ -215,38 +216,35 @@ class HiddenWord(Part):
 
     def _tell(self) -> None:
         if self.about:
-            self.text.value = self._sentence() + (self._answer() if self.guess.value else "")
+            self.text.value = self.kept() if self.guess.value else self._sentence()
 
     def _sentence(self) -> str:
         words, place = self.about[1]
-        shown = [escape(word) for word in words]
+        shown = list(map(escape, words))
         shown[place] = "<b>&lt;mask&gt;</b>"
         return f"<p>{' '.join(shown)}</p>"
 
-    def _answer(self) -> str:
-        """The likeliest words beside the controls, one's own marked."""
+    def kept(self) -> str:
+        """The sentence, and the likeliest words beside the controls, one's own marked."""
         (lab, use), own = self.about, whole_characters(self.guess.value).strip().lower()
+        answer, caption = self._sentence(), "The likeliest words, each with its probability"
         try:
             found = lab.guesses(*use)
-        except ValueError as error:
-            return paragraph(str(error))
-        p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
-        said = f"Your guess, {own}, by the network: {f'{p:.2%}' if p else 'not in its vocabulary'}."
+        except ValueError as error:  # for example, a network without such a head
+            return answer + paragraph(str(error))
+        if own:
+            p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
+            told = f"{p:.2%}" if p else "not in its vocabulary"
+            answer += paragraph(f"Your guess, {own}, by the network: {told}.")
         columns = (
             [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
             for of in found.values()
         )
-        caption = "The likeliest words, each with its probability"
-        answer = paragraph(said) if own else ""
         answer += table(list(found), list(zip(*columns, strict=True)), caption)
         return answer + paragraph(
             "On held-out text the networks in the package are right as often as they say. On short "
             "sentences that somebody types they are not: see benchmarks/README.md."
         )
-
-    def kept(self) -> str:
-        """The sentence and the answer."""
-        return self._sentence() + self._answer()
 
 
 class Layers(Part):
@@ -262,6 +260,18 @@ class Layers(Part):
             lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
         text = f"A word and itself in another sentence: {'; '.join(lines)}."
         self.text.value = png_html(png, text) + paragraph(text)
+
+
+def heat_table(view: TokenHeatmap) -> str:
+    """A heat map's numbers, shaded."""
+    head = "".join(f"<th scope='col'>{escape(word)}</th>" for word in view.columns)
+    cell = "<td style='background:rgba(0,107,164,{:.2f})'>{:.2f}</td>".format
+    width, rows = max(view.high - view.low, 1e-9), ""
+    for word, values in zip(view.rows, view.values, strict=True):
+        cells = "".join(cell((value - view.low) / width / 2, value) for value in values)
+        rows += f"<tr><th scope='row'>{escape(word)}</th>{cells}</tr>"
+    head = f"<caption>{escape(view.caption)}</caption><thead><tr><td></td>{head}</tr></thead>"
+    return f"<table>{head}<tbody>{rows}</tbody></table>"
 
 
 PARTS = {

@@ -8,7 +8,7 @@ import torch
 from ...text.masking import mask_tokens
 from ...text.pairs import get_tokens_and_segments
 from ...text.vocabulary import Vocab
-from .parts import NAME, WIDE, Panel, cut_note, shortened
+from .parts import FIELD, LONGEST_TEXT, WRAP, Panel, cut_note
 from .views import NumberSlider, StatusLine
 
 EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
@@ -25,13 +25,9 @@ def masked_example(
 ) -> list[tuple[str, str, str]]:
     """Mask one sentence as in pretraining; what is drawn follows from the seed.
 
-    Returns:
-        For each token, special ones included: what the network reads, what stood there ("typed →
-        <unk>" for a word that has no entry), and its fate: "masked", "random", "kept", or "" for a
-        token that is not to be predicted.
-
-    Raises:
-        ValueError: There is no word in the sentence.
+    For each token, special ones included: what the network reads, what stood there ("typed → <unk>"
+    for a word that has no entry), and its fate: "masked", "random", "kept", or "" for a token that
+    is not to be predicted.
     """
     words = vocab.tokenize(sentence)
     if not words:
@@ -62,24 +58,23 @@ class MaskExplorer(Panel):
 
     def __init__(self, vocab: Vocab, sentence: str = EXAMPLE):
         self.vocab, self.seed = vocab, 0
-        how = dict(continuous_update=False, layout=WIDE, style=NAME)
-        self.text = ipw.Text(sentence, description="Sentence", **how)
+        self.text = ipw.Text(sentence, description="Sentence", **FIELD)
         self.rate = NumberSlider(value=15, min=1, max=95, description="Mask rate, %")
         self.again = ipw.Button(description="Draw again")
         self.picture, self.status = ipw.HTML(), StatusLine()
-        choices = ipw.HBox([self.rate, self.again], layout=ipw.Layout(flex_flow="row wrap"))
+        choices = ipw.HBox([self.rate, self.again], layout=WRAP)
         super().__init__([self.text, choices, self.picture, self.status])
         for control in (self.text, self.rate):
             control.observe(lambda _: self.redraw(), names="value")
-        self.again.on_click(lambda _: self.redraw(self.seed + 1))
+        self.again.on_click(lambda _: self.redraw(again=True))
         self.redraw()
 
-    def redraw(self, seed: int | None = None) -> None:
-        """Show the masks for the present text and rate, as drawn before or anew."""
-        self.seed = self.seed if seed is None else seed
+    def redraw(self, again: bool = False) -> None:
+        """Show the masks for the present text and rate, as drawn before or drawn again."""
+        self.seed += again
         try:
-            text = shortened(self.text.value)
-            tokens = masked_example(self.vocab, text, self.rate.value / 100, self.seed)
+            text, rate = self.text.value[:LONGEST_TEXT], self.rate.value / 100
+            tokens = masked_example(self.vocab, text, rate, self.seed)
         except ValueError as error:
             self.status.say(str(error), is_error=True)
             return
@@ -91,9 +86,7 @@ class MaskExplorer(Panel):
         self.picture.value = f"<div style='line-height:2.2'>{' '.join(spans)}</div>"
         fates = [fate for _, _, fate in tokens]
         masked, random, kept = map(fates.count, ("masked", "random", "kept"))
-        self.status.say(
-            f"{cut_note(self.text.value)}{len(tokens)} tokens, {masked + random + kept} to be "
-            f"predicted: {masked} masked, {random} replaced by a random word, {kept} kept as they "
-            "are."
-        )
+        found = f"{len(tokens)} tokens, {masked + random + kept} to be predicted"
+        each = f"{masked} masked, {random} replaced by a random word, {kept} kept as they are."
+        self.status.say(f"{cut_note(self.text.value)}{found}: {each}")
         self.keep_static(f"{self.picture.value}<p>{html.escape(self.status.text)}</p>")

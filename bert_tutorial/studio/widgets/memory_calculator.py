@@ -11,9 +11,8 @@ from ...exercises.memory_picture import describe_bars, memory_bars
 from ...network.config import BERTConfig
 from ...notebook import png_html
 from ..runs.fits import available_memory, nearest_that_fits
-from .panel_views import Picture
 from .parts import NAME, Panel
-from .views import ChoiceSlider, StatusLine
+from .views import ChoiceSlider, Picture, StatusLine
 
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
 POWERS = [2**power for power in range(11)]

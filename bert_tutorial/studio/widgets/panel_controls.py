@@ -89,14 +89,11 @@ class Controls:
 
     def __init__(self, queue: RunQueue, settings: RunSettings):
         self.queue, self._is_filling = queue, False
-        wide = ipw.Layout(width="22rem", max_width="100%")
-        self.recipe = ipw.Dropdown(
-            options=[*PANEL_RECIPES, MINE], description="Settings", style=NAME, layout=wide
-        )
+        how = dict(style=NAME, layout=dict(width="22rem", max_width="100%"))
+        self.recipe = ipw.Dropdown(options=[*PANEL_RECIPES, MINE], description="Settings", **how)
         self.note, self.cost = ipw.HTML(), ipw.HTML()
-        self.by_name: dict[str, ipw.DOMWidget] = {}
-        for name, (title, kind, how) in SETTINGS.items():
-            self.by_name[name] = kind(description=title, **how)
+        controls = SETTINGS.items()
+        self.by_name = {name: kind(description=text, **how) for name, (text, kind, how) in controls}
         columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
         layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
         grid = ipw.GridBox(list(self.by_name.values()), layout=layout)
@@ -114,13 +111,11 @@ class Controls:
     def fill(self, settings: RunSettings) -> None:
         """Let the controls say these settings."""
         self._is_filling = True
-        try:
-            self.by_name["num_hiddens"].value = settings.num_hiddens  # which heads there are
-            self._offer_heads()
-            for name, control in self.by_name.items():
-                control.value = shown(name, getattr(settings, name))
-        finally:
-            self._is_filling = False
+        self.by_name["num_hiddens"].value = settings.num_hiddens  # which heads there are
+        self._offer_heads()
+        for name, control in self.by_name.items():
+            control.value = shown(name, getattr(settings, name))
+        self._is_filling = False
         self._changed()
 
     def _offer_heads(self) -> None:
@@ -155,15 +150,13 @@ class Controls:
             self._show_cost(None, "is not known")
 
     def _show_cost(self, speed: float | None, otherwise: str = "") -> None:
-        settings = self.settings
+        settings, time = self.settings, f"the time {otherwise}"
         try:
             cost = cost_of(settings, self.queue.train_iter)
         except ValueError as error:
             self.cost.value = f"<p><b>Not possible:</b> {html.escape(str(error))}</p>"
             return
-        time = f"the time {otherwise}"
         if speed is not None:
-            seconds = duration(settings.num_steps * cost.flops / speed)
-            time = f"about {seconds} on this machine"
+            time = f"about {duration(settings.num_steps * cost.flops / speed)} on this machine"
         memory = f"about {max(1, round(cost.memory / 1e6)):,} MB for training"
         self.cost.value = f"<p>{cost.parameters:,} parameters; {memory}; {time}</p>"

@@ -12,10 +12,9 @@ from ..runs.experiments import EXPERIMENTS
 from ..runs.overlay import describe_overlay, overlay, style_of
 from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
-from .lab_html import paragraph, table
 from .panel_controls import NAMES, as_text
-from .panel_views import ButtonRow, Picture, RunTable
-from .parts import NAME, WIDE
+from .parts import FIELD, NAME, WIDE, paragraph, table
+from .views import ButtonRow, Picture, RunTable
 
 RESULTS = ("seconds", "step", "held-out loss", "words right")  # columns beside the settings
 
@@ -56,19 +55,17 @@ class LearnedPart:
     """A sentence with a mask and a word with two senses, asked at every held-out point."""
 
     def __init__(self, probe: Probe):
-        field = dict(continuous_update=False, style=NAME, layout=WIDE)
-        birds = "the <mask> stood on one leg in the pond"
         knows_birds = all(word in probe.vocab for word in ("stood", "leg", "pond"))
-        sentence = probe.sentence or (birds if knows_birds else "")
-        self.sentence = ipw.Text(sentence, description="Sentence with <mask>", **field)
-        self.guess = ipw.Text("", description="Your guess", **field)
+        sentence = probe.sentence or "the <mask> stood on one leg in the pond" * knows_birds
+        self.sentence = ipw.Text(sentence, description="Sentence with <mask>", **FIELD)
+        self.guess = ipw.Text("", description="Your guess", **FIELD)
         self.word = ipw.Dropdown(description="Word with two senses", style=NAME)
         self.text = ipw.HTML().add_class("bert-table")
         self.rows, self.probe = [], None
         self.box = ipw.VBox([self.sentence, self.guess, self.word, self.text])
         self.use(probe)
-        self.sentence.observe(lambda _: self._ask(), names="value")
-        self.word.observe(lambda _: self._ask(), names="value")
+        for control in (self.sentence, self.word):
+            control.observe(lambda _: self._ask(), names="value")
         self.guess.observe(lambda _: self._draw(), names="value")
         self._draw()
 
@@ -93,14 +90,13 @@ class LearnedPart:
             return
         own, rows = self.guess.value.strip().lower(), []
         for step, answer in self.rows:
-            guesses = [
-                f"{'✓ ' if t == own else ''}{t if t[:1].isalnum() else f'“{t}”'} {p:.0%}"
-                for t, p in answer.get("guesses", [])
-            ]
-            senses = ["", ""]
+            guesses, senses = [""] * 5, ["", ""]
+            for i, (token, p) in enumerate(answer.get("guesses", [])):
+                word = token if token[:1].isalnum() else f"“{token}”"
+                guesses[i] = f"{'✓ ' * (token == own)}{word} {p:.0%}"
             if "right" in answer:
                 senses = [f"{answer['right']:.0%} of {answer['of']}", f"{answer['apart']:.2f}"]
-            rows.append([str(step), *guesses, *[""] * (5 - len(guesses)), *senses])
+            rows.append([str(step), *guesses, *senses])
         header = ["step", "1.", "2.", "3.", "4.", "5.", "senses right", "means apart"]
         last = self.rows[-1][1]
         caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
@@ -121,9 +117,9 @@ class ExperimentPart:
     """Prepared comparisons: a question, one's own guess, a click, and what came out."""
 
     def __init__(self):
-        field = dict(style=NAME, layout=WIDE)
-        self.choice = ipw.Dropdown(options=list(EXPERIMENTS), description="Experiment", **field)
-        self.guess = ipw.Text("", description="What will happen?", **field)
+        how = dict(style=NAME, layout=WIDE)
+        self.choice = ipw.Dropdown(options=list(EXPERIMENTS), description="Experiment", **how)
+        self.guess = ipw.Text("", description="What will happen?", **how)
         self.buttons = ButtonRow(names=["Run experiment"], label="Experiment")
         self.text = ipw.HTML().add_class("bert-table")
         self.box = ipw.VBox([self.choice, self.text, self.guess, self.buttons])
@@ -165,27 +161,24 @@ class RunsPart:
         runs = queue.runs()
         ticked = [run.id for run in runs if run.id in self.table.ticked]
         found = {name: [cell_of(run, name) for run in runs] for name in NAMES}
-        usual = {  # of the settings in which they differ
-            name: Counter(cells).most_common(1)[0][0]
-            for name, cells in found.items()
-            if len(set(cells)) > 1
-        }
+        differ = [name for name, cells in found.items() if len(set(cells)) > 1]
+        usual = {name: Counter(found[name]).most_common(1)[0][0] for name in differ}
         rows = []
         for run in reversed(runs):
-            cells = [cell_of(run, name) for name in usual]
-            row = dict(id=run.id, name=run.name, cells=cells + results_of(run))
+            cells = [cell_of(run, name) for name in differ]
+            marked = [i for i, name in enumerate(differ) if cells[i] != usual[name]]
+            row = dict(id=run.id, name=run.name, cells=cells + results_of(run), marked=marked)
             look = style_of(ticked.index(run.id)) if run.id in ticked else ("", "")
             row["colour"], row["dash"], *_ = look
-            row["marked"] = [i for i, name in enumerate(usual) if cells[i] != usual[name]]
             row["state"] = "finished" if run.is_finished else "stopped"
             if run.record.get("error"):
                 row["state"] = "failed"
             if queue.is_going(run):
                 row["state"] = queue.run.state
-            row["can_go_on"] = not run.is_finished and not queue.is_busy
+            row["can_go_on"] = not (run.is_finished or queue.is_busy)
             rows.append(row)
         with self.table.hold_sync():
-            self.table.columns = [*(NAMES[name] for name in usual), *RESULTS]
+            self.table.columns = [*(NAMES[name] for name in differ), *RESULTS]
             self.table.rows, self.table.ticked = rows, ticked
         used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
         self.size.value = (

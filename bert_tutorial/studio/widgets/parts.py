@@ -1,11 +1,16 @@
-"""What the panels share: a column of widgets, their layout, and texts that are too long."""
+"""What the panels share: a column of widgets, their layout, long texts, HTML that is escaped."""
+
+from collections.abc import Sequence
+from html import escape
 
 import ipywidgets as ipw
 
 from ...notebook import Display, in_notebook
 
 WIDE = ipw.Layout(width="34rem", max_width="100%")
+WRAP = ipw.Layout(flex_flow="row wrap")
 NAME = {"description_width": "10rem"}
+FIELD = dict(continuous_update=False, layout=WIDE, style=NAME)  # of a text to type
 LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or pasted
 
 
@@ -40,12 +45,22 @@ class Panel(ipw.VBox):
         return self.fallback
 
 
-def shortened(text: str) -> str:
-    """What somebody typed or pasted, cut before it takes long to read."""
-    return text[:LONGEST_TEXT]
-
-
 def cut_note(*texts: str) -> str:
-    """A sentence in front of others where a text was cut, else nothing."""
+    """A sentence in front of others where a text is cut, else nothing."""
     is_cut = any(len(text) > LONGEST_TEXT for text in texts)
     return f"Only the first {LONGEST_TEXT:,} characters are read. " if is_cut else ""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A table whose cells are escaped."""
+    head = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    about = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{about}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of escaped text."""
+    return f"<p>{escape(text)}</p>"

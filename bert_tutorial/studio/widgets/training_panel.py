@@ -25,9 +25,8 @@ from ..runs.saved_runs import SavedRuns
 from ..runs.settings import DOCUMENT, PANEL_RECIPES, RunSettings
 from .panel_controls import Controls
 from .panel_parts import ExperimentPart, LearnedPart, RunsPart, csv_of
-from .panel_views import ButtonRow, Picture
-from .parts import NAME, Panel
-from .views import NumberSlider, StatusLine
+from .parts import NAME, WRAP, Panel
+from .views import ButtonRow, NumberSlider, Picture, StatusLine
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
 BEAT_EVERY, PART_EVERY = 20, 5  # looks: the page hears that the kernel is alive; a part is shown
@@ -73,7 +72,7 @@ class TrainingPanel(Panel):
             "Stop": queue.stop,
             "Reset": self._reset,
             "Keep for notebook 3": self._keep,
-            "Run experiment": self._begin_experiment,
+            "Run experiment": lambda: self._begin(queue.begin_experiment, experiment.choice.value),
             "Save CSV": lambda: self._write("runs.csv", csv_of(queue.runs())),
             "Save PNG": lambda: self._write("runs.png", self.runs.picture.png),
         }
@@ -81,27 +80,26 @@ class TrainingPanel(Panel):
         self.status, self.bar, self.picture = StatusLine(), ipw.HTML(), Picture()
         self.smoothing = NumberSlider(value=90, min=0, max=99, description="Smoothing, %")
         self.learned = LearnedPart(queue.probe or self._probe)
-        self.experiment, self.runs = ExperimentPart(), RunsPart()
-        parts = [self.learned, self.experiment, self.runs]
-        self.parts = dict(zip(("what it learns", "experiments", "runs"), parts, strict=True))
+        self.experiment, self.runs = experiment, runs = ExperimentPart(), RunsPart()
+        self.parts = {"what it learns": self.learned, "experiments": experiment, "runs": runs}
         self.show = ipw.Dropdown(options=list(self.parts), description="Show", style=NAME)
         self.part = ipw.VBox()
-        choices = ipw.HBox([self.smoothing, self.show], layout=ipw.Layout(flex_flow="row wrap"))
+        choices = ipw.HBox([self.smoothing, self.show], layout=WRAP)
         rows = [self.controls.box, self.buttons, self.status, self.bar, self.picture, choices]
         super().__init__([*rows, self.part])
         self.add_class("bert-panel")
         for widget, trait, react in (
-            (self.smoothing, "value", lambda _: self._smooth()),
-            (self.show, "value", lambda _: self._choose_part()),
-            (self.experiment.choice, "value", lambda _: self.show_part()),
-            (self.runs.table, "ticked", lambda _: self.show_part()),
-            (self.runs.table, "event", self._edit),
+            (self.smoothing, "value", self._smooth),
+            (self.show, "value", self.show_part),
+            (experiment.choice, "value", self.show_part),
+            (runs.table, "ticked", self.show_part),
+            (runs.table, "event", self._edit),
             (self.buttons, "clicked", self._press),
-            (self.experiment.buttons, "clicked", self._press),
-            (self.runs.buttons, "clicked", self._press),
+            (experiment.buttons, "clicked", self._press),
+            (runs.buttons, "clicked", self._press),
         ):
             widget.observe(lambda change, react=react: self._try(react, change.new), names=trait)
-        self._choose_part()
+        self.show_part()
         if queue.is_busy:
             self._follow()
         else:
@@ -126,8 +124,6 @@ class TrainingPanel(Panel):
             except Exception as error:  # in a callback it would vanish
                 self.status.say(str(error) or type(error).__name__, is_error=True)
 
-    # What can be pressed
-
     def _press(self, click: dict[str, Any]) -> None:
         self.presses[click["name"]]()
         self._mark()
@@ -138,9 +134,6 @@ class TrainingPanel(Panel):
         self.learned.use(self._probe)
         how(what)
         self._follow()
-
-    def _begin_experiment(self) -> None:
-        self._begin(self.queue.begin_experiment, self.experiment.choice.value)
 
     def _keep(self) -> None:
         save_checkpoint(self.run.net, self.run.train_iter.vocab, trained_path(self.corpus))
@@ -166,8 +159,7 @@ class TrainingPanel(Panel):
         self.status.say("As at the beginning; saved runs stay. Choose, then press Start.")
 
     def _edit(self, event: dict[str, Any]) -> None:
-        """Do what was asked for in the table of runs."""
-        action, id = event.get("action"), event.get("id", "")
+        action, id = event["action"], event["id"]
         if action == "rename":
             self.queue.saved.find(id).rename(event["name"])
         elif action == "delete":
@@ -179,37 +171,32 @@ class TrainingPanel(Panel):
         self._mark()
 
     def _mark(self) -> None:
-        """Say which buttons can be pressed."""
-        run, busy = self.run, self.queue.is_busy
+        run, is_busy = self.run, self.queue.is_busy
         state = run.state if run is not None else "waiting"
-        is_free = not (busy or self.status.is_going)  # the last picture comes first
-        is_still = state not in ("waiting", "running", "pausing", "stopping")
+        is_free = not (is_busy or self.status.is_going)  # the last picture comes first
+        is_still = state in ("paused", "stopped", "failed", "finished")
         can = {
             "Start": is_free,
             "Pause": state == "running",
             "Resume": state in ("pausing", "paused"),
-            "Stop": busy,
+            "Stop": is_busy,
             "Reset": is_free,
-            "Keep for notebook 3": is_still and bool(run.history),
+            "Keep for notebook 3": is_still and run.history,
         }
         self.buttons.active = [name for name, can_be in can.items() if can_be]
 
-    def _smooth(self) -> None:
-        self.runs.smoothing = self.smoothing.value / 100
+    def _smooth(self, percent: int) -> None:
+        self.runs.smoothing = percent / 100
         if self._plot is not None:
             self._plot.smoothing = self.runs.smoothing
         self.show_part()
 
-    def _choose_part(self) -> None:
-        self.show_part()
-        self.part.children = (self.parts[self.show.value].box,)
-
-    def show_part(self) -> None:
+    def show_part(self, *_: Any) -> None:
         """Bring the view below the picture up to date."""
         with self._lock:
-            self.parts[self.show.value].show(self.queue)
-
-    # While a run goes on
+            part = self.parts[self.show.value]
+            part.show(self.queue)
+            self.part.children = (part.box,)
 
     def _follow(self) -> None:
         """Show the run from now on, in a thread of its own."""
@@ -217,9 +204,9 @@ class TrainingPanel(Panel):
         threading.Thread(target=self._watch, name="drawing", daemon=True).start()
 
     def _watch(self) -> None:
-        run, is_last = self.queue.run, False
+        run = self.queue.run
         try:
-            while not is_last:  # an experiment has several runs
+            while True:  # an experiment has several runs
                 run, looks = self.queue.run, 0
                 self._plot = LossPlot(run, lambda png, title, alt: self.picture.show(png, alt))
                 self._plot.smoothing = self.smoothing.value / 100
@@ -229,7 +216,8 @@ class TrainingPanel(Panel):
                         return
                     self._update(run, looks := looks + 1)
                 self._close(run)
-                is_last = not self.queue.begin_next(run)
+                if not self.queue.begin_next(run):
+                    break
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
             self.queue.stop()
             run.wait(10)  # so that Start comes back
@@ -240,12 +228,11 @@ class TrainingPanel(Panel):
                 self._try(last)
 
     def _update(self, run: TrainingRun, looks: int) -> None:
-        """Show where a run stands."""
-        done, total, heads = len(run.history), run.settings.num_steps, run.net.config.num_heads
+        total, heads = run.settings.num_steps, counted(run.net.config.num_heads, "head")
         said = {
-            "running": f"trains: {counted(total, 'step')}, {counted(heads, 'head')}.",
+            "running": f"trains: {counted(total, 'step')}, {heads}.",
             "pausing": "pauses after the step under way.",
-            "paused": f"is paused after step {done} of {total}.",
+            "paused": f"is paused after step {len(run.history)} of {total}.",
             "stopping": "stops after the step under way.",
         }
         if (state := run.state) in said:
