@@ -41,10 +41,9 @@ class Server:
 
             def send(self, body: bytes, status: int = 200, claimed_size: int | None = None) -> None:
                 """Answer with `body`; `claimed_size` is a Content-Length that may be a lie."""
+                size = len(body) if claimed_size is None else claimed_size
                 self.send_response(status)
-                self.send_header(
-                    "Content-Length", str(len(body) if claimed_size is None else claimed_size)
-                )
+                self.send_header("Content-Length", str(size))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -55,9 +54,7 @@ class Server:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.root = f"http://127.0.0.1:{self._http.server_port}"
         self.url = f"{self.root}/wikitext-2-v1.zip"
-        threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def request_count(self) -> int:
@@ -132,17 +129,11 @@ def serve(monkeypatch):
 @pytest.fixture(scope="session")
 def wikitext2_zip() -> Path:
     """The real zip of WikiText-2; it stands beside the project, not in it."""
-    path = (
-        Path(os.environ.get("BERT_TUTORIAL_TEST_WIKITEXT2", WIKITEXT2_FOLDER)) / "wikitext-2-v1.zip"
-    )
+    folder = Path(os.environ.get("BERT_TUTORIAL_TEST_WIKITEXT2", WIKITEXT2_FOLDER))
+    path = folder / "wikitext-2-v1.zip"
     if not path.is_file():
-        reason = (
-            f"no WikiText-2 at {path}; set BERT_TUTORIAL_TEST_WIKITEXT2 to the folder that holds "
-            "the zip"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"there is no {path}; name the folder that holds it in BERT_TUTORIAL_TEST_WIKITEXT2")
     return path
 
 

@@ -2,7 +2,6 @@
 kernel; `lab` is a real JupyterLab, which opens notebooks and runs them.
 """
 
-import itertools
 import json
 import os
 import re
@@ -11,16 +10,16 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as ipw
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from jupyter_server.serverapp import list_running_servers
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Locator, Page, expect
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PICTURES = os.environ.get("BERT_TUTORIAL_SCREENSHOTS")  # a folder: pictures are taken only for it
@@ -28,11 +27,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> crane"
 PATIENCE = 240  # seconds that anything may take, on a slow and busy machine,
 NOTEBOOK_PATIENCE = 1000  # but a whole notebook more
-MAX_PICTURE_HEIGHT = 12_000  # pixels; browsers cannot take much higher ones
 
-# A sandbox inside a container, or as root, does not start.
+# A sandbox inside a container, or as root, does not start. No other host is found.
 BROWSER_OPTIONS = """--no-sandbox --disable-dev-shm-usage --disable-background-networking
 --disable-component-update --disable-sync --disable-quic --no-first-run""".split()
+BROWSER_OPTIONS += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     # Every cell is in the page, not only the visible ones, and there is no empty space below the
@@ -47,26 +46,29 @@ def browser_type_launch_args(browser_type_launch_args):
     if browser is None:
         stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         stop("there is no Chromium here; install it, or name one in the variable CHROMIUM")
+    expect.set_options(timeout=PATIENCE * 1000)
     return {**browser_type_launch_args, "executable_path": browser, "args": BROWSER_OPTIONS}
 
 
-class Reports(list):
-    """What went wrong in a page: errors in its console, requests to other hosts."""
+def reports_of(page: Page) -> list[str]:
+    """What goes wrong in a page from now on, requests to other hosts among it."""
+    reports = []
 
-    def __init__(self, page: Page):
-        super().__init__()
-        page.on("console", lambda m: m.type == "error" and self._add(f"{m.text} ({m.location})"))
-        page.on("pageerror", lambda error: self._add(str(error)))
-        page.on("request", lambda request: self._requested(request.url))
-        page.on("websocket", lambda socket: self._requested(socket.url))
+    def said(message) -> None:
+        if message.type == "error" and "favicon" not in str(message.location):  # JupyterLab's own
+            reports.append(f"{message.text} ({message.location})")
 
-    def _requested(self, url: str) -> None:
-        if urllib.parse.urlsplit(url).hostname not in (None, "127.0.0.1", "localhost"):
-            self._add(f"a request to {url}")
+    page.on("console", said)
+    page.on("pageerror", lambda error: reports.append(str(error)))
+    return reports
 
-    def _add(self, text: str) -> None:
-        if "favicon" not in text:  # which JupyterLab asks for itself
-            self.append(text)
+
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait for Python: what is done in a page arrives a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
+        page.wait_for_timeout(20)
 
 
 # A widget's model as anywidget gives it to `render`; `toPython` and `fromPython` are the kernel.
@@ -112,22 +114,13 @@ def state_of(widget: ipw.Widget, *names: str) -> dict:
     }
 
 
-def wait_until(page: Page, condition: Callable[[], bool]) -> None:
-    """Wait for Python: what is done in a page arrives a moment later."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come true"
-        page.wait_for_timeout(20)
-
-
 class Blank:
     """An empty page with one widget and no kernel: traits follow the page, and the page them."""
 
     def __init__(self, page: Page):
-        self.page, self.reports, self._is_receiving = page, Reports(page), False
+        self.page, self.reports, self._is_receiving = page, reports_of(page), False
 
     def show(self, widget: ipw.Widget) -> Page:
-        """Show a widget."""
         self.widget, page = widget, self.page
         source = {"esm": str(widget._esm), "css": str(widget._css), "state": state_of(widget)}
         page.set_content("<!doctype html><html lang='en'><title>empty</title><body></body></html>")
@@ -139,6 +132,10 @@ class Blank:
     def has(self, **traits: object) -> None:
         """Wait until traits have these values."""
         wait_until(self.page, lambda: state_of(self.widget, *traits) == traits)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def focused(self) -> str:
         """What the element with the focus is called."""
@@ -164,7 +161,6 @@ class Blank:
 
 @pytest.fixture
 def blank(page):
-    expect.set_options(timeout=30_000)
     blank = Blank(page)
     yield blank
     assert blank.reports == [] and page.title() == "empty"
@@ -172,25 +168,25 @@ def blank(page):
 
 
 class Server:
-    """A JupyterLab on this machine only, with a folder of its own.
-
-    Attributes:
-        root: Folder of the notebooks: a copy, which tests may change, add to and spoil.
-        url, token: Where it answers, and what it wants to be told.
-    """
+    """A JupyterLab on this machine only; `root` is a copy of the notebooks, to be spoiled."""
 
     def __init__(self, folder: Path):
-        self.root, self.log = folder / "notebooks", folder / "server.log"
-        self.token = secrets.token_hex()
+        self.root, log, self.token = folder / "notebooks", folder / "log", secrets.token_hex()
         shutil.copytree(NOTEBOOKS, self.root, ignore=shutil.ignore_patterns(".*"))
-        if not PICTURES:
-            self._shorten()
+        if not PICTURES:  # fewer steps where nobody looks at them; nbval takes all
+            for name in ("02_pretraining", "04_exercises"):
+                path = self.root / f"{name}.ipynb"
+                text, steps = path.read_text("utf-8"), r"num_steps = \d+(?=  #)"
+                assert len(re.findall(steps, text)) == 1, name
+                path.write_text(re.sub(steps, "num_steps = 10", text), "utf-8")
         settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
         own = {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
         own |= {"IPYTHONDIR": "ipython", "BERT_TUTORIAL_CACHE": "cache"}  # with nothing trained
-        environment = os.environ | {name: str(folder / place) for name, place in own.items()}
+        # Threads of two kernels, or of a kernel and the browser, would wait for one another.
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ
+        environment |= {name: str(folder / place) for name, place in own.items()}
         environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_TOKEN": self.token}
         options = {
             "ServerApp.ip": "127.0.0.1",
@@ -203,45 +199,21 @@ class Server:
         }
         command = [sys.executable, "-m", "jupyterlab"]
         command += [f"--{name}={value}" for name, value in options.items()]
-        with self.log.open("wb") as log:
+        with log.open("wb") as file:
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
-        try:
-            self.url = self._url(folder / "runtime" / f"jpserver-{self.process.pid}.json")
-        except BaseException:
-            self.stop()
-            raise
-
-    def _shorten(self) -> None:
-        """Fewer steps where nobody looks at the pictures; nbval takes all of them."""
-        for name in ("02_pretraining", "04_exercises"):
-            path = self.root / f"{name}.ipynb"
-            text, steps = path.read_text("utf-8"), r"num_steps = \d+(?=  #)"
-            assert len(re.findall(steps, text)) == 1, name
-            path.write_text(re.sub(steps, "num_steps = 10", text), "utf-8")
-
-    def _url(self, info: Path) -> str:
-        """Where it answers, once it does."""
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                url = json.loads(info.read_text("utf-8"))["url"]
-                direct.open(f"{url}api/status?token={self.token}", timeout=5).close()
-                return url
-            except (FileNotFoundError, json.JSONDecodeError, urllib.error.URLError):
-                time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text('utf-8', 'replace')}")
+        while not (found := next(list_running_servers(folder / "runtime"), None)):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                self.stop()
+                pytest.fail(f"JupyterLab did not start:\n{log.read_text(errors='replace')}")
+            time.sleep(0.1)
+        self.url = found["url"]
 
     def stop(self) -> None:
-        """Ask it to end, with its kernels; insist after a while."""
         self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.wait(PATIENCE)
 
 
 # The open notebook, in the page's JavaScript: `cells` are its code cells with code in them.
@@ -261,7 +233,7 @@ class Lab:
     """One JupyterLab tab (`page`) with one notebook, and the server behind it."""
 
     def __init__(self, page: Page, server: Server):
-        self.page, self.server, self._reports = page, server, Reports(page)
+        self.page, self.server, self._reports = page, server, reports_of(page)
         page.set_default_timeout(PATIENCE * 1000)
 
     def ask(self, script: str, argument: object = None) -> object:
@@ -285,25 +257,20 @@ class Lab:
         self.wait_for("kernel?.status === 'idle'")
 
     def open_cells(self, name: str, *sources: str) -> None:
-        """Write a notebook of these code cells into the server's folder, open it, run all."""
-        empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
-        cells = [empty | {"id": f"cell{i}", "source": s} for i, s in enumerate(sources)]
+        """Write a notebook of these code cells into the server's folder, open it, run it."""
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        notebook = {"cells": cells, "metadata": {"kernelspec": kernel}}
-        notebook |= {"nbformat": 4, "nbformat_minor": 5}
-        (self.server.root / name).write_text(json.dumps(notebook), encoding="utf-8")
+        cells = [new_code_cell(source) for source in sources]
+        notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, self.server.root / name)
         self.open(name)
         self.run_all()
 
     def run_all(self) -> None:
-        """Clear all outputs, start Run All Cells, and return at once."""
+        """Clear all outputs, run all cells, and wait for the last, or for one that fails."""
         self.ask(
             """await commands.execute("notebook:clear-all-cell-outputs");
             commands.execute("notebook:run-all-cells").catch(() => {}); // errors() will tell"""
         )
-
-    def wait_idle(self) -> None:
-        """Wait until the kernel has run all code cells, or one has failed."""
         self.wait_for(
             """kernel?.status === "idle" && (cells.some(cell => errors(cell).length) || cells.every(
             cell => cell.executionCount !== null && cell.executionState !== "running"))""",
@@ -327,26 +294,25 @@ class Lab:
             [start, source],
         )
 
+    def output(self, number: int) -> Locator:
+        return self.page.locator(".jp-CodeCell .jp-Cell-outputArea").nth(number)
+
     def errors(self) -> list[str]:
-        """What went wrong so far: cells that failed, widgets that did not appear, and `Reports`."""
+        """What went wrong so far: cells that failed, widgets that did not appear, and reports."""
         failed = self.ask(
             """return cells.flatMap(cell => errors(cell).map(output =>
             `${output.ename}: ${output.evalue} in the cell "${cell.sharedModel.source}"`));"""
         )
-        area = self.page.locator(".jp-Notebook .jp-OutputArea")
-        return (
-            failed + area.get_by_text("Error displaying widget").all_inner_texts() + self._reports
-        )
+        broken = self.page.locator(".jp-Notebook").get_by_text("Error displaying widget")
+        if self.page.title() == "broken into" or self.page.locator("img[src='x']").count():
+            failed.append("a text was taken as HTML")
+        return failed + broken.all_inner_texts() + self._reports
 
     def set_theme(self, theme: str) -> None:
-        """Change to the theme "Light" or "Dark", and wait until its style sheet is there."""
-        theme_command = 'await commands.execute("apputils:change-theme", {theme: given})'
-        self.ask(theme_command, f"JupyterLab {theme}")
-        self.wait_for(
-            f"""document.body.dataset.jpThemeLight === "{str(theme == "Light").lower()}" &&
-            {str(theme == "Light").lower()} === ["white", "#fff", "#ffffff"].includes(
-                getComputedStyle(document.body).getPropertyValue("--jp-layout-color1").trim())"""
-        )
+        """Change to the theme "Light" or "Dark", and wait until it is there."""
+        change = 'await commands.execute("apputils:change-theme", {theme: given})'
+        self.ask(change, f"JupyterLab {theme}")
+        self.wait_for(f"document.body.dataset.jpThemeLight === '{theme == 'Light'}'.toLowerCase()")
 
     def axe(self) -> list[str]:
         """What axe finds at fault under the cells, a line each: serious and critical only."""
@@ -379,17 +345,12 @@ class Lab:
         if not PICTURES:
             return
         size, panel = self.page.viewport_size, self.page.locator(".jp-WindowedPanel-outer:visible")
-        height = panel.evaluate("panel => panel.scrollHeight + innerHeight - panel.clientHeight")
-        self.page.set_viewport_size({**size, "height": min(MAX_PICTURE_HEIGHT, height)})
-        scroll = """panel => {
-            const before = panel.scrollTop;
-            panel.scrollBy({top: panel.clientHeight, behavior: "instant"});
-            return panel.scrollTop > before;
-        }"""
-        for number in itertools.count(1):
+        height = panel.evaluate("it => it.scrollHeight + innerHeight - it.clientHeight")
+        highest = 12_000  # pixels; browsers cannot take much higher pictures
+        self.page.set_viewport_size({**size, "height": min(highest, height)})
+        for number in range(1, 2 + height // highest):
             self.page.screenshot(path=Path(PICTURES) / f"{name}-{number}.png")
-            if not panel.evaluate(scroll):
-                break
+            panel.evaluate("it => it.scrollBy({top: it.clientHeight, behavior: 'instant'})")
         self.page.set_viewport_size(size)
 
     def close(self) -> None:
@@ -408,7 +369,16 @@ def lab_server(tmp_path_factory, browser_type_launch_args):  # without a browser
 
 @pytest.fixture
 def lab(page, lab_server):
-    expect.set_options(timeout=PATIENCE * 1000)
     lab = Lab(page, lab_server)
     yield lab
     lab.close()
+
+
+@pytest.fixture(scope="module")
+def shared_lab(request, browser, lab_server):
+    """A `Lab` for all tests of a file: one page, and one kernel that has run the file's CELLS."""
+    lab = Lab(browser.new_page(), lab_server)
+    lab.open_cells(f"{request.module.__name__}.ipynb", *request.module.CELLS)
+    yield lab
+    lab.close()
+    lab.page.close()

@@ -1,68 +1,159 @@
-"""All widgets in one notebook of a real JupyterLab: they answer, and in both themes and widths all
-is in its place and axe finds nothing.
+"""All widgets in one notebook of a real JupyterLab: they answer, in both themes and widths all
+is in its place and axe finds nothing, and without a kernel the last state is still to be read.
 """
 
 from itertools import cycle
 
 import pytest
-from playwright.sync_api import expect
-from test_lab_in_browser import LAB, show_part, type_into
-from test_panel_in_browser import SMALL, button, press, set_number, show
+from playwright.sync_api import Locator, expect
+from test_panel_in_browser import SMALL, press, set_numbers, show
 
 from conftest import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PREPARE = """from bert_tutorial import load_data_wiki
-from bert_tutorial.studio.widgets import MaskExplorer, TrainingPanel
+PREPARE = """from bert_tutorial import load_data_wiki, load_pretrained, read_text
+from bert_tutorial.studio.lab.lab import Lab, other_networks
+from bert_tutorial.studio.widgets import MaskExplorer, SentenceLab, TrainingPanel
 from bert_tutorial.studio.widgets.memory_calculator import MemoryCalculator
-train_iter, vocab = load_data_wiki(64, 64)"""
-LAB_PARTS = ("nearest uses in the corpus", "map of uses", "attention", "hidden word", "layers",
-             "similar words")  # fmt: skip
+train_iter, vocab = load_data_wiki(64, 64)
+made = Lab(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
+sentences = "the crane stood on one leg in the pond", "a tall crane stands at the building site" """
+LAB = 'SentenceLab(made, *sentences, "shipped", other_networks())'
+CELLS = PREPARE, "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "TrainingPanel(train_iter)"
 PANEL_PARTS = ("what it learns", "experiments", "runs")
+LAB_PARTS = {  # what is there when a part is shown
+    "nearest uses in the corpus": "text=According to the untrained network",
+    "map of uses": ".bert-map [role=option]",
+    "attention": ".bert-pictures canvas",
+    "hidden word": "text=Your guess",
+    "layers": "img[alt^='A word and itself in another sentence']",
+    "similar words": "[role=grid]",
+}
 
 
-def explore_masks(page) -> None:
-    status = page.locator(".bert-lab-status").first
-    type_into(page, "Sentence", "a crane is flying over the wet field")
+@pytest.fixture
+def page(shared_lab):
+    shared_lab.page.set_viewport_size({"width": 900, "height": 900})
+    return shared_lab.page
+
+
+@pytest.fixture
+def sentences(page, shared_lab):
+    """The sentence lab."""
+    sentences = shared_lab.output(2)
+    sentences.get_by_text("bird, 10 of 10").first.wait_for()
+    return sentences
+
+
+@pytest.fixture(scope="module")
+def trained(shared_lab):
+    """The training panel has trained once."""
+    set_numbers(shared_lab.page, **SMALL, **{"Smoothing, %": 0})
+    press(shared_lab.page, "Start", "run 1: finished")
+
+
+def type_into(place: Locator, label: str, text: str) -> None:
+    place.get_by_label(label, exact=True).fill(text)
+    place.get_by_label(label, exact=True).press("Enter")
+
+
+def show_part(sentences: Locator, name: str) -> Locator:
+    """Choose what the sentence lab shows; gives its first view."""
+    sentences.get_by_label("Show", exact=True).select_option(name)
+    sentences.locator(LAB_PARTS[name]).first.wait_for()
+    view = sentences.page.locator(LAB_PARTS[name])
+    return sentences.locator(".bert-view").filter(has=view).first
+
+
+def test_the_mask_explorer_answers(page, shared_lab):
+    explorer = shared_lab.output(1)
+    status = explorer.locator(".bert-lab-status")
+    type_into(explorer, "Sentence", "a crane is flying over the wet field")
     expect(status).to_contain_text("10 tokens, 2 to be predicted")
-    type_into(page, "Mask rate, %", "50")
+    type_into(explorer, "Mask rate, %", "50")
     expect(status).to_contain_text("10 tokens, 5 to be predicted")
-    for _ in range(20):
-        page.get_by_label("Mask rate, %, slider").first.press("ArrowRight")
-    expect(status).to_contain_text("10 tokens, 7 to be predicted")
-    type_into(page, "Sentence", "   ")
-    expect(status).to_contain_text("there is no word in this text")
-    type_into(page, "Sentence", HOSTILE)
-    page.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
+    type_into(explorer, "Sentence", HOSTILE)
+    explorer.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
+    assert shared_lab.errors() == []
 
 
-def test_all_widgets_in_both_themes_and_widths(lab):
-    page = lab.page
-    lab.open_cells("gallery.ipynb", PREPARE, "MaskExplorer(vocab)")
-    explore_masks(page)
-    assert page.title() != "broken into" and page.locator("img[src='x']").count() == 0
-    cells = "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "TrainingPanel(train_iter)"
-    lab.close()
-    lab.open_cells("gallery.ipynb", PREPARE, *cells)
-    button(page, "Start").wait_for()
-    for label, value in SMALL.items():
-        set_number(page, label, value)
-    press(page, "Start", "run 1: finished")
-    set_number(page, "Smoothing, %", 0)
+def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sentences, shared_lab):
+    groups = [sentences.get_by_role("group", name=f"Tokens of sentence {n}") for n in (1, 2)]
+    chips, others = (group.get_by_role("button") for group in groups)
+    view = show_part(sentences, "similar words")
+    view.get_by_role("gridcell", name="crane, crane").hover()
+    expect(view.get_by_role("status")).to_contain_text("crane, crane: ")
+    view.locator("[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    words, _ = view.locator(":focus").get_attribute("aria-label").rsplit(":", 1)
+    page.keyboard.press("Enter")
+    sentences.get_by_text(f"{words}: cosine").first.wait_for()
+    view = show_part(sentences, "attention")
+    view.get_by_role("button", name="pond", exact=True).hover()
+    expect(view.get_by_role("status")).to_contain_text("pond looks at: ")
+
+    type_into(sentences, "Sentence 2", "a crane laid two eggs in its nest")
+    others.get_by_text("eggs").wait_for()
+    sentences.get_by_label("Example", exact=True).select_option("bank: money, river")
+    chips.get_by_text("coins").wait_for()
+    type_into(sentences, "Labels", "1")
+    sentences.get_by_text("means from up to 1 of each sense").first.wait_for()
+    show_part(sentences, "hidden word")
+    chips.nth(3).click()
+    type_into(sentences, "Your guess", "money")
+    sentences.get_by_text("Your guess, money, by the network").first.wait_for()
+    sentences.get_by_role("button", name="Keep as HTML").click()
+    sentences.get_by_text("sentence_lab.html").first.wait_for()
+    kept = shared_lab.server.root / "sentence_lab.html"
+    assert kept.read_text("utf-8").startswith("<!DOCTYPE")
+    sentences.get_by_label("Model", exact=True).select_option("untrained")
+    sentences.get_by_text("All words are in the vocabulary").first.wait_for()
+
+    type_into(sentences, "Sentence 1", "")
+    sentences.get_by_text("the first text has no word in it").first.wait_for()
+    type_into(sentences, "Sentence 1", f"the bank {HOSTILE}")
+    sentences.get_by_text("read as <unk>").first.wait_for()
+    for name in ("hidden word", "nearest uses in the corpus", "map of uses", "attention"):
+        show_part(sentences, name)
+    type_into(sentences, "Other BERT", "no/such/folder/here")
+    sentences.get_by_text("Not possible").first.wait_for()
+    assert shared_lab.errors() == []
+    sentences.get_by_label("Model", exact=True).select_option("shipped")
+    sentences.get_by_label("Example", exact=True).select_option("crane: bird, machine")
+
+
+def test_all_widgets_in_both_themes_and_widths(trained, page, sentences, shared_lab):
     for theme in ("Light", "Dark"):
-        lab.set_theme(theme)
+        shared_lab.set_theme(theme)
         for part, panel_part in zip(LAB_PARTS, cycle(PANEL_PARTS)):
-            show_part(page, part)
+            show_part(sentences, part)
             show(page, panel_part)
-            assert lab.axe() == []
-            assert lab.too_wide(f"gallery {theme} {part}") == []
-    type_into(page, "Sentence 1", "")
-    page.get_by_text("the first text has no word in it").wait_for()
-    assert lab.axe() == []
-    lab.set_theme("Light")
-    page.get_by_label("Sentence 1", exact=True).evaluate(
+            assert shared_lab.axe() == []
+            assert shared_lab.too_wide(f"gallery {theme} {part}") == []
+    type_into(sentences, "Sentence 1", "")
+    sentences.get_by_text("the first text has no word in it").wait_for()
+    assert shared_lab.axe() == []
+    shared_lab.set_theme("Light")
+    sentences.get_by_label("Sentence 1", exact=True).evaluate(
         "field => { field.removeAttribute('aria-label'); field.id = ''; field.placeholder = '' }"
     )
-    assert any(fault.startswith("label (critical)") for fault in lab.axe())  # it sees what is wrong
-    assert lab.errors() == []
+    assert any(fault.startswith("label (critical)") for fault in shared_lab.axe())  # it sees that
+    assert shared_lab.errors() == []
+
+
+def test_without_a_kernel_the_last_state_is_still_there(trained, page, sentences, shared_lab):
+    lab, panel = (shared_lab.output(number).locator(".bert-lab-static") for number in (2, 4))
+    sentences.get_by_label("Example", exact=True).select_option("star: film, sky")
+    expect(lab).to_contain_text("the star of the film was ill")
+    expect(lab).to_be_hidden()  # the live lab stands there
+    said = page.locator(".bert-lab-status").last.inner_text()
+    shared_lab.ask("await commands.execute('docmanager:save')")
+    shared_lab.close()
+    shared_lab.open(f"{__name__}.ipynb")  # with a kernel that has run nothing
+    for static, text in ((lab, "the star of the film was ill"), (panel, said)):
+        expect(static).to_be_visible()
+        expect(static).to_contain_text(text)
+    picture = panel.get_by_alt_text("Training loss")
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    shared_lab.screenshot("widgets without kernel")

@@ -38,7 +38,6 @@ def test_run_all_works(lab, path):
     # A notebook that was not run here is not trusted: its figures must survive that.
     wait_until(lab.page, figures_are_there)
     lab.run_all()
-    lab.wait_idle()
     wait_until(lab.page, figures_are_there)
     lab.screenshot(path.stem)
     assert lab.errors() == []
@@ -50,7 +49,6 @@ class Broken(anywidget.AnyWidget):
     _esm = "export default { render() { throw new Error('no picture today') } }"
 Broken()"""
     lab.open_cells("broken.ipynb", "1", broken_widget, "1 / 0", "2")
-    lab.wait_idle()
     lab.page.wait_for_function("() => document.body.innerText.includes('no picture today')")
     errors = "\n".join(lab.errors())
     assert "ZeroDivisionError" in errors and "no picture today" in errors

@@ -27,10 +27,10 @@ RUNS = [run("a", "first run", "4", colour="#1170aa"), run("b", "heads 2", "2", "
 def table(blank):
     """A table that does what it is asked for."""
     table = RunTable(caption="Runs so far", rows=RUNS, ticked=["a"], columns=COLUMNS)
-    going = {"state": "running", "can_go_on": False}
 
     def answer(change: dict) -> None:
         told = change["new"]
+        going = {"state": "running", "can_go_on": False}
         news = {"rename": {"name": told["name"]}, "go_on": going}.get(told["action"], {})
         rows = [row | news if row["id"] == told["id"] else row for row in table.rows]
         is_gone = told["action"] == "delete"
@@ -41,20 +41,20 @@ def table(blank):
     return table
 
 
-def button(page, name: str):
-    return page.get_by_role("button", name=name, exact=True)
+@pytest.fixture
+def button(page):
+    """Function that finds a button."""
+    return lambda name: page.get_by_role("button", name=name, exact=True)
 
 
 def event(action: str, id: str, name: str, count: int) -> dict:
     return {"action": action, "id": id, "name": name, "count": count}
 
 
-def test_runs_are_ticked_renamed_gone_on_with_and_deleted(blank, page, table):
+def test_runs_are_ticked_renamed_gone_on_with_and_deleted(blank, page, table, button):
     whole = page.get_by_role("table", name="Runs so far")
-    expect(whole.get_by_role("row")).to_have_count(5)
-    expect(whole.get_by_role("columnheader")).to_have_text(
-        ["Show", "Run", *COLUMNS, "State", "Actions"]
-    )
+    heads = ["Show", "Run", *COLUMNS, "State", "Actions"]
+    expect(whole.get_by_role("columnheader")).to_have_text(heads)
     expect(whole.get_by_role("rowheader", name=HOSTILE)).to_have_text(HOSTILE)
     expect(whole.get_by_role("cell", name="2 (differs)", exact=True)).to_have_count(1)
     expect(page.locator("td b", has_text="(differs)")).to_have_count(2)
@@ -69,26 +69,26 @@ def test_runs_are_ticked_renamed_gone_on_with_and_deleted(blank, page, table):
     expect(page.get_by_label("Show never begun")).to_be_checked()
     expect(page.get_by_label("Show heads 2")).not_to_be_checked()
 
-    button(page, "Rename heads 2").click()
+    button("Rename heads 2").click()
     page.get_by_label("New name of heads 2").fill(" two heads ")
     whole.click(position={"x": 5, "y": 5})  # it is left
     blank.has(event=event("rename", "b", "two heads", 1))
-    expect(button(page, "Go on never begun")).to_have_count(0)
-    button(page, "Go on two heads").click()
+    expect(button("Go on never begun")).to_have_count(0)
+    button("Go on two heads").click()
     blank.has(event=event("go_on", "b", "two heads", 2))
     row = page.get_by_role("row", name="two heads")
     expect(row).to_contain_text("running")
-    expect(button(page, "Go on two heads")).to_have_count(0)
-    expect(button(page, "Rename two heads")).to_be_focused()
+    expect(button("Go on two heads")).to_have_count(0)
+    expect(button("Rename two heads")).to_be_focused()
 
-    button(page, "Delete two heads").click()
+    button("Delete two heads").click()
     expect(row).to_contain_text("Delete for good?")
-    button(page, "No, keep two heads").click()
-    button(page, f"Delete {HOSTILE}").click()
-    button(page, f"Yes, delete {HOSTILE}").click()
+    button("No, keep two heads").click()
+    button(f"Delete {HOSTILE}").click()
+    button(f"Yes, delete {HOSTILE}").click()
     blank.has(event=event("delete", '"c"]', HOSTILE, 3))
     expect(page.get_by_role("row")).to_have_count(4)
-    expect(button(page, "Delete never begun")).to_be_focused()  # the next row
+    expect(button("Delete never begun")).to_be_focused()  # the next row
     table.rows = []
     expect(page.get_by_text("No runs yet.")).to_be_focused()
     expect(whole).to_have_count(0)
@@ -97,43 +97,35 @@ def test_runs_are_ticked_renamed_gone_on_with_and_deleted(blank, page, table):
     expect(page.get_by_text("differs from")).to_be_hidden()
 
 
-def test_everything_is_reached_by_keys(blank, page, table):
-    keys, field = page.keyboard, page.get_by_label("New name of heads 2")
+def test_everything_is_reached_by_keys(blank, page, table, button):
+    press, field = blank.press, page.get_by_label("New name of heads 2")
     page.get_by_role("region", name="Runs so far").focus()
-
-    def press(*some: str) -> None:
-        for key in some:
-            keys.press(key)
-
     press("Tab", "Tab", "Tab", "Tab", "Space")  # past a box and two buttons of the first row
     blank.has(ticked=["a", "b"])
-    press("Tab", "Enter")
-    expect(field).to_be_focused()
-    keys.type("dd 2 AX")  # letters that are commands of the notebook
+    press("Tab", "Enter", *"dd2AX")  # letters that are commands of the notebook
+    expect(field).to_have_value("dd2AX")
     press("Escape")
-    expect(button(page, "Rename heads 2")).to_be_focused()
+    expect(button("Rename heads 2")).to_be_focused()
     expect(field).to_be_hidden()
     press("Enter")
     expect(field).to_have_value("heads 2")
-    press("Enter", "Space")  # the same name is no event
-    keys.type("two")
-    press("Enter")
+    press("Enter", "Space", *"two", "Enter")  # the same name is no event
     blank.has(event=event("rename", "b", "two", 1))
-    expect(button(page, "Rename two")).to_be_focused()
+    expect(button("Rename two")).to_be_focused()
     press("Tab", "Enter")
-    expect(button(page, "No, keep two")).to_be_focused()
+    expect(button("No, keep two")).to_be_focused()
     press("Escape")
-    expect(button(page, "Delete two")).to_be_focused()
+    expect(button("Delete two")).to_be_focused()
     press("Tab", "Enter")
     blank.has(event=event("go_on", "b", "two", 2))
-    expect(button(page, "Rename two")).to_be_focused()
+    expect(button("Rename two")).to_be_focused()
     press("Tab", "Enter", "Shift+Tab", "Enter")
     blank.has(event=event("delete", "b", "two", 3))
-    expect(button(page, f"Delete {HOSTILE}")).to_be_focused()
+    expect(button(f"Delete {HOSTILE}")).to_be_focused()
     assert blank.passed_on() <= {"Tab", "Shift"}
 
 
-def test_nothing_is_lost_while_rows_change(page, table):
+def test_nothing_is_lost_while_rows_change(blank, page, table, button):
     def change() -> None:
         """As rows do while a run trains: a cell changes, and so does the order."""
         step = int(table.rows[0]["cells"][-1].removesuffix(" s")) + 1
@@ -141,26 +133,22 @@ def test_nothing_is_lost_while_rows_change(page, table):
         table.rows = [rows[0], *rows[:0:-1]]
         expect(page.get_by_role("cell", name=f"{step} s")).to_have_count(4)
 
-    button(page, "Delete never begun").click()
-    button(page, "Rename heads 2").click()
-    field = page.get_by_label("New name of heads 2")
-    field.fill("")
-    page.keyboard.type("two")
+    button("Delete never begun").click()
+    button("Rename heads 2").click()
+    blank.press(*"two")
     change()
-    expect(field).to_be_focused()
-    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_label("New name of heads 2")).to_be_focused()
+    blank.press("ArrowLeft")
     change()
-    page.keyboard.type("-")  # the cursor has kept its place
-    page.keyboard.press("Enter")
+    blank.press("-", "Enter")  # the cursor has kept its place
     expect(page.get_by_role("rowheader", name="tw-o")).to_be_visible()
-    change()
-    expect(button(page, "Rename tw-o")).to_be_focused()
-    button(page, "No, keep never begun").focus()  # the question is still open
-    change()
-    expect(button(page, "No, keep never begun")).to_be_focused()
-    page.get_by_label("Show tw-o").focus()
-    change()
-    page.keyboard.press("Space")
+    for each in (
+        button("Rename tw-o"),
+        button("No, keep never begun"),  # the question is still open
+        page.get_by_label("Show tw-o"),
+    ):
+        each.focus()
+        change()
+        expect(each).to_be_focused()
+    blank.press("Space")
     expect(page.get_by_label("Show tw-o")).to_be_checked()
-    change()
-    expect(page.get_by_label("Show tw-o")).to_be_focused()

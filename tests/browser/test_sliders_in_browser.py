@@ -16,8 +16,7 @@ def show(blank):
 
     def show(slider):
         page, name = blank.show(slider), slider.description
-        place = page.get_by_role("slider", name=f"{name}, slider", exact=True)
-        return page.get_by_label(name, exact=True), place
+        return page.get_by_label(name, exact=True), page.get_by_label(f"{name}, slider", exact=True)
 
     return show
 
@@ -75,12 +74,11 @@ def test_a_rate_is_slid_in_even_steps_of_size(blank, show):
         type_into(field, typed)
         blank.has(value=value)
         expect(place).to_have_attribute("aria-valuetext", str(value))
-    field.press("ArrowDown")
-    blank.has(value=0.00089)
-    place.press("ArrowLeft")
-    blank.has(value=0.00079)
-    place.press("Home")
-    blank.has(value=1e-5)
+    for each, key, value in (
+        (field, "ArrowDown", 0.00089), (place, "ArrowLeft", 0.00079), (place, "Home", 1e-5),
+    ):  # fmt: skip
+        each.press(key)
+        blank.has(value=value)
     seen = [1e-5]
     for _ in range(80):  # each press leads on, whatever was rounded
         place.press("ArrowRight")
@@ -112,8 +110,7 @@ def test_the_status_line_says_when_the_kernel_is_silent(blank, page):
     line = StatusLine(text="Step 3 of 430.")
     blank.show(line)
     status = page.get_by_role("status")
-    said = "Step 3 of 430. No word from the kernel for 1\\d s.*: it is busy, or was "
-    silent = re.compile(said)
+    silent = re.compile(r"Step 3 of 430. No word from the kernel for 1\d s.*: it is busy, or was ")
     page.clock.run_for(60_000)
     expect(status).to_have_text("Step 3 of 430.")  # nothing is to be expected
     line.is_going = True
@@ -121,13 +118,12 @@ def test_the_status_line_says_when_the_kernel_is_silent(blank, page):
         page.clock.run_for(8000)
         expect(status).to_have_text("Step 3 of 430.")
         line.beat += 1
-    page.evaluate(
-        """() => {
+    status.evaluate(
+        """line => {
             window.changes = [];
             new MutationObserver(all => window.changes.push(
                 ...all.filter(one => !one.target.closest?.("[aria-hidden]"))))
-                .observe(document.querySelector("[role=status]"),
-                         {childList: true, subtree: true, characterData: true});
+                .observe(line, {childList: true, subtree: true, characterData: true});
         }"""
     )
     page.clock.run_for(14_000)
