@@ -27,7 +27,7 @@ from bert_tutorial.exercises.variations import (
     wordpiece_corpus,
 )
 from bert_tutorial.pretraining.evaluation import baselines
-from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "04_exercises.ipynb"

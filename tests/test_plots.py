@@ -11,8 +11,7 @@ from small import assert_same_from_threads
 from bert_tutorial.plots import bars, curves, heatmap, new_figure, to_png
 from bert_tutorial.pretraining.evaluation import Evaluation
 from bert_tutorial.pretraining.loss_plot import LossPlot
-from bert_tutorial.pretraining.settings import Settings
-from bert_tutorial.pretraining.training import Progress, Step
+from bert_tutorial.pretraining.run import Progress, Settings, Step
 
 HOSTILE = ["$x_{", "$x_{$", "<b>", "\\frac", "_hidden", "%s{0}", "", " ", "a\nb", "$$", "&amp;"]
 

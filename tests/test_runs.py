@@ -16,7 +16,8 @@ from torch.testing import assert_close
 
 from bert_tutorial.network.model import in_mode
 from bert_tutorial.pretraining.evaluation import baselines, evaluate
-from bert_tutorial.pretraining.training import Settings, prepare, train_steps
+from bert_tutorial.pretraining.run import Settings
+from bert_tutorial.pretraining.training import prepare, train_steps
 from bert_tutorial.representation.encoding import get_bert_encoding
 from bert_tutorial.studio.runs.run import TrainingRun
 

@@ -17,7 +17,7 @@ from ..devices import pick_dtype
 from ..network.config import BERTConfig
 from ..network.fast import LinearCrossEntropy
 from ..network.losses import rows_at_once
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 
 FLOAT = 4  # bytes of a float32
 GIB = 2**30

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from ..network.config import BERTConfig
 from ..network.model import BERTModel
 from ..pretraining.optimizers import make_optimizers
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 from ..pretraining.training import train_steps
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedText

@@ -7,7 +7,7 @@ import torch
 
 from ..network.model import BERTModel
 from ..pretraining.evaluation import Evaluation, evaluate
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 from ..pretraining.training import train_steps
 from ..text.examples import HELD_OUT_BATCH_SIZE, PretrainingExamples
 from ..text.tokenized import TokenizedCorpus, TokenizedText

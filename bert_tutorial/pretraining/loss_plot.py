@@ -10,7 +10,7 @@ from matplotlib.transforms import Bbox
 
 from ..plots import BLUE, GREY, ORANGE, new_figure, shorten, to_png
 from .evaluation import Baselines, Evaluation
-from .training import Progress, Step, status_line
+from .run import Progress, Step, describe, status_line
 
 Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
@@ -185,18 +185,3 @@ class LossPlot:
         canvas.restore_region(self.background)
         for artist in self.moving:
             self.figure.draw_artist(artist)
-
-
-def describe(run: Progress) -> str:
-    """A run in one sentence with numbers, for those who do not see the picture."""
-    losses, found = [step.mlm_loss for step in list(run.history)], ["No training step yet"]
-    if losses:
-        verb = "falls" if losses[-1] < losses[0] else "goes"
-        found = [f"Training loss of the masked words {verb} from {losses[0]:.2f} to "]
-        found[0] += f"{losses[-1]:.2f} nats over {len(losses)} steps"
-    for step, evaluation in list(run.held_out)[-1:]:
-        found.append(f"held-out text {evaluation.mlm_loss:.2f} after step {step}")
-    if run.baselines is not None:
-        found.append(f"word frequencies alone reach {run.baselines.unigram:.2f}")
-        found.append(f"two neighbours {run.baselines.neighbours:.2f}")
-    return f"{'; '.join(found[:2])}{''.join(f', {part}' for part in found[2:])}."

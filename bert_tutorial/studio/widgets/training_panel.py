@@ -13,7 +13,7 @@ import ipywidgets as ipw
 
 from ...notebook import png_html
 from ...pretraining.loss_plot import LossPlot
-from ...pretraining.training import status_line
+from ...pretraining.run import status_line
 from ...text.corpora import read_text
 from ...text.examples import PretrainingExamples
 from ...text.wikitext_format import Corpus
