@@ -37,7 +37,7 @@ def a_run(losses=(), held_out=None, known=KNOWN, nsp=0.7, rate=0.5):
 
 
 def drawn(run):
-    """A plot that has drawn a run, and what it has shown: PNG, title, alternative text."""
+    """A plot that has drawn a run, and what it has shown: PNG, alternative text."""
     shown = []
     plot = LossPlot(run, lambda *what: shown.append(what))
     plot.close()
@@ -60,10 +60,11 @@ def falling(number):
 
 def test_a_run_is_drawn_from_before_its_first_step_to_its_end(monkeypatch):
     run = a_run()
-    plot, png, title, alt = drawn(run)
-    assert title == "0 steps, 0 sentence pairs/s" and alt.startswith("No training step yet")
+    plot, png, alt = drawn(run)
+    assert plot.title.get_text() == "0 steps, 0 sentence pairs/s"
+    assert alt.startswith("No training step yet")
     pngs, still, draw = [png], [], plot.figure.draw
-    plot.show = lambda png, *_: pngs.append(png)
+    plot.show = lambda png, alt: pngs.append(png)
     monkeypatch.setattr(plot.figure, "draw", lambda renderer: still.append(draw(renderer)))
     for losses, num_still in ((falling(30), 1), ([*falling(30), 4.2], 1), ([*falling(50), 1.0], 2)):
         run.history, run.held_out = curves(losses, {0: 7.0, 30: 6.0})
@@ -82,7 +83,7 @@ def test_a_run_is_drawn_from_before_its_first_step_to_its_end(monkeypatch):
 def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
     now, shown = [100.0], []
     monkeypatch.setattr(loss_plot.time, "monotonic", lambda: now[0])
-    plot = LossPlot(a_run(falling(3)), lambda png, *_: shown.append(now[0]))
+    plot = LossPlot(a_run(falling(3)), lambda png, alt: shown.append(now[0]))
     plot._draw = lambda title: now.__setitem__(0, now[0] + 0.1)
     monkeypatch.setattr(loss_plot, "to_png", lambda figure, compress_level, draw: draw() or b"")
     while now[0] < 120:
@@ -100,14 +101,14 @@ def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
 
 def test_baselines_come_later_and_the_coin_has_its_own_axis():
     run = a_run(falling(20), known=None)
-    plot, without, *_ = drawn(run)
+    plot, without, _ = drawn(run)
     assert names_in(plot.panels[0]) == [] and names_in(plot.panels[1]) == ["a coin 0.69"]
     run.baselines = KNOWN
     assert drawn(run)[1] != without
     for nsp, wanted in ((0.5, (0.3, 1.1)), (NAN, (0.3, 1.1)), (1.7, (0.3, 1.8))):
         low, high = drawn(a_run([7.0] * 20, nsp=nsp))[0].panels[1].axes.get_ylim()
         assert low == wanted[0] and wanted[1] <= high < wanted[1] + 0.3
-    plot, png, *_ = drawn(a_run(falling(5), rate=1.0))  # where that game is not played
+    plot, png, _ = drawn(a_run(falling(5), rate=1.0))  # where that game is not played
     assert [panel.field for panel in plot.panels] == ["mlm_loss"]
     pixels(png)
 
@@ -116,7 +117,7 @@ def test_baselines_come_later_and_the_coin_has_its_own_axis():
 def test_any_title_leaves_the_panels_and_the_legend_as_they_are(title):
     plot, *_ = drawn(a_run(falling(5)))
     pngs = []
-    plot.show = lambda png, *_: pngs.append(png)
+    plot.show = lambda png, alt: pngs.append(png)
     for text in ("", title):
         plot.drawn = ()
         plot._show(text)
@@ -126,7 +127,7 @@ def test_any_title_leaves_the_panels_and_the_legend_as_they_are(title):
 
 def test_a_picture_that_fails_stops_no_run(monkeypatch):
     monkeypatch.setattr(LossPlot, "_draw", lambda *_: 1 / 0)
-    _, png, _, alt = drawn(a_run(falling(5)))
+    _, png, alt = drawn(a_run(falling(5)))
     assert png == b"" and alt.endswith("The picture cannot be drawn: division by zero")
 
 
@@ -197,7 +198,7 @@ def test_the_nearest_baseline_above_is_seen_and_others_are_told(loss, inside, ou
 @pytest.mark.filterwarnings("error")
 def test_any_losses_can_be_drawn(losses):
     run = a_run(losses, {0: losses[-1]}, nsp=losses[0])
-    plot, png, *_ = drawn(run)
+    plot, png, _ = drawn(run)
     pixels(png), pixels(overlay({"one": (run.history, run.held_out)}, KNOWN))
     low, high = plot.panels[0].axes.get_ylim()
     assert math.isfinite(low) and math.isfinite(high)

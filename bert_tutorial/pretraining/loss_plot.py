@@ -14,7 +14,6 @@ from .run import Progress, Step, describe, status_line
 
 Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
 
 
 def smooth(values: Iterable[float], smoothing: float) -> list[float]:
@@ -124,11 +123,11 @@ def make_panels(
 class LossPlot:
     """The picture of a run that goes on: MLM loss, and NSP loss where that game is played.
 
-    `show` shows a PNG (empty where drawing fails), a line about where the run is, and a sentence
-    for those who cannot see the picture, in place of the last ones.
+    `show` shows a PNG (empty where drawing fails), and a sentence for those who cannot see it, in
+    place of the last ones.
     """
 
-    def __init__(self, run: Progress, show: Callable[[bytes, str, str], None]):
+    def __init__(self, run: Progress, show: Callable[[bytes, str], None]):
         self.run, self.show, self.smoothing = run, show, 0.9
         self.next_drawing, self.drawn, self.still = 0.0, (), None
         pale, strong = dict(color=BLUE, lw=0.8, alpha=0.4), dict(color=BLUE, lw=1.6)
@@ -152,8 +151,8 @@ class LossPlot:
         began, what = time.monotonic(), (self.smoothing, self.run.doing)
         if began >= self.next_drawing or what != self.drawn[:2]:
             self._show(status_line(self.run))
-            drawing = time.monotonic() - began
-            self.next_drawing = began + max(REDRAW_EVERY, 50 * drawing)  # at most 2 % of the time
+            drawing = time.monotonic() - began  # twice a second, and at most 2 % of the time
+            self.next_drawing = began + max(0.5, 50 * drawing)
 
     def close(self) -> None:
         """Draw the whole run."""
@@ -170,7 +169,7 @@ class LossPlot:
             png = to_png(self.figure, compress_level=1, draw=lambda: self._draw(title))
         except Exception as error:  # a picture that fails stops no run
             png, alt = b"", f"{alt} The picture cannot be drawn: {shorten(str(error), 200)}"
-        self.show(png, title, alt)
+        self.show(png, alt)
 
     def _draw(self, title: str) -> None:
         """Draw what moves; all else, whose text takes longest, only where it has changed."""

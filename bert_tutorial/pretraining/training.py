@@ -27,8 +27,6 @@ from .evaluation import baselines, evaluate
 from .optimizers import make_optimizers
 from .run import DOING, Progress, Settings, Step, summary
 
-A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
-
 
 def train_steps(
     net: BERTModel,
@@ -172,8 +170,8 @@ def run_training(
             progress.doing = "evaluating"
             yield
             if valid is not None and done not in dict(progress.held_out):
-                few = None if done == last else A_FEW_BATCHES
-                progress.held_out.append((done, evaluate(net, valid, few)))
+                some = None if done == last else 4  # batches: enough to see where a run stands
+                progress.held_out.append((done, evaluate(net, valid, some)))
         progress.doing = "training"
         yield
         if done < last:
@@ -236,8 +234,7 @@ def shown(progress: Progress) -> Iterator[Callable[[], None]]:
     if in_notebook():
         from .loss_plot import LossPlot  # here, so that importing stays fast
 
-        display = Display()
-        with closing(LossPlot(progress, lambda png, _, alt: display.show_png(png, alt))) as plot:
+        with closing(LossPlot(progress, Display().show_png)) as plot:
             yield plot.update
         return
 

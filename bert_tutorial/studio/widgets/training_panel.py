@@ -221,7 +221,7 @@ class TrainingPanel(Panel):
         try:
             while not is_last:  # an experiment has several runs
                 run, looks = self.queue.run, 0
-                self._plot = LossPlot(run, lambda png, title, alt: self.picture.show(png, alt))
+                self._plot = LossPlot(run, self.picture.show)
                 self._plot.smoothing = self.smoothing.value / 100
                 while not run.wait(LOOK_EVERY):
                     if self.queue.viewer is not self:
