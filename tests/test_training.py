@@ -1,6 +1,5 @@
 """The settings, the loop, and a run with its evaluations."""
 
-import io
 import random
 import threading
 from types import SimpleNamespace
@@ -18,8 +17,7 @@ from bert_tutorial.network.losses import Losses, pretraining_losses
 from bert_tutorial.network.model import in_mode
 from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
-from bert_tutorial.pretraining.optimizers import make_optimizers
+from bert_tutorial.pretraining.evaluation import baselines, evaluate
 from bert_tutorial.pretraining.run import Progress, Settings, Step, status_line
 from bert_tutorial.pretraining.training import losses_and_gradients, prepare, run_training
 from bert_tutorial.text.examples import Batch
@@ -224,52 +222,24 @@ def test_on_a_gpu(precision):
     assert_close(again, one, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("has_valid", [True, False])
-def test_a_run_counts_then_evaluates_and_trains_by_turns(has_valid):
-    examples, valid = some_examples(), some_examples(batch_size=4).valid
+def test_a_run_counts_then_evaluates_and_trains_by_turns():
+    examples = some_examples()
+    examples.valid = valid = some_examples(batch_size=4).valid
     plain = train(small_net(examples), examples, 4)
     prepare(prepared := small_net(examples), examples, Settings())
-    examples.valid = valid if has_valid else None
-    net, progress, seen = small_net(examples), Progress(examples, Settings(num_steps=4)), []
-    for _ in run_training(net, progress, num_evaluations=2):
-        seen.append((progress.doing, len(progress.history), len(progress.held_out)))
+    net, run, seen = small_net(examples), Progress(examples, Settings(num_steps=4)), []
+    for _ in run_training(net, run, num_evaluations=2):
+        seen.append((run.doing, len(run.history), len(run.held_out)))
         evaluate(net, valid, 1)  # whoever has the turn may use the network: that changes nothing
-    assert_identical(losses(progress.history), plain)
-    one, two, three = (1, 2, 3) if has_valid else (0, 0, 0)
     assert seen == [
-        ("counting", 0, 0), ("counting", 0, 0), ("evaluating", 0, 0), ("training", 0, one),
-        ("training", 1, one), ("evaluating", 2, one), ("training", 2, two), ("training", 3, two),
-        ("evaluating", 4, two), ("training", 4, three),
+        ("counting", 0, 0), ("counting", 0, 0), ("evaluating", 0, 0), ("training", 0, 1),
+        ("training", 1, 1), ("evaluating", 2, 1), ("training", 2, 2), ("training", 3, 2),
+        ("evaluating", 4, 2), ("training", 4, 3),
     ]  # fmt: skip
-    assert progress.baselines == baselines(examples)
-    if has_valid:  # at the end all of it is read
-        few = evaluate(prepared, valid, num_batches=4)
-        assert few != evaluate(prepared, valid) and progress.held_out[0] == (0, few)
-        assert progress.held_out[-1] == (4, evaluate(net, valid))
-
-
-def test_a_run_goes_on_with_the_losses_of_an_uninterrupted_one():
-    examples, how = some_examples(), Settings(num_steps=6, embedding_rate=0.5)
-    whole, net, again = (small_net(examples) for _ in range(3))
-    wanted = train(whole, examples, **vars(how))
-    again.reset(torch.Generator().manual_seed(5))
-    parts, others = ([one, *make_optimizers(one, how)] for one in (net, again))
-    first, file = Progress(examples, how), io.BytesIO()
-    for _ in run_training(net, first, optimizers=parts[1:]):
-        if 4 in dict(first.held_out):
-            break
-    torch.save([part.state_dict() for part in parts], file)
-    file.seek(0)
-    for part, state in zip(others, torch.load(file), strict=True):
-        part.load_state_dict(state)
-    known = (4, Evaluation(1.0, 0.0, 1.0, 0.0))  # it is not read twice
-    second = Progress(some_examples(), how, list(first.history), [*first.held_out[:-1], known])
-    for _ in run_training(again, second, optimizers=others[1:]):
-        pass
-    assert_identical(losses(second.history), wanted)
-    assert_identical(weights_of(again), weights_of(whole))
-    assert len(first.history) == 4 and second.held_out[3] == known
-    assert [step for step, _ in second.held_out] == [0, 1, 2, 4, 5, 6]
+    assert_identical(losses(run.history), plain)
+    few = evaluate(prepared, valid, num_batches=4)  # at the end all of it is read
+    assert few != evaluate(prepared, valid) and run.held_out[0] == (0, few)
+    assert run.held_out[-1] == (4, evaluate(net, valid)) and run.baselines == baselines(examples)
 
 
 def test_what_is_said_of_a_run():
