@@ -28,12 +28,10 @@ def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> 
     grammar = word_vectors(text, vocab, window=2, size=table.shape[1] - half)
     vectors = torch.cat([grammar, word_vectors(text, vocab, window=10, size=half)], dim=1)
     known = vectors.any(dim=1)
-    spread = vectors[known].std(correction=0) if known.any() else torch.zeros(())
-    if spread < 1e-3:  # a text or a network too small to say anything
-        return
-    vectors *= INIT_STD / spread
-    with torch.no_grad():
-        table[known] = vectors[known].to(table)
+    # Otherwise text or network are too small to say anything.
+    if known.any() and (spread := vectors[known].std(correction=0)) >= 1e-3:
+        with torch.no_grad():
+            table[known] = (vectors[known] * (INIT_STD / spread)).to(table)
 
 
 @lru_cache(maxsize=4)  # a second run on the same text need not wait

@@ -160,11 +160,11 @@ class LossPlot:
         self._show(f"{len(self.run.history)} steps, {speed}")
 
     def _show(self, title: str) -> None:
-        run = self.run
-        what = self.smoothing, run.doing, title, len(run.history), len(run.held_out), run.baselines
+        alt = describe(self.run)
+        what = self.smoothing, self.run.doing, title, alt
         if what == self.drawn:
             return
-        self.drawn, alt = what, describe(run)
+        self.drawn = what
         try:
             png = to_png(self.figure, compress_level=1, draw=lambda: self._draw(title))
         except Exception as error:  # a picture that fails stops no run
