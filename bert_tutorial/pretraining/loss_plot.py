@@ -140,8 +140,7 @@ class LossPlot:
             bbox_to_anchor=(0.985, 0.965), fontsize=8, ncols=2, frameon=False,
         )  # fmt: skip
         self.title = self.figure.text(0.07, 0.965, "", va="center", fontsize=9, parse_math=False)
-        # Where the legend begins: letters of some scripts are wide.
-        self.title.set(clip_on=True, clip_box=Bbox([[0, 0], [530, 300]]))
+        self.title.set(clip_on=True, clip_box=Bbox([[0, 0], [530, 300]]))  # the legend begins there
         self.moving = [line for panel in self.panels for line in panel.lines] + [self.title]
         for artist in self.moving:
             artist.set_animated(True)
