@@ -42,8 +42,8 @@ def test_sizes_of_d2l(positional, named, unknown):
 @pytest.mark.parametrize(
     ("positional", "named", "line"),
     [
-        ((nn.CrossEntropyLoss(), 20, ["cpu"], 30), {}, "num_steps=30)"),
-        ((print,), dict(vocab_size=20, devices=["cpu"], num_steps=30), "num_steps=30)"),
+        ((None, 20, ["cpu"], 30), {}, "num_steps=30)"),
+        ((print,), dict(num_steps=30), "num_steps=30)"),
         ((), dict(loss=nn.CrossEntropyLoss(), num_steps=7), "num_steps=7)"),
         ((50,), dict(lr=0.01), "num_steps=..., learning_rate=0.01)"),
     ],
