@@ -5,9 +5,8 @@ from .devices import try_all_gpus
 from .network.config import BERTConfig
 from .network.model import BERTModel
 from .pretraining.evaluation import baselines, evaluate
-from .pretraining.live import train_bert
-from .pretraining.settings import Settings
-from .pretraining.training import train_steps
+from .pretraining.run import Settings
+from .pretraining.training import train_bert, train_steps
 from .representation.encoding import (
     compare_tokens,
     cosine_similarity,
@@ -40,11 +39,7 @@ __all__ = [
 
 # Around the lessons' functions, so that their own code is the lesson and nothing else.
 BERTModel.__init__ = from_d2l.answered(BERTModel.__init__, from_d2l.check_sizes)
-train_bert = from_d2l.answered(train_bert, from_d2l.check_memory)
-train_bert = from_d2l.answered(train_bert, from_d2l.check_training)
+train_bert = from_d2l.answered(train_bert, from_d2l.check_training, from_d2l.check_memory)
 get_bert_encoding = from_d2l.answered(get_bert_encoding, from_d2l.check_encoding)
 get_layers = from_d2l.answered(get_layers, from_d2l.check_encoding)
-
-
-def __getattr__(name: str) -> None:
-    from_d2l.find_name(name)
+__getattr__ = from_d2l.find_name

@@ -2,9 +2,8 @@
 
 import ctypes
 import platform
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -34,17 +33,13 @@ def keep_memory() -> None:
 
     Otherwise the kernel spends a large part of each step on clearing pages.
     """
-    if not sys.platform.startswith("linux"):
-        return
     trim_threshold, top_pad, mmap_threshold, arena_max = -1, -2, -3, -8  # glibc's malloc.h
-    try:
+    with suppress(OSError, AttributeError):  # another system, or another C library
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(mmap_threshold, 32 * 2**20)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 * 2**20)
-    mallopt(arena_max, 1)
+        mallopt(mmap_threshold, 32 * 2**20)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 64 * 2**20)
+        mallopt(arena_max, 1)
 
 
 def machine(device: torch.device) -> str:

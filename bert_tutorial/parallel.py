@@ -1,7 +1,6 @@
-"""One run shared by several processes of one machine.
+"""One run shared by several processes of one machine, which add their gradients up.
 
-Each takes some rows of every batch, and gradients are added up. The words are PyTorch's: a process
-has a *rank*, and all together are *world_size* many.
+The words are PyTorch's: a process has a *rank*, and all together are *world_size* many.
 """
 
 import contextlib
@@ -94,9 +93,8 @@ def join_processes(device: torch.device) -> Processes:
             "for the checkpoint on its own disk; start it on one machine, without --nnodes"
         )
     if processes.world_size > 1:
-        limit = timedelta(seconds=patience())
+        backend, limit = "nccl" if device.type == "cuda" else "gloo", timedelta(seconds=patience())
         with processes.waiting():
-            backend = "nccl" if device.type == "cuda" else "gloo"
             torch.distributed.init_process_group(backend, timeout=limit)
     return processes
 

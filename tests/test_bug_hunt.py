@@ -16,7 +16,7 @@ from bert_tutorial.exercises.answers import CHECKS, solution_of
 from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import frequency_loss, made_up_corpus, with_held_out
 from bert_tutorial.pretraining.evaluation import baselines
-from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "04_exercises.ipynb"

@@ -10,7 +10,7 @@ from small import made_up_text, small_net, some_examples, tokenized
 
 from bert_tutorial.exercises.memory import GIB, memory_of, peak_of
 from bert_tutorial.network.config import BERTConfig
-from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.pretraining.training import train_steps
 from bert_tutorial.studio.runs import fits
 from bert_tutorial.studio.runs.fits import (

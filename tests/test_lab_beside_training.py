@@ -4,7 +4,8 @@ import threading
 
 from small import assert_identical, losses, small_net, some_examples
 
-from bert_tutorial.pretraining.training import Settings, train_steps
+from bert_tutorial.pretraining.run import Settings
+from bert_tutorial.pretraining.training import train_steps
 from bert_tutorial.representation.encoding import encode_with_dropout, to_row
 from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.text.wikitext_format import Corpus

@@ -18,7 +18,7 @@ from bert_tutorial.network.losses import pretraining_losses
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.optimizers import make_optimizers
-from bert_tutorial.pretraining.settings import Settings
+from bert_tutorial.pretraining.run import Settings
 
 CLOSE = 0.05  # how far an estimate may be from what is measured, as a part of it
 SMALL, BASE, LARGE = BERTConfig.small(5000), BERTConfig.base(), BERTConfig.large()

@@ -15,8 +15,8 @@ from bert_tutorial.network.model import dropout_off, in_mode
 NET = small_net(some_examples())
 
 
-def in_thread(what):
-    thread = threading.Thread(target=what, daemon=True)
+def in_thread(what, *args):
+    thread = threading.Thread(target=what, args=args, daemon=True)
     thread.start()
     return thread
 
@@ -30,18 +30,16 @@ def all_have_left():
 def test_who_waits_comes_before_who_has_just_had_it():
     order = []
 
-    def ask():
+    def ask(name):
         with in_mode(NET, training=False):
-            order.append("other")
+            order.append(name)
 
     with in_mode(NET, training=True):
-        other = in_thread(ask)
+        other = in_thread(ask, "other")
         until(lambda: len(model._row) == 2)
-    for _ in range(3):
-        with in_mode(NET, training=True):
-            order.append("again")
+    ask("again"), ask("again")
     other.join(PATIENCE)
-    assert order == ["other", "again", "again", "again"]
+    assert order == ["other", "again", "again"]
 
 
 def test_one_at_a_time_and_every_one_in_its_mode():
@@ -56,8 +54,7 @@ def test_one_at_a_time_and_every_one_in_its_mode():
                 seen.append(NET.training == NET.encoder.training == training)
                 inside.pop()
 
-    threads = [in_thread(lambda i=i: work(i % 2 == 0)) for i in range(4)]
-    for thread in threads:
+    for thread in [in_thread(work, i % 2 == 0) for i in range(4)]:
         thread.join(PATIENCE)
     assert len(most) == 200 and max(most) == 1 and all(seen)
 

@@ -11,7 +11,8 @@ from small import PATIENCE, assert_identical, losses, some_examples, until
 
 from bert_tutorial.cache import read_safetensors, write_safetensors
 from bert_tutorial.pretraining.optimizers import make_optimizers
-from bert_tutorial.pretraining.training import Step, train_steps
+from bert_tutorial.pretraining.run import Step
+from bert_tutorial.pretraining.training import train_steps
 from bert_tutorial.studio.runs import saved_runs
 from bert_tutorial.studio.runs.run import TrainingRun
 from bert_tutorial.studio.runs.saved_runs import SavedRun, SavedRuns

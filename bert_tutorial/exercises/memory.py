@@ -21,7 +21,7 @@ from ..network.fast import LinearCrossEntropy
 from ..network.losses import rows_at_once
 from ..network.model import BERTModel
 from ..pretraining.optimizers import make_optimizers
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 from ..pretraining.training import train_steps
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedText

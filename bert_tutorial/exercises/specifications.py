@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from ..network.model import BERTModel, dropout_off
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 from ..text.masking import mask_tokens
 from ..text.vocabulary import SPECIAL_TOKENS, UNK, Vocab
 from .check import Check, Function

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..network.model import BERTModel
 from ..pretraining.evaluation import Evaluation, evaluate
-from ..pretraining.settings import Settings
+from ..pretraining.run import Settings
 from ..pretraining.training import train_steps
 from ..text.corpora import read_text
 from ..text.examples import HELD_OUT_BATCH_SIZE, Batch, PretrainingExamples

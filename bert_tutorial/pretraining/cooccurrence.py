@@ -17,27 +17,21 @@ from ..text.vocabulary import Vocab
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# Half of each vector tells what stands right beside a word (grammar), half what stands up to ten
-# words away (topic).
-WINDOWS = (2, 10)
-
 
 def start_from_neighbours(net: BERTModel, text: TokenizedText, vocab: Vocab) -> None:
     """Let the token embeddings begin with counted word vectors, as widely spread as the noise.
 
     Gradients would need hundreds of steps. Special tokens, and lone words, keep their noise.
     """
-    table = net.encoder.embeddings.token.weight
-    sizes = [len(part) for part in torch.arange(table.shape[1]).tensor_split(len(WINDOWS))]
-    parts = [word_vectors(text, vocab, *how) for how in zip(WINDOWS, sizes, strict=True)]
-    vectors = torch.cat(parts, dim=1)
+    table, half = net.word_vectors, net.config.num_hiddens // 2
+    # What stands right beside a word tells its grammar, what stands up to ten words away its topic.
+    grammar = word_vectors(text, vocab, window=2, size=table.shape[1] - half)
+    vectors = torch.cat([grammar, word_vectors(text, vocab, window=10, size=half)], dim=1)
     known = vectors.any(dim=1)
-    spread = vectors[known].std(correction=0) if known.any() else torch.zeros(())
-    if spread < 1e-3:  # a text or a network too small to say anything
-        return
-    vectors *= INIT_STD / spread
-    with torch.no_grad():
-        table[known] = vectors[known].to(table)
+    # Otherwise text or network are too small to say anything.
+    if known.any() and (spread := vectors[known].std(correction=0)) >= 1e-3:
+        with torch.no_grad():
+            table[known] = (vectors[known] * (INIT_STD / spread)).to(table)
 
 
 @lru_cache(maxsize=4)  # a second run on the same text need not wait
@@ -87,14 +81,14 @@ def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
     return found + found.T
 
 
-def ppmi(counts: "csr_array", smoothing: float = 0.75) -> "csr_array":
-    """Positive pointwise mutual information; with `smoothing` < 1 rare neighbours count less."""
+def ppmi(counts: "csr_array") -> "csr_array":
+    """Positive pointwise mutual information."""
     if not counts.nnz:
         return counts
     counts = counts.tocoo()
     row, column = counts.coords
     of_word = np.bincount(row, counts.data, counts.shape[0])
-    of_neighbour = of_word**smoothing
+    of_neighbour = of_word**0.75  # rare neighbours count less
     chance = of_word[row] * (of_neighbour / of_neighbour.sum())[column]
     counts.data = np.maximum(np.log(counts.data / chance).astype(np.float32), 0)
     return counts.tocsr()

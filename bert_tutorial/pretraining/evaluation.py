@@ -20,7 +20,6 @@ from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
 
 DISCOUNT = 0.75  # of each count; what it frees goes to pairs that were never seen
-NUM_PLACES = 4096  # that the two neighbours are asked about
 
 
 class Evaluation(NamedTuple):
@@ -99,7 +98,7 @@ def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExam
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
     between, losses, hits = Between(text, vocab), [], []
-    for some in torch.arange(len(labels))[:NUM_PLACES].split(512):
+    for some in torch.arange(len(labels))[:4096].split(512):  # places: those are enough
         p = between(left[some], right[some])
         losses.append(-p.gather(1, labels[some, None])[:, 0].log())
         hits.append(p.argmax(1) == labels[some])

@@ -10,11 +10,10 @@ from matplotlib.transforms import Bbox
 
 from ..plots import BLUE, GREY, ORANGE, new_figure, shorten, to_png
 from .evaluation import Baselines, Evaluation
-from .training import Progress, Step, status_line
+from .run import Progress, Step, describe, status_line
 
 Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-REDRAW_EVERY = 0.5  # seconds between two pictures, at the least
 
 
 def smooth(values: Iterable[float], smoothing: float) -> list[float]:
@@ -124,11 +123,11 @@ def make_panels(
 class LossPlot:
     """The picture of a run that goes on: MLM loss, and NSP loss where that game is played.
 
-    `show` shows a PNG (empty where drawing fails), a line about where the run is, and a sentence
-    for those who cannot see the picture, in place of the last ones.
+    `show` shows a PNG (empty where drawing fails), and a sentence for those who cannot see it, in
+    place of the last ones.
     """
 
-    def __init__(self, run: Progress, show: Callable[[bytes, str, str], None]):
+    def __init__(self, run: Progress, show: Callable[[bytes, str], None]):
         self.run, self.show, self.smoothing = run, show, 0.9
         self.next_drawing, self.drawn, self.still = 0.0, (), None
         pale, strong = dict(color=BLUE, lw=0.8, alpha=0.4), dict(color=BLUE, lw=1.6)
@@ -141,8 +140,7 @@ class LossPlot:
             bbox_to_anchor=(0.985, 0.965), fontsize=8, ncols=2, frameon=False,
         )  # fmt: skip
         self.title = self.figure.text(0.07, 0.965, "", va="center", fontsize=9, parse_math=False)
-        # Where the legend begins: letters of some scripts are wide.
-        self.title.set(clip_on=True, clip_box=Bbox([[0, 0], [530, 300]]))
+        self.title.set(clip_on=True, clip_box=Bbox([[0, 0], [530, 300]]))  # the legend begins there
         self.moving = [line for panel in self.panels for line in panel.lines] + [self.title]
         for artist in self.moving:
             artist.set_animated(True)
@@ -152,8 +150,8 @@ class LossPlot:
         began, what = time.monotonic(), (self.smoothing, self.run.doing)
         if began >= self.next_drawing or what != self.drawn[:2]:
             self._show(status_line(self.run))
-            drawing = time.monotonic() - began
-            self.next_drawing = began + max(REDRAW_EVERY, 50 * drawing)  # at most 2 % of the time
+            drawing = time.monotonic() - began  # twice a second, and at most 2 % of the time
+            self.next_drawing = began + max(0.5, 50 * drawing)
 
     def close(self) -> None:
         """Draw the whole run."""
@@ -161,16 +159,16 @@ class LossPlot:
         self._show(f"{len(self.run.history)} steps, {speed}")
 
     def _show(self, title: str) -> None:
-        run = self.run
-        what = self.smoothing, run.doing, title, len(run.history), len(run.held_out), run.baselines
+        alt = describe(self.run)
+        what = self.smoothing, self.run.doing, title, alt
         if what == self.drawn:
             return
-        self.drawn, alt = what, describe(run)
+        self.drawn = what
         try:
             png = to_png(self.figure, compress_level=1, draw=lambda: self._draw(title))
         except Exception as error:  # a picture that fails stops no run
             png, alt = b"", f"{alt} The picture cannot be drawn: {shorten(str(error), 200)}"
-        self.show(png, title, alt)
+        self.show(png, alt)
 
     def _draw(self, title: str) -> None:
         """Draw what moves; all else, whose text takes longest, only where it has changed."""
@@ -185,18 +183,3 @@ class LossPlot:
         canvas.restore_region(self.background)
         for artist in self.moving:
             self.figure.draw_artist(artist)
-
-
-def describe(run: Progress) -> str:
-    """A run in one sentence with numbers, for those who do not see the picture."""
-    losses, found = [step.mlm_loss for step in list(run.history)], ["No training step yet"]
-    if losses:
-        verb = "falls" if losses[-1] < losses[0] else "goes"
-        found = [f"Training loss of the masked words {verb} from {losses[0]:.2f} to "]
-        found[0] += f"{losses[-1]:.2f} nats over {len(losses)} steps"
-    for step, evaluation in list(run.held_out)[-1:]:
-        found.append(f"held-out text {evaluation.mlm_loss:.2f} after step {step}")
-    if run.baselines is not None:
-        found.append(f"word frequencies alone reach {run.baselines.unigram:.2f}")
-        found.append(f"two neighbours {run.baselines.neighbours:.2f}")
-    return f"{'; '.join(found[:2])}{''.join(f', {part}' for part in found[2:])}."

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..network.model import BERTModel
-from .settings import Settings
+from .run import Settings
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -81,9 +81,8 @@ def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Opti
     linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
     inside = [module.weight for module in linear if module is not net.nsp.output]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
-    words = net.encoder.embeddings.token.weight
+    words, rate, decay = net.word_vectors, settings.learning_rate, settings.weight_decay
     tables = [p for p in others if p.dim() >= 2 and p is not words]
-    rate, decay = settings.learning_rate, settings.weight_decay
     groups = [
         {"params": [words], "weight_decay": decay, "factor": settings.embedding_rate},
         {"params": tables, "weight_decay": decay},

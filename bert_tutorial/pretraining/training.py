@@ -1,39 +1,31 @@
-"""Pretraining: the loop (`train_steps`), and a run with its evaluations (`run_training`)."""
+"""Pretraining: the loop (`train_steps`), and d2l's `train_bert`, which shows a run."""
 
 import math
 import random
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
-from ..devices import keep_memory, pick_dtype
+from ..devices import keep_memory, pick_dtype, try_all_gpus
 from ..network.fast import WordSampler
 from ..network.losses import pretraining_losses, rows_at_once
 from ..network.model import BERTModel, check_vocab, in_mode
+from ..notebook import Display, in_notebook
 from ..parallel import ALONE, Processes
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
-from .evaluation import Baselines, Evaluation, baselines, evaluate
+from .evaluation import baselines, evaluate
 from .optimizers import make_optimizers
-from .settings import Settings
-
-A_FEW_BATCHES = 4  # of the held-out text: enough to see, on the way, where a run stands
-
-
-class Step(NamedTuple):
-    """What one training step gave."""
-
-    step: int  # counted from 1
-    mlm_loss: float  # nats per predicted token, on the step's own batch, before the update
-    nsp_loss: float  # nats per pair
-    num_pairs: int
-    seconds: float
-    learning_rate: float
+from .run import DOING, Progress, Settings, Step, summary
 
 
 def train_steps(
@@ -128,10 +120,7 @@ def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Set
 
 
 def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
-    """What is done to a new network before the first step; a trained one stays as it is.
-
-    With `word_neighbours=False` it keeps its word vectors.
-    """
+    """What is done to a new network before the first step; a trained one stays as it is."""
     check_network(net, train_iter.vocab)
     keep_memory()
     if net.mlm.bias.any():  # it was trained before
@@ -147,50 +136,10 @@ def check_network(net: BERTModel, vocab: Vocab) -> None:
     """Refuse a network that cannot be trained: one with another vocabulary, or not in float32."""
     check_vocab(net, vocab)
     for other in {p.dtype for p in net.parameters()} - {torch.float32}:
-        raise ValueError(
-            # In a narrow format small changes of a weight are lost.
+        raise ValueError(  # in a narrow format small changes of a weight are lost
             f"the network's weights are {other}, but only torch.float32 can be trained: write "
             "net.float() first; precision='bf16' then still computes in bf16"
         )
-
-
-@dataclass(eq=False, repr=False)
-class Progress:
-    """What a run has shown so far."""
-
-    train_iter: PretrainingExamples
-    settings: Settings
-    history: list[Step] = field(default_factory=list)
-    # Evaluations on held-out text, and after how many steps.
-    held_out: list[tuple[int, Evaluation]] = field(default_factory=list)
-    baselines: Baselines | None = None  # None until they are counted
-    doing: str = "counting"  # or "evaluating" or "training": what it does, or will do next
-
-    def __repr__(self):
-        done, total = len(self.history), self.settings.num_steps
-        return f"{type(self).__name__}({done} of {total} steps)"
-
-    @property
-    def with_nsp(self) -> bool:
-        """Whether the next-sentence game is played."""
-        return 0 < self.train_iter.next_sentence_rate < 1
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, evaluation not counted."""
-        return sum(step.seconds for step in list(self.history))
-
-    @property
-    def pairs_per_second(self) -> float:
-        """Sentence pairs trained on per second of training."""
-        return sum(step.num_pairs for step in list(self.history)) / max(1e-9, self.seconds)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the steps that are left will take, by the last ones; None before the first."""
-        last = list(self.history)[-20:]
-        left = self.settings.num_steps - len(self.history)
-        return sum(step.seconds for step in last) / len(last) * left if last else None
 
 
 def run_training(
@@ -207,74 +156,95 @@ def run_training(
     goes on after them, with the network and the optimizers of that moment.
     """
     train_iter, settings = progress.train_iter, progress.settings
+    first, last, valid = len(progress.history), settings.num_steps, train_iter.valid
     check_network(net, train_iter.vocab)
-    last, valid = settings.num_steps, train_iter.valid
     evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} | {last}
     progress.doing = "counting"
     yield
     progress.baselines = baselines(train_iter)
     yield
     prepare(net, train_iter, settings)
-    done = len(progress.history)
-    steps = train_steps(net, train_iter, settings, optimizers=optimizers, first_step=done)
-    while True:
+    steps = train_steps(net, train_iter, settings, optimizers=optimizers, first_step=first)
+    for done in range(first, last + 1):
         if done in evaluate_at:
             progress.doing = "evaluating"
             yield
             if valid is not None and done not in dict(progress.held_out):
-                few = None if done == last else A_FEW_BATCHES
-                progress.held_out.append((done, evaluate(net, valid, few)))
+                some = None if done == last else 4  # batches: enough to see where a run stands
+                progress.held_out.append((done, evaluate(net, valid, some)))
         progress.doing = "training"
         yield
-        if done == last:
-            return
-        progress.history.append(next(steps))
-        done += 1
+        if done < last:
+            progress.history.append(next(steps))
 
 
-def summary(progress: Progress, devices: list[torch.device]) -> str:
-    """d2l's two lines, and a third: the held-out losses beside their baselines."""
-    # Of the last tenth of the steps; d2l averages over all, the first ones included.
-    done = len(progress.history)
-    last = progress.history[-max(1, done // 10) :]
-    mlm, nsp = (sum(losses) / len(last) for losses in list(zip(*last, strict=True))[1:3])
-    text = f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}\n"
-    text += f"{progress.pairs_per_second:.1f} sentence pairs/sec on {devices}"
-    for step, found in progress.held_out[-1:]:
-        known, when = progress.baselines, "" if step == done else f" after step {step}"
-        text += (
-            f"\nheld-out{when}: {found}; baselines: uniform {known.uniform:.2f}, "
-            f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
-            f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
-            f"a coin {known.nsp:.2f}"
-        )
-    return text
+def train_bert(
+    train_iter: PretrainingExamples, net: BERTModel, num_steps: int = 50, **settings: Any
+) -> Progress:
+    """d2l's function: pretrain `net`, show the losses live, and print how it went.
 
+    Interrupting it (the notebook's stop button, Ctrl-C) ends it after the step under way; the
+    network keeps what it has learned.
 
-DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
+    Args:
+        train_iter: Training examples from `load_data_wiki`.
+        net: The network; moved to the first GPU if there is one, and changed in place.
+        num_steps: Training steps (not epochs), as in d2l.
+        **settings: Anything else of `Settings`: learning_rate, warmup, precision, ...
 
-
-def status_line(progress: Progress) -> str:
-    """One line on where a run is: step, loss, speed, time left."""
-    history = list(progress.history)
-    where = f"step {len(history)} of {progress.settings.num_steps}"
-    if progress.doing in DOING:
-        return f"{where}: {DOING[progress.doing]}"
-    if not history:
-        return f"{where}: the first step is on its way"
-    left, steps = duration(progress.seconds_left), len(history) / max(1e-9, progress.seconds)
-    speed = f"{steps:.1f} steps/s, {progress.pairs_per_second:,.0f} pairs/s"
-    return f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {left} left, {speed}"
-
-
-def duration(seconds: float) -> str:
-    """A time as one says it.
-
-    >>> duration(0.4), duration(48), duration(200), duration(8000)
-    ('a second', '48 seconds', '3 minutes', '2.2 hours')
+    Returns:
+        The losses of all steps (`history`) and on the held-out text (`held_out`).
     """
-    if seconds < 1.5:
-        return "a second"
-    if seconds < 100:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+    progress = Progress(train_iter, Settings(num_steps=num_steps, **settings))
+    devices = try_all_gpus()[:1]
+    with noticing_interrupts() as interrupted, shown(progress) as show:
+        for _ in run_training(net.to(devices[0]), progress):
+            show()
+            if interrupted.is_set():
+                break
+    if interrupted.is_set():
+        done = f"step {len(progress.history)} of {num_steps}"
+        print(f"Stopped after {done}: the network keeps what it has learned so far.")
+    if progress.history:
+        print(summary(progress, devices))
+    return progress
+
+
+@contextmanager
+def noticing_interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C only sets the event, so that no step is cut in two; a second one interrupts."""
+    noticed = threading.Event()
+    is_main = threading.current_thread() is threading.main_thread()  # signals come only there
+
+    def notice(*_: object) -> None:
+        noticed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, notice) if is_main else None
+    try:
+        yield noticed
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def shown(progress: Progress) -> Iterator[Callable[[], None]]:
+    """Show a run, in a notebook as a picture and in a terminal as a bar; gives what updates it."""
+    if in_notebook():
+        from .loss_plot import LossPlot  # here, so that importing stays fast
+
+        with closing(LossPlot(progress, Display().show_png)) as plot:
+            yield plot.update
+        return
+
+    with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
+
+        def update() -> None:
+            if progress.history:
+                bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
+            bar.update(len(progress.history) - bar.n)
+            if bar.desc != (doing := DOING.get(progress.doing, "")):
+                bar.set_description_str(doing)
+
+        yield update

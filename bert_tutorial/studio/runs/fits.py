@@ -20,7 +20,7 @@ from ...exercises.memory import Memory, count_parameters, memory_of, told_bytes
 from ...network.config import BERTConfig
 from ...network.losses import rows_at_once
 from ...network.model import BERTModel
-from ...pretraining.settings import Settings
+from ...pretraining.run import Settings
 from ...pretraining.training import train_steps
 from ...text.examples import LENGTH_MULTIPLE, PretrainingExamples
 from ...text.pairs import segment_lengths

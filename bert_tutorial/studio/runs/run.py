@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 from ...devices import keep_memory
 from ...network.model import BERTModel
 from ...pretraining.optimizers import make_optimizers
-from ...pretraining.settings import Settings
-from ...pretraining.training import Progress, Step, check_network, run_training
+from ...pretraining.run import Progress, Settings, Step
+from ...pretraining.training import check_network, run_training
 from ...text.examples import PretrainingExamples
 from .saved_runs import SavedRun
 

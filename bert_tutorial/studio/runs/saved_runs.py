@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from ...cache import cache_dir, read_safetensors, write_file, write_safetensors, writing
 from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
-from ...pretraining.training import Step
+from ...pretraining.run import Step
 
 SAVE_EVERY = 3.0  # seconds of a run that a power cut may cost
 SAVING = 50  # a checkpoint takes at most this part of the time: 1 in 50

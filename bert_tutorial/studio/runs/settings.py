@@ -13,7 +13,7 @@ import torch
 from ...devices import try_all_gpus
 from ...network.config import BERTConfig
 from ...network.model import BERTModel
-from ...pretraining.settings import Settings
+from ...pretraining.run import Settings
 from ...text.examples import PretrainingExamples
 
 SIZES = ("num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout")

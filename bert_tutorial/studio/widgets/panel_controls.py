@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from ...pretraining.training import duration
+from ...pretraining.run import duration
 from ..runs.fits import cost_of
 from ..runs.queue import RunQueue
 from ..runs.settings import PANEL_RECIPES, RunSettings

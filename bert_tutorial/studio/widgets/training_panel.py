@@ -13,7 +13,7 @@ import ipywidgets as ipw
 
 from ...notebook import png_html
 from ...pretraining.loss_plot import LossPlot
-from ...pretraining.training import status_line
+from ...pretraining.run import status_line
 from ...text.corpora import read_text
 from ...text.examples import PretrainingExamples
 from ...text.wikitext_format import Corpus
@@ -208,7 +208,7 @@ class TrainingPanel(Panel):
         try:
             while True:  # an experiment has several runs
                 run, looks = self.queue.run, 0
-                self._plot = LossPlot(run, lambda png, title, alt: self.picture.show(png, alt))
+                self._plot = LossPlot(run, self.picture.show)
                 self._plot.smoothing = self.smoothing.value / 100
                 while not run.wait(LOOK_EVERY):
                     if self.queue.viewer is not self:

@@ -15,8 +15,6 @@ from bert_tutorial import train_bert, try_all_gpus
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.studio.runs import fits
 
-PNG = b"\x89PNG\r\n\x1a\n"
-
 
 @pytest.fixture
 def examples():
@@ -44,7 +42,8 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     for words in ("25/25", "counting words", "reading held-out text"):
         assert words in printed.err  # the progress bar has reached its end
     examples.valid = None
-    train_bert(examples, net, 1)
+    with ThreadPoolExecutor(1) as pool:  # it runs in another thread too
+        pool.submit(train_bert, examples, net, 1).result(PATIENCE)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -56,11 +55,10 @@ def test_what_does_not_fit_is_refused_before_the_first_step(examples, monkeypatc
     assert not net.mlm.bias.any()
 
 
-@pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(
-    examples, capsys, monkeypatch, times
+    examples, capsys, monkeypatch
 ):
-    before, batch_at = signal.getsignal(signal.SIGINT), examples.batch_at
+    before, batch_at, times = signal.getsignal(signal.SIGINT), examples.batch_at, 1
     whole = train_bert(examples, small_net(examples), 9)
 
     def interrupted(step):
@@ -69,28 +67,20 @@ def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(
         return batch_at(step)
 
     monkeypatch.setattr(examples, "batch_at", interrupted)
-    if times == 2:
-        with pytest.raises(KeyboardInterrupt):
-            train_bert(examples, small_net(examples), 9)
-    else:
-        run = train_bert(examples, small_net(examples), 9)
-        said = capsys.readouterr().out.splitlines()[3:]
-        message = "Stopped after step 4 of 9: the network keeps what it has learned so far."
-        assert said[0] == message and said[1].startswith("MLM loss") and len(said) == 4
-        assert said[3].startswith("held-out after step 2: MLM")
-        assert torch.equal(losses(run.history), losses(whole.history)[:4])
+    run = train_bert(examples, small_net(examples), 9)
+    stopped, losses_said, _, held_out = capsys.readouterr().out.splitlines()[3:]
+    assert stopped == "Stopped after step 4 of 9: the network keeps what it has learned so far."
+    assert losses_said.startswith("MLM loss") and held_out.startswith("held-out after step 2: MLM")
+    assert torch.equal(losses(run.history), losses(whole.history)[:4])
+    times = 2
+    with pytest.raises(KeyboardInterrupt):
+        train_bert(examples, small_net(examples), 9)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_it_runs_in_another_thread_too(examples):
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(train_bert, examples, small_net(examples), 2).result(PATIENCE)
-    assert len(run.history) == 2
 
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
-    """A real Jupyter kernel, as a function: code -> the messages that it has sent."""
+    """A real Jupyter kernel, as a function: code -> types and contents of what it has sent."""
     manager = pytest.importorskip("jupyter_client.manager")
     kinds = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
     for name in ("BERT_TUTORIAL_CACHE", *kinds):  # nothing of the user's is read or written
@@ -101,12 +91,17 @@ def kernel(tmp_path, monkeypatch):
     # Without the user's folders this is a kernel of this Python.
     manager, client = manager.start_new_kernel(PATIENCE, cwd=str(tmp_path))
 
-    def run(code, on_message=lambda message: None):
-        messages = []
-        take = lambda message: messages.append(message) or on_message(message)  # noqa: E731
+    def run(code, at_picture=lambda: None):
+        found = []
+
+        def take(message):
+            found.append((message["msg_type"], message["content"]))
+            if message["msg_type"] == "display_data":
+                at_picture()
+
         reply = client.execute_interactive(code, output_hook=take, timeout=PATIENCE)["content"]
         assert reply["status"] == "ok", reply
-        return [(message["msg_type"], message["content"]) for message in messages]
+        return found
 
     run.interrupt = manager.interrupt_kernel
     yield run
@@ -116,18 +111,16 @@ def kernel(tmp_path, monkeypatch):
 
 def pictures(messages):
     """The pictures shown, each of which replaced the last; each says in words what it shows."""
-    kinds = ("display_data", "update_display_data")
-    found = [(kind, content) for kind, content in messages if kind in kinds]
-    assert [kind for kind, _ in found].count("display_data") == 1 and len(found) >= 2
-    assert len({content["transient"]["display_id"] for _, content in found}) == 1
-    for _, content in found:
-        data = content["data"]
-        assert base64.b64decode(data["image/png"]).startswith(PNG)
+    first, *others = ((kind, content) for kind, content in messages if "display_data" in kind)
+    assert first[0] == "display_data" and {kind for kind, _ in others} == {"update_display_data"}
+    for _, content in (first, *others):
+        data, alt = content["data"], content["data"]["text/plain"]
+        assert content["transient"] == first[1]["transient"]  # its name
+        assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG\r\n\x1a\n")
         assert f'src="data:image/png;base64,{data["image/png"].strip()}"' in data["text/html"]
-        alt = data["text/plain"]
         assert alt.startswith(("No training step yet", "Training loss of the masked words"))
         assert f'<img alt="{alt}"' in data["text/html"]
-    return [content["data"]["image/png"] for _, content in found]
+        yield data["image/png"]
 
 
 def printed(messages):
@@ -145,17 +138,11 @@ examples = some_examples()
 net = small_net(examples)
 """)
     messages = kernel("run = train_bert(examples, net, 20)")
-    shown = pictures(messages)
-    assert shown[-1] != shown[0] and len(printed(messages).splitlines()) == 3
-    begun = []
-
-    def press_stop(message):
-        """The notebook's stop button, while the picture is there."""
-        if message["msg_type"] == "display_data" and not begun:
-            begun.append(kernel.interrupt())
-
-    messages = kernel("run = train_bert(examples, net, 100_000)", press_stop)
-    pictures(messages)
+    first, *_, last = pictures(messages)
+    assert first != last and len(printed(messages).splitlines()) == 3
+    # The notebook's stop button, while the picture is there.
+    messages = kernel("run = train_bert(examples, net, 100_000)", kernel.interrupt)
+    assert list(pictures(messages))
     stopped = re.match(r"Stopped after step (\d+) of 100000", printed(messages))
     encode = "get_bert_encoding(net, examples.vocab, ['t1w0', 't2w0']).shape[1]"
     assert printed(kernel(f"print(len(run.history), {encode})")) == f"{stopped[1]} 4\n"
