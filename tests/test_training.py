@@ -17,7 +17,7 @@ from bert_tutorial.network.losses import Losses, pretraining_losses
 from bert_tutorial.network.model import in_mode
 from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.run import Progress, Settings, Step, status_line
 from bert_tutorial.pretraining.training import losses_and_gradients, prepare, run_training
 from bert_tutorial.text.examples import Batch
@@ -240,6 +240,13 @@ def test_a_run_counts_then_evaluates_and_trains_by_turns():
     few = evaluate(prepared, valid, num_batches=4)  # at the end all of it is read
     assert few != evaluate(prepared, valid) and run.held_out[0] == (0, few)
     assert run.held_out[-1] == (4, evaluate(net, valid)) and run.baselines == baselines(examples)
+
+
+def test_what_was_read_before_a_run_goes_on_is_not_read_again():
+    examples, known = some_examples(), (0, Evaluation(1.0, 0.0, 1.0, 0.0))
+    run = Progress(examples, Settings(num_steps=1), held_out=[known])
+    assert len(list(run_training(small_net(examples), run))) == 6
+    assert [step for step, _ in run.held_out] == [0, 1] and run.held_out[0] == known
 
 
 def test_what_is_said_of_a_run():
