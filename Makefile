@@ -77,8 +77,10 @@ notebooks: $(READY) ## run every notebook and compare its outputs with the store
 	@rm -rf .jupyter/cache
 	$(PYTEST) --nbval notebooks --numprocesses 2 --dist loadfile $(ARGS)
 
+# Two at a time too: threads of two kernels would spin against each other.
+browser: export OMP_NUM_THREADS := 1
 browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
-	$(PYTEST) tests/browser -m "browser and not nightly" $(ARGS)
+	$(PYTEST) tests/browser -m "browser and not nightly" --numprocesses 2 --dist worksteal $(ARGS)
 
 nightly: export OMP_NUM_THREADS := 1
 nightly: $(READY) ## the tests that take long, after `make test`: other texts, all experiments, every exercise in the browser
