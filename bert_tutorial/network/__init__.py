@@ -1,4 +1,1 @@
-"""Lesson 2, the network: its sizes, its layers, its heads, its two losses.
-
-`fast` has what was written for speed, each part beside its plain twin.
-"""
+"""Lesson 2, the network; `fast` has what was written for speed, beside its plain twins."""

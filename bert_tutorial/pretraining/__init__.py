@@ -1,1 +1,1 @@
-"""Lesson 2, the training: `training` has the loop, and `live` d2l's `train_bert`."""
+"""Lesson 2, the training: `training` has the loop and d2l's `train_bert`."""

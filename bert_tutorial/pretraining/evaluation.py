@@ -45,10 +45,7 @@ def evaluate(
 ) -> Evaluation:
     """Mean losses and accuracies on held-out examples, dropout off, in full precision.
 
-    Args:
-        net: The network; its mode is restored.
-        examples: Held-out examples, `train_iter.valid`.
-        num_batches: How many batches to look at; None for all.
+    With `num_batches` on the first batches only; the network's mode is restored.
     """
     check_vocab(net, examples.vocab)
     device, dtype = net.mlm.bias.device, net.mlm.bias.dtype

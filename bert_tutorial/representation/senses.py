@@ -215,13 +215,8 @@ def sense_scores(
 ) -> dict[str, SenseScore]:
     """For each labelled word: are its held-out occurrences nearest to the right sense?
 
-    The means are of the training text: no occurrence is judged by a mean that it is part of.
-
-    Args:
-        net, vocab: Network and vocabulary.
-        corpus: A text, from `read_text`.
-        layer: 0 for the embeddings, 1 for the first layer, ..., -1 for the last.
-        labels: What gives the labelled occurrences of a text, from `labels_for`.
+    The means are of the training text: no occurrence is judged by a mean that it is part of. Layer
+    0 are the embeddings, 1 the first layer, -1 the last.
     """
     tasks = vector_tasks(net, vocab, corpus, layer, labels)
     return {word: score_task(task) for word, task in tasks.items()}

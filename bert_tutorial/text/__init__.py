@@ -1,5 +1,1 @@
-"""Lesson 1: from a text to pretraining examples.
-
-In this order: `corpora`, which reads `wikitext_format`, `wikitext2` and `own_file`; `vocabulary`,
-`tokenized`, `pairs`, `masking`, `examples`.
-"""
+"""Lesson 1: from a text (`corpora`) to pretraining examples (`examples`)."""
