@@ -1,4 +1,4 @@
-"""The cache folder, and the one way in which files are written to disk and tensors read back."""
+"""The cache folder; files that are written whole or not at all, and tensors read back."""
 
 import json
 import os

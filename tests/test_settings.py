@@ -21,8 +21,8 @@ SMALL = RunSettings(num_hiddens=16, ffn_num_hiddens=24, batch_size=16, num_steps
 ALL = [SMALL, *RECIPES.values(), *PANEL_RECIPES.values()]
 
 
-def test_there_are_recipes_for_all_corpora():
-    assert list(RECIPES) == list(CORPORA) and PANEL_RECIPES[DOCUMENT] == RunSettings()
+def test_recipes_are_of_corpora_and_the_panel_begins_as_the_document():
+    assert set(RECIPES) <= set(CORPORA) and PANEL_RECIPES[DOCUMENT] == RunSettings()
 
 
 def test_network_and_examples_are_what_the_settings_say():

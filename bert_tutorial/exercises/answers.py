@@ -10,8 +10,7 @@ from ..cache import cache_dir, write_file
 from .check import Check, Function, wrap
 from .specifications import CHECKS
 
-_titles = ["exercise 1", "exercise 2", *(f"bug {number}" for number in range(1, 11))]
-TITLES = dict(zip(CHECKS, _titles, strict=True))
+TITLES = {name: f"exercise {n}" if n < 3 else f"bug {n - 2}" for n, name in enumerate(CHECKS, 1)}
 
 
 def find_check(name: str) -> Check:

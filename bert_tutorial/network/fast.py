@@ -1,4 +1,4 @@
-"""Two parts of the network written for speed, each beside its plain twin.
+"""Written for speed: dropout and loss, each beside its plain twin, and a sampled softmax.
 
 Shapes: N prediction slots, D hidden units, V vocabulary.
 """

@@ -27,7 +27,7 @@ from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus, paragraphs
 from ..published.bert import is_hub_name
-from ..published.checkpoints import load_pretrained, trained_path
+from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
 from .similarity import Background
 from .uses import FEWEST, Bag, Use, WordUses
 
@@ -285,7 +285,8 @@ def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab
     def load(name: str | Path, prefer: str) -> Lab:
         return Lab(*load_pretrained(name, prefer)[:2], read_text(name))
 
-    found = {f"in the package, {name}": partial(load, name, "shipped") for name in CORPORA}
+    shipped = (name for name in CORPORA if (SHIPPED / f"{name}.safetensors").is_file())
+    found = {f"in the package, {name}": partial(load, name, "shipped") for name in shipped}
     if trained_path(corpus).is_file():
         found[f"trained in notebook 2, {corpus}"] = partial(load, corpus, "trained")
     return found

@@ -1,7 +1,7 @@
 """What makes a whole run: sizes of the network, examples, and how to train.
 
-The options of `python -m bert_tutorial.pretrain` and the controls of the training panel follow from
-the fields of `RunSettings`.
+The options of `python -m bert_tutorial.pretrain` follow from the fields of `RunSettings`; the
+training panel has controls for some of them.
 """
 
 import hashlib
