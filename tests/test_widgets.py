@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_tutorial.studio.widgets import MaskExplorer
+from bert_tutorial.studio.widgets import MaskExplorer, parts
 from bert_tutorial.studio.widgets.mask_explorer import masked_example
 from bert_tutorial.text.vocabulary import Vocab
 
@@ -51,3 +51,11 @@ def test_what_is_typed_is_escaped_cut_and_told_where_it_is_unknown(explorer):
     explorer.text.value = "a crane " * 10_000
     assert explorer.status.text.startswith("Only the first 2,000 characters are read. 502 tokens")
     assert repr(explorer) == explorer._repr_mimebundle_()["text/plain"] == MaskExplorer.fallback
+
+
+def test_tables_and_paragraphs_escape_every_text():
+    assert parts.table(["<a>"], [["<b>"]], "<c>") == (
+        "<table><caption>&lt;c&gt;</caption><thead><tr><th scope='col'>&lt;a&gt;</th></tr></thead>"
+        "<tbody><tr><td>&lt;b&gt;</td></tr></tbody></table>"
+    )
+    assert parts.paragraph("<b>") == "<p>&lt;b&gt;</p>"
