@@ -25,7 +25,7 @@ notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser nightly format execute bench ablations scaling pretrain clean
+.PHONY: help setup lab test lint unit notebooks browser nightly lowest format execute bench ablations scaling pretrain clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -86,6 +86,17 @@ nightly: export OMP_NUM_THREADS := 1
 nightly: $(READY) ## the tests that take long, after `make test`: other texts, all experiments, every exercise in the browser
 	$(PYTEST) tests -m nightly --numprocesses 2 --dist worksteal $(ARGS)
 
+# In an environment of its own: the lower bounds of pyproject.toml, each at its last patch.
+LOWER := import re, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+r = p["dependencies"] + sum(p["optional-dependencies"].values(), []); \
+print(*(re.sub(r">=([\w.]+).*", r"==\1.*", one) for one in r if ">=" in one), sep="\n")
+lowest: export OMP_NUM_THREADS := 1
+lowest: $(READY) ## the unit tests with the oldest versions of all packages that are promised
+	$(BIN)/python -m venv --clear .lowest && $(BIN)/python -c '$(LOWER)' > .lowest/constraints.txt
+	.lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .lowest/constraints.txt \
+		--editable '.[lab,test]'
+	.lowest/bin/python -m pytest tests bert_tutorial --ignore tests/test_project.py --numprocesses 2 --dist worksteal $(ARGS)
+
 format: $(READY) ## lay out the code as `lint` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -126,5 +137,5 @@ pretrain: $(READY) ## make the networks that come with the package again, from n
 	done
 
 clean: ## remove what the verbs above leave behind; .venv stays
-	rm -rf .jupyter .pretrain .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results
+	rm -rf .jupyter .lowest .pretrain .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results
 	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

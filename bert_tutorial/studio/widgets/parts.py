@@ -36,6 +36,10 @@ class Panel(ipw.VBox):
         """What is kept there now."""
         return self._kept
 
+    def _repr_mimebundle_(self, **_: object) -> dict:  # ipywidgets 7, as on Colab, has none
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+
     def _ipython_display_(self) -> None:
         Display().show(self._repr_mimebundle_())
         self.is_shown = True
