@@ -1,4 +1,4 @@
-"""Measures the bundled corpus, and lists what is wrong: `python tests/check_corpus.py`."""
+"""Measures the corpora in the package, and lists what is wrong: `python tests/check_corpus.py`."""
 
 import re
 import sys
@@ -10,8 +10,25 @@ from bert_tutorial.text.wikitext_format import Corpus
 
 HEADING = re.compile(r"^ = (?P<title>(?P<word>\S+) \( (?P<sense>[a-z ]+) \)(?: : .+)?|[^()]+) = $")
 LINE = re.compile(r"^ (?:\S+ )+\. $")
-LEAST = {"words": 1500, "occurrences": 60, "articles": 3, "valid paragraphs": 2}  # of a sense
 COLUMNS = "articles", "words", "occurrences", "valid occurrences"
+
+
+class Rules(NamedTuple):
+    """What is right in a part of the corpus: from, to; and at least, for each sense."""
+
+    sentences: tuple[int, int]  # in a paragraph
+    words: tuple[int, int]  # in a sentence
+    sense: dict[str, int]
+
+
+RULES = {
+    "bundled": Rules(
+        (4, 9), (5, 30), {"words": 1500, "occurrences": 60, "articles": 3, "valid paragraphs": 2}
+    ),
+    "everyday": Rules(
+        (2, 9), (2, 34), {"words": 700, "occurrences": 40, "articles": 8, "valid paragraphs": 1}
+    ),
+}
 
 
 class Paragraph(NamedTuple):
@@ -44,20 +61,26 @@ def read(corpus: Corpus, problems: list[str]) -> list[Paragraph]:
     return found
 
 
-def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[str]]:
+def measure(
+    corpus: Corpus, rules: Rules = RULES["bundled"]
+) -> tuple[dict, dict[tuple[str, str], Counter], list[str]]:
     """Figures, a Counter for each (word, sense), and everything that is wrong, a sentence each."""
     problems: list[str] = []
     paragraphs = read(corpus, problems)
     senses, articles = defaultdict(Counter), defaultdict(set)
     seen, lengths, grams = set(), [], defaultdict(list)  # 5-grams: the titles where each stands
     for p in paragraphs:
-        if not 4 <= len(p.sentences) <= 9:
-            problems.append(f"{p.title}: {len(p.sentences)} sentences (4 to 9 are right)")
+        low, high = rules.sentences
+        if not low <= len(p.sentences) <= high:
+            problems.append(f"{p.title}: {len(p.sentences)} sentences ({low} to {high} are right)")
+        low, high = rules.words
         for sentence in p.sentences:
             number, where = len(sentence), f"{p.title}: {' '.join(sentence)[:60]}"
             lengths.append(number)
-            if not 5 <= number <= 30:
-                problems.append(f"{where}: a sentence of {number} words (5 to 30 are right)")
+            if not low <= number <= high:
+                problems.append(
+                    f"{where}: a sentence of {number} words ({low} to {high} are right)"
+                )
             if tuple(sentence) in seen:
                 problems.append(f"{where}: a sentence that occurs twice")
             seen.add(tuple(sentence))
@@ -72,7 +95,7 @@ def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[
             )
     for (word, sense), count in senses.items():
         count["articles"] = len(articles[word, sense])
-        for name, least in LEAST.items():
+        for name, least in rules.sense.items():
             if count[name] < least:
                 problems.append(
                     f"{word} ( {sense} ) has {count[name]} {name} (at least {least} are right)"
@@ -97,7 +120,7 @@ def measure(corpus: Corpus) -> tuple[dict, dict[tuple[str, str], Counter], list[
 
 
 def table(senses: dict[tuple[str, str], Counter]) -> str:
-    """The table of data/corpus/README.md."""
+    """The table of senses in a corpus's README.md."""
     lines = ["| word | sense | articles | words | occurrences | of these held out |"]
     lines.append("|---|---|---|---|---|---|")
     for (word, sense), count in sorted(senses.items()):
@@ -105,10 +128,32 @@ def table(senses: dict[tuple[str, str], Counter]) -> str:
     return "\n".join(lines)
 
 
+def figures_table(of: dict[str, dict]) -> str:
+    """The other table: the figures of each corpus."""
+    lines = [f"| figure | {' | '.join(of)} |", f"|---|{'---|' * len(of)}"]
+    for name, example in next(iter(of.values())).items():
+        form = ",d" if isinstance(example, int) else ".1f" if "mean" in name else ".1%"
+        lines.append(f"| {name} | {' | '.join(f'{f[name]:{form}}' for f in of.values())} |")
+    return "\n".join(lines)
+
+
+def stale(corpus: Corpus, most: int = 15) -> dict[str, list[tuple[str, int]]]:
+    """What comes again and again: first words, first words of paragraphs, 5-grams."""
+    found = {"sentences begin": Counter(), "paragraphs begin": Counter(), "5-grams": Counter()}
+    for paragraph in read(corpus, []):
+        found["paragraphs begin"][" ".join(paragraph.sentences[0][:3])] += 1
+        for sentence in paragraph.sentences:
+            found["sentences begin"][sentence[0]] += 1
+            grams = (" ".join(sentence[i : i + 5]) for i in range(len(sentence) - 4))
+            found["5-grams"].update(grams)
+    return {kind: counts.most_common(most) for kind, counts in found.items()}
+
+
 if __name__ == "__main__":
-    figures, senses, problems = measure(read_text("bundled"))
-    for name, value in figures.items():
-        print(f"{name:34} {value:,}" if isinstance(value, int) else f"{name:34} {value:.3f}")
-    print(table(senses))
-    print("\n".join(problems) or "nothing is wrong")
-    sys.exit(bool(problems))
+    measured = {name: measure(read_text(name), rules) for name, rules in RULES.items()}
+    print(figures_table({name: figures for name, (figures, _, _) in measured.items()}))
+    for name, (_, senses, problems) in measured.items():
+        print(f"\n{name}\n{table(senses)}")
+        print(*(f"{kind}: {some}" for kind, some in stale(read_text(name)).items()), sep="\n")
+        print("\n".join(problems) or "nothing is wrong")
+    sys.exit(any(problems for _, _, problems in measured.values()))

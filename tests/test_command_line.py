@@ -58,7 +58,7 @@ def test_what_is_built_is_complete(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     for path in NOTEBOOKS:
         assert any(name.endswith(f"share/bert_tutorial/notebooks/{path.name}") for name in names)
-    for part in ("py.typed", "data/corpus/train.tokens", "data/checkpoints/bundled.safetensors"):
+    for part in ("py.typed", "data/everyday/train.tokens", "data/checkpoints/bundled.safetensors"):
         assert f"bert_tutorial/{part}" in names
     with tarfile.open(sdist) as archive:
         packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}

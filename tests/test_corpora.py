@@ -11,9 +11,12 @@ from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 
 def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(corpora, "BUNDLED", tmp_path)
-    (tmp_path / "train.tokens").write_text(" Ä b . c . \n", encoding="utf-8")
-    (tmp_path / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")
+    monkeypatch.setattr(corpora, "DATA", tmp_path)
+    for folder, token in (("corpus", "b"), ("everyday", "f")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.tokens").write_text(f" Ä {token} . c . \n", encoding="utf-8")
+        (tmp_path / folder / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")
+    assert read_text("everyday") == Corpus("everyday", " Ä f . c . \n", " d . e . \n")
     text = Corpus("bundled", " Ä b . c . \n", " d . e . \n")
     assert read_text() == read_text("bundled") == read_text(text) == text
 
@@ -21,7 +24,7 @@ def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b", Path()])
 def test_a_name_that_leads_nowhere_lists_the_choices(name):
     found = "a folder" if name == Path() else "no file"
-    message = f'"bundled", "wikitext-2" or a text file, but .* is {found}'
+    message = f'"bundled", "everyday", "wikitext-2" or a text file, but .* is {found}'
     with pytest.raises(OSError, match=message) as caught:
         read_text(name)
     assert_one_sentence(str(caught.value))

@@ -70,7 +70,7 @@ def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, t
     assert others == [path, Path("run"), 100]
     given = dict(num_steps=7, num_layers=3, num_hiddens=64, ffn_num_hiddens=96, num_heads=4)
     given |= dict(sentences_per_segment=(1, 4), word_neighbours=False, optimizer="adam")
-    assert vars(settings) == vars(RECIPES[corpus if corpus in CORPORA else "bundled"]) | given
+    assert vars(settings) == vars(RECIPES[corpus if corpus in RECIPES else "bundled"]) | given
 
 
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file, tmp_path, capsys):

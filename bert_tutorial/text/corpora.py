@@ -9,7 +9,7 @@ from .own_file import read_own_text
 from .wikitext2 import read_wikitext2
 from .wikitext_format import Corpus
 
-BUNDLED = Path(__file__).parents[1] / "data" / "corpus"  # an encyclopaedia for this tutorial
+DATA = Path(__file__).parents[1] / "data"  # of the package
 
 
 class CorpusEntry(NamedTuple):
@@ -20,13 +20,18 @@ class CorpusEntry(NamedTuple):
     licence: str = "that of your text"  # and so of what is trained on it
 
 
-def _read_bundled() -> Corpus:
-    parts = ((BUNDLED / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
-    return Corpus("bundled", *parts)
+def _read_packaged(name: str, folder: str) -> Corpus:
+    parts = ((DATA / folder / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
+    return Corpus(name, *parts)
 
 
 CORPORA = {
-    "bundled": CorpusEntry(_read_bundled, licence="CC0 1.0, as the text"),
+    "bundled": CorpusEntry(  # a small encyclopaedia
+        lambda: _read_packaged("bundled", "corpus"), licence="CC0 1.0, as the text"
+    ),
+    "everyday": CorpusEntry(  # talks, letters, stories, instructions
+        lambda: _read_packaged("everyday", "everyday"), licence="CC0 1.0, as the text"
+    ),
     "wikitext-2": CorpusEntry(
         read_wikitext2,
         min_freq=5,  # d2l's
@@ -56,8 +61,9 @@ def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
     """Read a text, split into training and validation.
 
     Args:
-        corpus: "bundled"; "wikitext-2", which is downloaded the first time; the path of a UTF-8
-            text file of yours; or a `Corpus`, which is given back as it is.
+        corpus: "bundled", an encyclopaedia; "everyday", what people say and write; "wikitext-2",
+            which is downloaded the first time; the path of a UTF-8 text file of yours; or a
+            `Corpus`, which is given back as it is.
 
     Raises:
         OSError: It is neither a name nor a file, or WikiText-2 cannot be had.
