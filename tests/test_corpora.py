@@ -12,7 +12,7 @@ from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(corpora, "DATA", tmp_path)
-    for folder, token in (("corpus", "b"), ("everyday", "f")):
+    for folder, token in (("bundled", "b"), ("everyday", "f")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "train.tokens").write_text(f" Ä {token} . c . \n", encoding="utf-8")
         (tmp_path / folder / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")

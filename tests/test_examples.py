@@ -3,6 +3,7 @@
 import pytest
 import torch
 from small import assert_identical, made_up_text, tokenized
+from torch.utils.data import DataLoader
 
 from bert_tutorial.text.examples import PretrainingExamples, load_data_wiki
 
@@ -113,3 +114,13 @@ def test_with_several_numbers_of_sentences_each_batch_has_another():
     labels = torch.cat([game.batch_at(step).nsp_labels for step in range(2 * len(game))])
     assert 0.3 < labels.double().mean() < 0.7
     assert examples(sentences_per_segment=(2, 90)).sentence_counts == [2]  # none has 91 sentences
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_workers_of_a_data_loader_share_each_epoch(num_workers):
+    data, plain = (PretrainingExamples(*VOCAB_AND_TEXT, 16, 64) for _ in range(2))
+    how = dict(num_workers=num_workers, persistent_workers=num_workers > 0)
+    loader = DataLoader(data, batch_size=None, **how)
+    for _ in range(2):
+        wanted = [batch.token_ids.tolist() for batch in plain]
+        assert [batch.token_ids.tolist() for batch in loader] == wanted and len(wanted) > 2

@@ -13,12 +13,9 @@ PARAGRAPH = (
 )
 
 
-FOLDERS = {"bundled": "corpus", "everyday": "everyday"}
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_nothing_is_wrong_and_the_readme_has_what_the_script_measures(name):
-    text, readme = read_text(name), (DATA / FOLDERS[name] / "README.md").read_text("utf-8")
+    text, readme = read_text(name), (DATA / name / "README.md").read_text("utf-8")
     figures, senses, problems = measure(text, RULES[name])
     assert not problems, "\n".join(problems[:20])
     assert table(senses) in readme and f"{figures['words']:,} words" in readme

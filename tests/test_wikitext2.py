@@ -105,10 +105,11 @@ def test_the_plain_files_are_a_source_too_and_bad_sources_are_passed_over(
     assert read_text("wikitext-2").valid == valid.decode() and bad.request_count == 1
 
 
-def test_a_process_that_stands_still_is_not_waited_for_without_end(monkeypatch, cache):
+def test_a_process_that_stands_still_is_not_waited_for_without_end(monkeypatch, cache, capsys):
     monkeypatch.setattr(wikitext2, "LIMIT", 0.2)
     with FileLock(cache / "wikitext-2" / ".lock"), pytest.raises(TimeoutError, match=r"\.lock"):
         read_text("wikitext-2")
+    assert "waiting for another process" in capsys.readouterr().err
 
 
 # WikiText-2 that does not arrive

@@ -20,18 +20,17 @@ class CorpusEntry(NamedTuple):
     licence: str = "that of your text"  # and so of what is trained on it
 
 
-def _read_packaged(name: str, folder: str) -> Corpus:
-    parts = ((DATA / folder / f"{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
-    return Corpus(name, *parts)
+def _packaged(name: str) -> CorpusEntry:
+    def read() -> Corpus:
+        files = (DATA / name / f"{part}.tokens" for part in ("train", "valid"))
+        return Corpus(name, *(file.read_text("utf-8") for file in files))
+
+    return CorpusEntry(read, licence="CC0 1.0, as the text")
 
 
 CORPORA = {
-    "bundled": CorpusEntry(  # a small encyclopaedia
-        lambda: _read_packaged("bundled", "corpus"), licence="CC0 1.0, as the text"
-    ),
-    "everyday": CorpusEntry(  # talks, letters, stories, instructions
-        lambda: _read_packaged("everyday", "everyday"), licence="CC0 1.0, as the text"
-    ),
+    "bundled": _packaged("bundled"),  # a small encyclopaedia
+    "everyday": _packaged("everyday"),  # talks, letters, stories, instructions
     "wikitext-2": CorpusEntry(
         read_wikitext2,
         min_freq=5,  # d2l's

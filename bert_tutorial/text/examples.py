@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from .masking import mask_tokens
 from .pairs import Pairs, assemble, draw_pairs, segment_lengths
@@ -56,11 +57,12 @@ class Batch(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class PretrainingExamples:
+class PretrainingExamples(IterableDataset):
     """Batches of a text, drawn anew every epoch: pairs, order and masks.
 
-    Iterating gives one epoch of batches, iterating again the next one. `load_data_wiki` says what
-    the settings are; one that cannot be, and a text too short for pairs, raise a ValueError.
+    Iterating gives one epoch of batches, iterating again the next one; a DataLoader's workers share
+    it (`batch_size=None, persistent_workers=True`). `load_data_wiki` says what the settings are;
+    one that cannot be, and a text too short for pairs, raise a ValueError.
     """
 
     vocab: Vocab
@@ -105,7 +107,9 @@ class PretrainingExamples:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        for index in range(len(self)):
+        worker = get_worker_info()
+        first, every = (worker.id, worker.num_workers) if worker else (0, 1)
+        for index in range(first, len(self), every):
             yield self.batch(epoch, index)
 
     def generator(self, *place: object) -> torch.Generator:

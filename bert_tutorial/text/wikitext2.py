@@ -7,13 +7,14 @@ import hashlib
 import io
 import os
 import re
+import sys
 import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import requests
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..cache import cache_dir, write_file, writing
@@ -43,8 +44,16 @@ def read_wikitext2() -> Corpus:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".lock").touch()
-        with FileLock(folder / ".lock", timeout=LIMIT):  # the second process finds the files
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:  # the second process finds the files
+            print("waiting for another process, which downloads WikiText-2", file=sys.stderr)
+            lock.acquire(timeout=LIMIT)
+        try:
             files = _cached(folder) or _download(folder)
+        finally:
+            lock.release()
     return Corpus("wikitext-2", *(content.decode("utf-8") for content in files))
 
 
