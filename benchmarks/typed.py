@@ -6,6 +6,7 @@ kept apart from every choice; the tables are made of them.
 
 - *_senses.tsv: a word with two senses, the sense, a short sentence.
 - *_masked.tsv: a sentence with `<mask>`, and the words that are acceptable there.
+- choice_masked_everyday.tsv: 240 more to choose by, on daily life; the next recipe's.
 """
 
 from itertools import pairwise
