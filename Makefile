@@ -86,7 +86,8 @@ nightly: export OMP_NUM_THREADS := 1
 nightly: $(READY) ## the tests that take long, after `make test`: other texts, all experiments, every exercise in the browser
 	$(PYTEST) tests -m nightly --numprocesses 2 --dist worksteal $(ARGS)
 
-# In an environment of its own: the lower bounds of pyproject.toml, each at its last patch.
+# In an environment of its own: the lower bounds of pyproject.toml, each at its last patch. (The oldest
+# transformers, which only tests use, does not lower-case what a vocab.txt is for.)
 LOWER := import re, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 r = p["dependencies"] + sum(p["optional-dependencies"].values(), []); \
 print(*(re.sub(r">=([\w.]+).*", r"==\1.*", one) for one in r if ">=" in one), sep="\n")
@@ -95,7 +96,8 @@ lowest: $(READY) ## the unit tests with the oldest versions of all packages that
 	$(BIN)/python -m venv --clear .lowest && $(BIN)/python -c '$(LOWER)' > .lowest/constraints.txt
 	.lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .lowest/constraints.txt \
 		--editable '.[lab,test]'
-	.lowest/bin/python -m pytest tests bert_tutorial --ignore tests/test_project.py --numprocesses 2 --dist worksteal $(ARGS)
+	.lowest/bin/python -m pytest tests bert_tutorial --ignore tests/test_project.py -k "not pieces_are_those" \
+		--numprocesses 2 --dist worksteal $(ARGS)
 
 format: $(READY) ## lay out the code as `lint` wants it
 	$(BIN)/ruff check --fix .
