@@ -6,7 +6,6 @@ kept apart from every choice; the tables are made of them.
 
 - *_senses.tsv: a word with two senses, the sense, a short sentence.
 - *_masked.tsv: a sentence with `<mask>`, and the words that are acceptable there.
-- choice_masked_everyday.tsv: 240 more to choose by, on daily life; the next recipe's.
 """
 
 from itertools import pairwise
@@ -21,8 +20,10 @@ from torch.nn import functional as F
 from bert_tutorial import BERTModel, Vocab, fill_mask, load_data_wiki, load_pretrained, read_text
 from bert_tutorial.network.losses import read_out
 from bert_tutorial.pretraining.evaluation import Between
+from bert_tutorial.representation.occurrences import labelled_occurrences
 from bert_tutorial.studio.lab.lab import NETWORKS, Lab
 from bert_tutorial.studio.lab.typed import TypedSense, score_typed, typed_senses
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 TYPED = Path(__file__).parent / "typed"
 SURE = 0.3  # a first guess as probable as this is compared with how often it is right
@@ -43,16 +44,32 @@ def read_masked(name: str) -> list[Masked]:
     return [Masked(sentence, set(words.split(","))) for sentence, words in lines]
 
 
+def held_out_sentences(text: Corpus) -> list[TypedSense]:
+    """The held-out sentences with a labelled word, as if somebody had typed each by itself."""
+    read, found = paragraphs(text.valid), []
+    for word, occurrences in labelled_occurrences(text.valid).items():
+        for o in occurrences:
+            sentence = read[o.paragraph][o.sentence]
+            if sentence.count(word) == 1:
+                found.append(TypedSense(word, o.sense, " ".join(sentence)))
+    return found
+
+
 def masked_right(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> dict[str, float]:
-    """How often an acceptable word is among the first five, and how right sure guesses are."""
-    first_five, sure = 0, []
+    """How often an acceptable word is among the first five, and how right sure guesses are.
+
+    "repeats": how often the first guess is a word of the sentence, and not acceptable.
+    """
+    first_five, repeats, sure = 0, 0, []
     for sentence, acceptable in typed:
         (guesses,) = fill_mask(net, vocab, sentence)
         first_five += any(guess.token in acceptable for guess in guesses)
+        repeats += guesses[0].token in {*vocab.tokenize(sentence)} - acceptable
         if guesses[0].probability >= SURE:
             sure.append((guesses[0].probability, guesses[0].token in acceptable))
     return {
         "first_five": first_five / len(typed),
+        "repeats": repeats / len(typed),
         "sure": len(sure),
         "sure_says": sum(probability for probability, _ in sure) / max(1, len(sure)),
         "sure_right": sum(right for _, right in sure) / max(1, len(sure)),
@@ -107,6 +124,19 @@ def typed_guesses(net: BERTModel, vocab: Vocab, typed: list[Masked]) -> list[tup
     return [(guess.probability, guess.token in words) for guess, words in best]
 
 
+def best_temperature(guesses: list[tuple[float, bool]], least=0.5, most=3.0) -> float:
+    """By what to divide the log odds of first guesses, so that they are right as they say.
+
+    The one with the lowest log loss of "is the first guess acceptable?".
+    """
+    said, right = torch.tensor(guesses, dtype=torch.float64).T
+    losses = {
+        t: F.binary_cross_entropy_with_logits(said.logit(1e-6) / t, right).item()
+        for t in torch.arange(least, most, 0.05).tolist()
+    }
+    return round(min(losses, key=losses.get), 2)
+
+
 def draw_calibration(found: dict[str, list]) -> None:
     """calibration.png: a point on the dashed line is right as often as it says."""
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -152,6 +182,10 @@ def measure(name: str) -> dict[str, dict[str, float]]:
         between = masked_right_between(corpus, masked)
         found[f"two neighbours, counted{suffix and ' in WikiText-2'}"] = between
         found.setdefault("a bag of words", {"senses": score.senses["bag of words"]})
+        single = score_typed(lab, held_out_sentences(text)).senses
+        for row, which in ((f"network{suffix}", "network"), (f"untrained{suffix}", "untrained")):
+            found[row]["single"] = single[which]
+        found["a bag of words"]["single"] = single["bag of words"]
     return found
 
 
@@ -163,15 +197,16 @@ def table(found: dict[str, dict[str, float]], num_senses: int, num_masked: int) 
     )
     rows = []
     for name, figures in found.items():
-        row = [name, f"{figures['senses']:.1%}" if "senses" in figures else ""]
+        row = [name, *(f"{figures[k]:.1%}" if k in figures else "" for k in ("senses", "single"))]
         row += [f"{figures[name]:.3f}" if name in figures else "" for name in ("alike", "cosine")]
-        row.append(f"{figures['first_five']:.0%}" if "first_five" in figures else "")
+        row += [f"{figures[k]:.0%}" if k in figures else "" for k in ("first_five", "repeats")]
         row.append(f"{figures['sure']:.0f}" if "sure" in figures else "")
         is_any = figures.get("sure", 0) > 0
         row += [f"{figures[f'sure_{w}']:.0%}" if is_any else "" for w in ("says", "right")]
         rows.append(row)
-    header = ["", "senses right", "pairs in order, as the lab shows them", "by plain cosine"]
-    header += ["acceptable word among the first five", "sure guesses"]
+    header = ["", "senses right", "in held-out sentences, each by itself"]
+    header += ["pairs in order, as the lab shows them", "by plain cosine"]
+    header += ["acceptable word among the first five", "first guess repeats a word", "sure guesses"]
     return with_table(about, [*header, "they say", "they are right"], rows)
 
 
@@ -184,6 +219,10 @@ def main() -> None:
     put_into_readme("typed", table(found, len(read_senses("test")), len(read_masked("test"))))
     for name, figures in measure("choice").items():
         print(name, {key: round(value, 3) for key, value in figures.items()})
+    for corpus in ("bundled", "wikitext-2"):
+        net, vocab, _ = load_pretrained(corpus, "shipped")
+        found = best_temperature(typed_guesses(net, vocab, read_masked("choice")))
+        print(f"{corpus}: best temperature on the sentences to choose by: {found}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
 from .network.model import BERTModel
 from .parallel import join_processes, own_device
-from .pretraining.evaluation import baselines, evaluate
+from .pretraining.evaluation import baselines, evaluate, evaluate_parts
 from .pretraining.optimizers import make_optimizers
 from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
@@ -134,7 +134,10 @@ def finish(
         "senses": "not measured: no word of this text has its senses marked",
         "licence": find_corpus(corpus).licence,
     }
-    if scores := sense_scores(net.cpu(), vocab, read_text(corpus)):
+    text = read_text(corpus)
+    for part, of_part in evaluate_parts(net, train_iter.valid, text).items():
+        about[f"held_out_{part}"] = of_part.masked_words
+    if scores := sense_scores(net.cpu(), vocab, text):
         about["senses"] = (
             f"{mean_accuracy(scores):.1%} of held-out occurrences right, mean of {len(scores)} "
             "words: " + ", ".join(f"{word} {score.accuracy:.0%}" for word, score in scores.items())

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import math
 import random
 import sys
 import time
@@ -17,6 +18,7 @@ from small import small_net, some_examples
 from bert_tutorial import Settings, evaluate, read_text, tokenize, train_steps
 from bert_tutorial.representation.fill_mask import Guess
 from bert_tutorial.representation.occurrences import Occurrence, labelled_occurrences
+from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -188,13 +190,21 @@ def test_sure_guesses_are_compared_with_how_often_they_are_right(benchmark, monk
     guesses = {
         "a": [Guess("cat", 0.6), Guess("dog", 0.2)],
         "b": [Guess("cow", 0.4), Guess("hen", 0.2)],
-        "c": [Guess("owl", 0.2), Guess("bee", 0.1)],
+        "c owl": [Guess("owl", 0.2), Guess("bee", 0.1)],
     }
     monkeypatch.setattr(typed, "fill_mask", lambda net, vocab, sentence: [guesses[sentence]])
-    asked = [typed.Masked("a", {"cat"}), typed.Masked("b", {"hen"}), typed.Masked("c", {"ant"})]
-    found = typed.masked_right(None, None, asked)
-    assert found["first_five"] == 2 / 3 and found["sure"] == 2
+    asked = [typed.Masked("a", {"cat"}), typed.Masked("b", {"hen"}), typed.Masked("c owl", {"ant"})]
+    found = typed.masked_right(None, Vocab(["owl"]), asked)
+    assert found["first_five"] == 2 / 3 and found["sure"] == 2 and found["repeats"] == 1 / 3
     assert found["sure_says"] == pytest.approx(0.5) and found["sure_right"] == 0.5
+
+
+def test_the_temperature_makes_guesses_as_right_as_they_say(benchmark):
+    typed = benchmark("typed")
+    for said in (0.6, 0.9):  # log odds 0.41 and 2.2; right are 6 of 10, 0.41
+        guesses = [(said, i < 6) for i in range(10)]
+        found = typed.best_temperature(guesses, most=6.0)
+        assert found == pytest.approx(math.log(said / (1 - said)) / math.log(1.5), abs=0.05)
 
 
 def test_guesses_are_sorted_by_their_probability(benchmark):

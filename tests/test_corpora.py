@@ -12,19 +12,21 @@ from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(corpora, "DATA", tmp_path)
-    for folder, token in (("bundled", "b"), ("everyday", "f")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "train.tokens").write_text(f" Ä {token} . c . \n", encoding="utf-8")
-        (tmp_path / folder / "valid.tokens").write_text(" d . e . \n", encoding="utf-8")
-    assert read_text("everyday") == Corpus("everyday", " Ä f . c . \n", " d . e . \n")
-    text = Corpus("bundled", " Ä b . c . \n", " d . e . \n")
+    for part in corpora.PARTS:
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "train.tokens").write_text(f" Ä {part} . c . \n", encoding="utf-8")
+        (tmp_path / part / "valid.tokens").write_text(f" d . {part} . \n", encoding="utf-8")
+    one, other = map(read_text, corpora.PARTS)
+    assert other == Corpus("everyday", " Ä everyday . c . \n", " d . everyday . \n")
+    text = Corpus("bundled", one.train + other.train, one.valid + other.valid, (one, other))
     assert read_text() == read_text("bundled") == read_text(text) == text
 
 
 @pytest.mark.parametrize("name", ["wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b", Path()])
 def test_a_name_that_leads_nowhere_lists_the_choices(name):
     found = "a folder" if name == Path() else "no file"
-    message = f'"bundled", "everyday", "wikitext-2" or a text file, but .* is {found}'
+    names = '"bundled", "encyclopaedia", "everyday", "wikitext-2"'
+    message = f"{names} or a text file, but .* is {found}"
     with pytest.raises(OSError, match=message) as caught:
         read_text(name)
     assert_one_sentence(str(caught.value))
@@ -40,3 +42,15 @@ def test_a_name_that_leads_nowhere_lists_the_choices(name):
 ])  # fmt: skip
 def test_paragraphs_are_sentences_of_lower_cased_tokens(text, found):
     assert paragraphs(text) == found
+
+
+def test_which_part_a_paragraph_is_from_can_be_asked():
+    text = read_text()
+    for split in ("train", "valid"):
+        names = text.part_names(split)
+        assert len(names) == len(paragraphs(getattr(text, split))) and names == sorted(names)
+        for part in text.parts:
+            of_both = zip(names, paragraphs(getattr(text, split)), strict=True)
+            own = [paragraph for name, paragraph in of_both if name == part.name]
+            assert own == paragraphs(getattr(part, split))
+    assert text.parts[1].part_names("train") == []

@@ -15,9 +15,10 @@ from torch.testing import assert_close
 from bert_tutorial import Batch, get_bert_encoding
 from bert_tutorial.network.fast import LinearCrossEntropy, plain_linear_cross_entropy
 from bert_tutorial.network.losses import pretraining_losses
-from bert_tutorial.pretraining.evaluation import baselines, evaluate
+from bert_tutorial.pretraining.evaluation import baselines, evaluate, evaluate_parts
 from bert_tutorial.text.examples import PretrainingExamples
 from bert_tutorial.text.tokenized import TokenizedText
+from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 CHUNK = LinearCrossEntropy.CHUNK
 
@@ -131,6 +132,24 @@ def test_evaluation_is_the_direct_computation(num_batches):
         r"NSP loss \d+\.\d{3} \(\d+\.\d% right\)",
     )
     assert re.fullmatch(f"{mlm}, {nsp}", str(got))
+
+
+def test_of_a_corpus_of_two_parts_each_is_evaluated_by_itself():
+    def lines(number: int, seed: int) -> str:
+        text = topic_text(number, seed)
+        return "\n".join("".join(f" {' '.join(s)} ." for s in p) + " " for p in text)
+
+    one, other = Corpus("one", "", lines(9, 1)), Corpus("other", "", lines(19, 2))
+    both = Corpus("both", "", f"{one.valid}\n{other.valid}", (one, other))
+    examples = some_examples(fixed=True)
+    net = some_net(examples)
+    found = evaluate_parts(net, examples, both)
+    assert list(found) == ["one", "other"] and evaluate_parts(net, examples, one) == {}
+    for part in both.parts:
+        text = TokenizedText.from_paragraphs(examples.vocab, paragraphs(part.valid))
+        alone = PretrainingExamples(examples.vocab, text, 16, 40, fixed=True)
+        assert found[part.name] == evaluate(net, alone)
+    assert found["one"] != found["other"]
 
 
 @torch.no_grad()

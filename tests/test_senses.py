@@ -10,7 +10,11 @@ from sklearn.naive_bayes import MultinomialNB
 
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.representation import occurrences
-from bert_tutorial.representation.occurrences import labelled_occurrences, occurrence_vectors
+from bert_tutorial.representation.occurrences import (
+    labelled_occurrences,
+    occurrence_vectors,
+    without_parts,
+)
 from bert_tutorial.representation.senses import (
     EVERY,
     SenseTask,
@@ -55,6 +59,29 @@ def assert_vector(found, net, vocab, tokens, place):
     row = torch.tensor([vocab[tokens]])
     encoded = net(row, torch.zeros_like(row)).encoded.detach()
     torch.testing.assert_close(found, encoded[0, place], rtol=1e-4, atol=1e-5)
+
+
+def test_what_differs_between_the_parts_of_a_corpus_is_taken_out():
+    letters = Corpus("letters", sense_text(9), sense_text(3))
+    both = Corpus("both", CORPUS.train + "\n" + letters.train, CORPUS.valid, (CORPUS, letters))
+    found, draw = labelled_occurrences(both.train)["x"], np.random.default_rng(0)
+    assert both.part_names("train").count("letters") == 18
+    of_letters = np.arange(len(found)) >= 24
+    sense, tone = np.eye(8, dtype=np.float32)[:2]
+    second = np.array([o.sense == "second" for o in found])
+    noise = draw.normal(size=(3, len(found), 8)).astype(np.float32) / 100
+    vectors = second[:, None] * sense + noise
+    in_tones = vectors + 5 * of_letters[:, None] * tone
+    clean = without_parts(in_tones, both, found)
+    means = clean[:, of_letters].mean(1), clean[:, ~of_letters].mean(1)
+    np.testing.assert_allclose(*means, atol=1e-5)
+    np.testing.assert_allclose(clean[..., 0], vectors[..., 0], atol=0.02)  # the senses stay
+    known, names = in_tones[0], np.array([o.sense for o in found])
+    (before, after) = (SenseTask(x, names, known, names) for x in (known, clean[0]))
+    alike = [x.known @ x.known.T for x in map(main_directions, (before, after))]
+    same = names[:, None] == names
+    assert alike[0][~same].max() > 0.9 > 0.1 > alike[1][~same].max()
+    assert without_parts(vectors, CORPUS, found) is vectors  # of one piece
 
 
 def test_occurrences_carry_the_sense_of_their_heading():

@@ -139,7 +139,7 @@ def cut_otherwise(vocab, texts):
 
 @pytest.mark.parametrize("corpus", ["bundled", "wikitext-2", None])
 def test_real_texts_are_cut_alike(corpus):
-    files = "bert_tutorial/data/bundled/valid.tokens", "README.md", "CHANGELOG.md"
+    files = "bert_tutorial/data/encyclopaedia/valid.tokens", "README.md", "CHANGELOG.md"
     lines = [line for name in files for line in (ROOT / name).read_text("utf-8").splitlines()]
     assert len(lines) > 300
     for vocab in [load_pretrained(corpus, "shipped").vocab] if corpus else VOCABS:

@@ -119,7 +119,7 @@ def wordpiece_corpus(num_entries: int = 2000, corpus: str = "bundled") -> Tokeni
     """A corpus cut into word pieces, which are learned from its training text; takes seconds."""
     texts = [
         [[" ".join(words) for words in paragraph] for paragraph in paragraphs(part)]
-        for part in read_text(corpus)[1:]
+        for part in read_text(corpus)[1:3]
     ]
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

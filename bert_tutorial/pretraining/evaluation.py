@@ -6,6 +6,7 @@ Shapes: N places to predict, V vocabulary.
 """
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from ..network.model import BERTModel, check_vocab, in_mode
 from ..text.examples import PretrainingExamples
 from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
+from ..text.wikitext_format import Corpus, paragraphs
 
 DISCOUNT = 0.75  # of each count; what it frees goes to pairs that were never seen
 
@@ -63,6 +65,17 @@ def evaluate(
                 total[1] += (logits.argmax(1) == right).sum().item()
                 total[2] += len(right)
     return Evaluation(*(totals[:, :2] / totals[:, 2:]).flatten().tolist())
+
+
+def evaluate_parts(
+    net: BERTModel, examples: PretrainingExamples, corpus: Corpus
+) -> dict[str, Evaluation]:
+    """The same on the held-out text of each part of a corpus; {} for a corpus without parts."""
+    found = {}
+    for part in corpus.parts:
+        text = TokenizedText.from_paragraphs(examples.vocab, paragraphs(part.valid))
+        found[part.name] = evaluate(net, replace(examples, text=text))
+    return found
 
 
 class Baselines(NamedTuple):

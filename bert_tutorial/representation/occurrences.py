@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from .encoding import Window, hide, use_vectors
 
 MOST = 300  # occurrences of a word without known senses that are read
 NUM_PAIRS, LONGEST_LIST = 12, 100  # hidden pairs, and occurrences of each word in them
-read_paragraphs = lru_cache(maxsize=4)(paragraphs)  # a long text takes more than a second
+read_paragraphs = lru_cache(maxsize=8)(paragraphs)  # a long text takes more than a second
 _HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
 
 
@@ -164,3 +165,19 @@ def both_readings(net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occ
     read = readings(net, vocab, text, occurrences)
     hidden = [hide(vocab, window) for window in read]
     return torch.cat([use_vectors(net, vocab, windows) for windows in (read, hidden)], dim=2)
+
+
+def without_parts(vectors: np.ndarray, corpus: Corpus, occurrences: list[Occurrence]) -> np.ndarray:
+    """Vectors (..., N, D) without the directions in which the parts of a corpus differ.
+
+    An encyclopaedia and a letter use each word in another tone. That is no sense, but can be more
+    of what differs between two uses than the sense is. So what leads from the mean of one part's
+    occurrences to that of another is taken out. The occurrences are those of the training text.
+    """
+    if not corpus.parts:
+        return vectors
+    ends = np.cumsum([len(read_paragraphs(part.train)) for part in corpus.parts])
+    parts = np.searchsorted(ends, [o.paragraph for o in occurrences], side="right")
+    means = np.stack([vectors[..., parts == n, :].mean(-2) for n in np.unique(parts)], axis=-2)
+    apart = means[..., 1:, :] - means[..., :1, :]
+    return vectors - vectors @ np.linalg.pinv(apart) @ apart

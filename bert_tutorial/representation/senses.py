@@ -20,7 +20,14 @@ from ..network.model import BERTModel
 from ..notebook import track
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus
-from .occurrences import Labels, Occurrence, both_readings, labelled_occurrences, windows
+from .occurrences import (
+    Labels,
+    Occurrence,
+    both_readings,
+    labelled_occurrences,
+    windows,
+    without_parts,
+)
 
 EVERY = 0  # in the place of a number of labels: all that there are
 DRAWS = 10  # of labels, for each number of them
@@ -65,10 +72,16 @@ def vector_tasks(
     layer: int = -1,
     labels: Labels = labelled_occurrences,
 ) -> dict[str, SenseTask]:
-    """For each labelled word the network's vectors of one layer, see `both_readings`."""
-    return sense_tasks(
-        corpus, labels, lambda *where: both_readings(net, vocab, *where)[layer].numpy()
-    )
+    """For each labelled word the network's vectors of one layer, see `both_readings`.
+
+    The known ones are `without_parts`, and so are their means and main directions.
+    """
+
+    def features(text: str, occurrences: list[Occurrence]) -> np.ndarray:
+        found = both_readings(net, vocab, text, occurrences)[layer].numpy()
+        return without_parts(found, corpus, occurrences) if text is corpus.train else found
+
+    return sense_tasks(corpus, labels, features)
 
 
 def words_around(text: str, occurrences: list[Occurrence]) -> list[list[str]]:

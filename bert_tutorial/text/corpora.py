@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from .wikitext2 import read_wikitext2
 from .wikitext_format import Corpus
 
 DATA = Path(__file__).parents[1] / "data"  # of the package
+PARTS = "encyclopaedia", "everyday"  # of the bundled corpus
+OURS = "CC0 1.0, as the text"
 
 
 class CorpusEntry(NamedTuple):
@@ -20,17 +23,20 @@ class CorpusEntry(NamedTuple):
     licence: str = "that of your text"  # and so of what is trained on it
 
 
-def _packaged(name: str) -> CorpusEntry:
-    def read() -> Corpus:
-        files = (DATA / name / f"{part}.tokens" for part in ("train", "valid"))
-        return Corpus(name, *(file.read_text("utf-8") for file in files))
+def _packaged(name: str) -> Corpus:
+    files = (DATA / name / f"{split}.tokens" for split in ("train", "valid"))
+    return Corpus(name, *(file.read_text("utf-8") for file in files))
 
-    return CorpusEntry(read, licence="CC0 1.0, as the text")
+
+def _bundled() -> Corpus:
+    parts = tuple(map(_packaged, PARTS))
+    train, valid = ("".join(getattr(part, split) for part in parts) for split in ("train", "valid"))
+    return Corpus("bundled", train, valid, parts)
 
 
 CORPORA = {
-    "bundled": _packaged("bundled"),  # a small encyclopaedia
-    "everyday": _packaged("everyday"),  # talks, letters, stories, instructions
+    "bundled": CorpusEntry(_bundled, licence=OURS),
+    **{part: CorpusEntry(partial(_packaged, part), licence=OURS) for part in PARTS},
     "wikitext-2": CorpusEntry(
         read_wikitext2,
         min_freq=5,  # d2l's
@@ -60,9 +66,9 @@ def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
     """Read a text, split into training and validation.
 
     Args:
-        corpus: "bundled", an encyclopaedia; "everyday", what people say and write; "wikitext-2",
-            which is downloaded the first time; the path of a UTF-8 text file of yours; or a
-            `Corpus`, which is given back as it is.
+        corpus: "bundled", or one of its parts: "encyclopaedia" and "everyday", what people say
+            and write; "wikitext-2", which is downloaded the first time; the path of a UTF-8 text
+            file of yours; or a `Corpus`, which is given back as it is.
 
     Raises:
         OSError: It is neither a name nor a file, or WikiText-2 cannot be had.

@@ -9,11 +9,16 @@ from typing import NamedTuple
 
 
 class Corpus(NamedTuple):
-    """A text in WikiText's format, in two parts."""
+    """A text in WikiText's format, split in two."""
 
     name: str  # "bundled", "wikitext-2" or the name of your file
     train: str  # the paragraphs to learn from
     valid: str  # the paragraphs held out
+    parts: tuple["Corpus", ...] = ()  # of which it is put together, one after the other; () of none
+
+    def part_names(self, split: str) -> list[str]:
+        """From which part each paragraph of "train" or "valid" is; [] for a text without parts."""
+        return [p.name for p in self.parts for _ in paragraphs(getattr(p, split))]
 
 
 def paragraphs(text: str) -> list[list[list[str]]]:

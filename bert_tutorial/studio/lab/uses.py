@@ -10,7 +10,13 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from ...network.model import BERTModel
-from ...representation.occurrences import Labels, both_readings, find_uses, read_paragraphs
+from ...representation.occurrences import (
+    Labels,
+    both_readings,
+    find_uses,
+    read_paragraphs,
+    without_parts,
+)
 from ...representation.senses import (
     EVERY,
     MainDirections,
@@ -68,7 +74,8 @@ class WordUses:
         self.known_senses = senses_of(self.occurrences)
         names = np.unique(self.known_senses).tolist()
         self.senses = names if len(names) == 2 else []
-        self.known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
+        known = both_readings(net, vocab, corpus.train, self.occurrences).numpy()
+        self.known = without_parts(known, corpus, self.occurrences)  # so typed ones need no part
         self.asked, asked = None, labels(corpus.valid).get(word, [])
         self.asked_senses = senses_of(asked)
         if asked and self.senses:

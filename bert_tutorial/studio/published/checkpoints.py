@@ -10,7 +10,7 @@ import torch
 from ...cache import cache_dir, read_safetensors, write_safetensors
 from ...network.config import BERTConfig
 from ...network.model import BERTModel, check_vocab
-from ...text.corpora import CORPORA
+from ...text.corpora import CORPORA, PARTS
 from ...text.vocabulary import Vocab
 from .bert import is_hub_name, network_of, read_bert
 from .wordpiece import WordPieceVocab
@@ -94,9 +94,10 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
             or a published BERT.
     """
     corpus, prefer = str(corpus), str(prefer)
+    whole = "bundled" if corpus in PARTS else corpus  # it has learned from both parts
     places = {
         "trained": (trained_path(corpus), "trained in notebook 02"),
-        "shipped": (SHIPPED / f"{corpus}.safetensors", "that comes with the package"),
+        "shipped": (SHIPPED / f"{whole}.safetensors", "that comes with the package"),
     }
     if prefer not in places:
         # os.path, not Path: False also where a name is too long, or a folder not to be looked into.
