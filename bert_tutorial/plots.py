@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -129,3 +130,28 @@ def bars(
     for label in axes.legend(fontsize="small", **BESIDE).get_texts():
         label.set_parse_math(False)
     return to_png(figure)
+
+
+def sense_bars(scores: dict[str, dict[str, Any]]) -> bytes:
+    """How many senses of each word are right, the best first; b"" if there is no word.
+
+    Of each network the `SenseScore` of each word; the first network's come with intervals.
+    """
+    first = next(iter(scores.values()))
+    if not first:
+        return b""
+    order = sorted(first, key=lambda word: -first[word].accuracy)
+    heights = {name: {word: of[word].accuracy for word in order} for name, of in scores.items()}
+    intervals = {word: first[word].interval for word in order}
+    title = "Which sense? Held-out uses, nearest mean, 95 % intervals"
+    return bars(heights, "senses right", title, baseline=0.5, intervals=intervals)
+
+
+def label_lines(found: dict[str, Any], title: str = "") -> bytes:
+    """How many senses are right, by the number of labels: `LabelCurve`s; b"" if all are empty."""
+    series = {
+        name: {str(number or "all"): value for number, value in of.mean.items()}
+        for name, of in found.items()
+        if of.mean
+    }
+    return curves(series, "labels of each sense", "senses right", title) if series else b""

@@ -18,8 +18,10 @@ from torch import Tensor
 from ..devices import one_thread
 from ..network.model import BERTModel
 from ..notebook import track
+from ..pretraining.cooccurrence import word_vectors
+from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
-from ..text.wikitext_format import Corpus
+from ..text.wikitext_format import Corpus, paragraphs
 from .occurrences import (
     Labels,
     Occurrence,
@@ -144,6 +146,23 @@ def rare_words_count_more(task: SenseTask) -> SenseTask:
     return task.with_features(TfidfTransformer(sublinear_tf=True).fit(task.known).transform)
 
 
+def helped_controls(
+    vocab: Vocab, corpus: Corpus, labels: Labels = labelled_occurrences
+) -> dict[str, dict[str, SenseTask]]:
+    """What can be told without a network, helped by main directions.
+
+    A bag in which rare words count more, and counted word vectors (`word_vectors`), averaged.
+    """
+    text = TokenizedText.from_paragraphs(vocab, paragraphs(corpus.train))
+    counted = word_vectors(text, vocab, window=10, size=128)
+    bag = {word: rare_words_count_more(t) for word, t in bag_tasks(corpus, labels).items()}
+    found = {"bag": bag, "counted vectors": averaged_tasks(counted, vocab, corpus, labels)}
+    return {
+        name: {word: main_directions(task) for word, task in of.items()}
+        for name, of in found.items()
+    }
+
+
 def sense_means(known: np.ndarray, senses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The names of the senses, in alphabetical order, and the mean vector of each, (senses, D)."""
     names = np.unique(senses)
@@ -265,10 +284,11 @@ def label_curve(
 ) -> LabelCurve:
     """Draw some labelled occurrences, classify the held-out ones, and count what is right.
 
-    Every kind of features gets the same draws. `with_unlabelled`, the classifier also gets the
-    training occurrences that were not drawn, without their senses, as `seeded_means` wants.
+    Every kind of features gets the same draws; without tasks the curve is empty. `with_unlabelled`,
+    the classifier also gets the training occurrences that were not drawn, without their senses, as
+    `seeded_means` wants.
     """
-    mean, spread = {}, {}
+    mean, spread, numbers = {}, {}, numbers if tasks else ()
     with one_thread():  # thousands of small arrays
         for number in numbers:
             rounds = []
