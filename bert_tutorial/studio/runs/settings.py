@@ -61,8 +61,9 @@ class RunSettings(Settings):
 # Of `python -m bert_tutorial.pretrain`, by the name of the corpus; found by benchmarks/search.py.
 RECIPES = {
     "bundled": RunSettings(
-        num_steps=1300, batch_size=128, mask_rate=0.5, sentences_per_segment=(1, 2, 3),
-        next_sentence_rate=1.0, dropout=0.1, embedding_rate=0.5,
+        num_steps=2600, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2, 3),
+        next_sentence_rate=1.0, num_hiddens=168, ffn_num_hiddens=336, num_heads=4, dropout=0.1,
+        embedding_rate=0.5, sampled_words=2048,
     ),
     "wikitext-2": RunSettings(
         num_steps=6000, batch_size=128, mask_rate=0.25, sentences_per_segment=(1, 2),
@@ -74,8 +75,8 @@ DOCUMENT, MINUTE = "the document's sizes", "learns in a minute"
 PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(
-        num_steps=430, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2, 3),
-        next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5,
+        num_steps=600, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2),
+        next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5, sampled_words=2048,
     ),
 }  # fmt: skip
 
