@@ -43,6 +43,16 @@ def test_each_control_changes_the_picture(calculator, control, value):
     assert calculator.memory == memory_of(config, **how) and calculator.picture.png != png
 
 
+def test_no_more_rows_than_a_batch_has(calculator):
+    calculator.by_name["batch_size"].value = 8
+    rows = calculator.by_name["rows"]
+    assert rows.choices == [1, 2, 4, 8] and rows.value == 8 and "32" not in calculator.status.text
+    rows.value = 32
+    assert rows.value == 8
+    calculator.by_name["batch_size"].value = 16
+    assert rows.choices[-1] == 16
+
+
 def test_where_nothing_fits_and_where_nothing_is_known(monkeypatch):
     calculator = MemoryCalculator(available=GIB // 10, device=torch.device("cpu"))
     assert "Nothing near it fits." in calculator.status.text

@@ -73,8 +73,12 @@ def test_the_mask_explorer_answers(page, shared_lab):
     expect(status).to_contain_text("10 tokens, 2 to be predicted")
     type_into(explorer, "Mask rate, %", "50")
     expect(status).to_contain_text("10 tokens, 5 to be predicted")
+    for number in range(1, 6):
+        explorer.get_by_role("button", name=f"question {number}").click()
+        explorer.get_by_text(f"Question {number}: ").first.wait_for()
+    expect(status).to_contain_text("you guessed 0")
     type_into(explorer, "Sentence", HOSTILE)
-    explorer.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
+    explorer.get_by_text("(unknown)").first.wait_for()  # what is not in the vocabulary
     assert shared_lab.errors() == []
 
 
