@@ -53,9 +53,9 @@ def test_answers_are_shown_when_guessed_or_clicked_not_before(explorer):
     for place in (3, 4, 2, 2, 0, 99):
         explorer.chips.clicked = {"index": place, "count": len(explorer.chips.clicked) + place}
         assert (place in right) == (f"Question {place}: " in explorer.answers.value)
-    assert "you guessed 1." in explorer.status.text and explorer.chips.chosen == []
+    assert "You guessed 1." in explorer.status.text and explorer.chips.chosen == []
     explorer.guess.value = "more"  # nothing is asked now
-    assert "you guessed 1." in explorer.status.text
+    assert "You guessed 1." in explorer.status.text
 
 
 def test_it_follows_slider_text_and_button_and_stays_when_the_text_is_empty(explorer):

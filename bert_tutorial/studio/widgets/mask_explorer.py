@@ -125,14 +125,10 @@ class MaskExplorer(Panel):
             self.guess.value = ""
         self._tell(said)
 
-    @property
-    def question(self) -> int | None:
-        """The first place whose answer is not known."""
-        return next((place for place in self.questions if place not in self.known), None)
-
     def _tell(self, said: str = "") -> None:
         """Show the row, the answers that are known, and what is asked next."""
-        chips, answers, row, now = [], {}, "", self.question
+        chips, answers, row = [], {}, ""
+        now = next((place for place in self.questions if place not in self.known), None)
         for place, token in enumerate(self.tokens):
             text, note, is_unknown = token.typed, "", token.is_unknown
             if number := self.questions.get(place):
@@ -143,12 +139,10 @@ class MaskExplorer(Panel):
             row += f"{html.escape(text)} <small>{html.escape(note)}</small> "
         with self.chips.hold_sync():
             self.chips.tokens, self.chips.chosen = chips, [] if now is None else [now]
+        self.question = now
         self.answers.value = "".join(answers[place] for place in answers if place in self.known)
         if now is None:
-            fates = [token.fate for token in self.tokens]
-            masked, random, kept = map(fates.count, ANSWERS)
-            said += f"{masked} masked, {random} replaced by a random word, {kept} kept as they are"
-            said += f"; you guessed {self.guessed}. Type a sentence, or draw again."
+            said += f"You guessed {self.guessed}. Type a sentence, or draw again."
         else:
             seen = "" if self.tokens[now].fate == "masked" else "Perhaps the one that you see. "
             said += f"Question {self.questions[now]}: which word stood there? {seen}"
