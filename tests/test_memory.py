@@ -122,4 +122,4 @@ def test_bars_of_all_sizes():
     pngs = [memory_bars(memories, there, "sizes") for there in (None, GIB, 10_000 * GIB)]
     assert len(set(pngs)) == 3 and all(png.startswith(b"\x89PNG") for png in pngs)
     words = describe_bars(memories, 8 * GIB)
-    assert all(name in words for name in memories) and "There is 8.0 GiB." in words
+    assert all(name in words for name in memories) and "Free are 8.0 GiB." in words

@@ -4,6 +4,7 @@ import pytest
 import torch
 from one_sentence import assert_one_sentence
 
+from bert_tutorial.exercises import memory_picture
 from bert_tutorial.exercises.memory import GIB, memory_of
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.studio.widgets import memory_calculator
@@ -41,6 +42,28 @@ def test_each_control_changes_the_picture(calculator, control, value):
     if control == "size":
         config, how = BERTConfig.base(), HOW
     assert calculator.memory == memory_of(config, **how) and calculator.picture.png != png
+
+
+def test_no_more_rows_than_a_batch_has(calculator):
+    calculator.by_name["batch_size"].value = 8
+    rows = calculator.by_name["rows"]
+    assert rows.choices == [1, 2, 4, 8] and rows.value == 8 and "32" not in calculator.status.text
+    rows.value = 32
+    assert rows.value == 8
+    calculator.by_name["batch_size"].value = 16
+    assert rows.choices[-1] == 16
+
+
+def test_no_line_is_drawn_through_a_number(monkeypatch):
+    figures = []
+    monkeypatch.setattr(memory_picture, "to_png", figures.append)
+    memories = {name: memory_of(BERTConfig.small(900), 8, 64) for name in "ab"}
+    memory_picture.memory_bars(memories, round(1.01 * memories["a"].total))
+    axes = figures[0].axes[0]
+    assert len(axes.texts) == 2 and len(axes.lines) == 1
+    for text in axes.texts:
+        assert text.zorder > axes.lines[0].zorder
+        assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
 
 
 def test_where_nothing_fits_and_where_nothing_is_known(monkeypatch):

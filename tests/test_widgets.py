@@ -3,7 +3,7 @@
 import pytest
 
 from bert_tutorial.studio.widgets import MaskExplorer, parts
-from bert_tutorial.studio.widgets.mask_explorer import masked_example
+from bert_tutorial.studio.widgets.mask_explorer import Masked, masked_example
 from bert_tutorial.text.vocabulary import Vocab
 
 VOCAB = Vocab("a crane is flying . a crane driver came he just left".split())
@@ -18,36 +18,75 @@ def test_masked_example_tells_what_stood_there():
     fates = set()
     for seed in range(30):
         tokens = masked_example(VOCAB, "a crane is flying", 0.5, seed)
-        assert [before for _, before, _ in tokens] == "<cls> a crane is flying <sep>".split()
-        assert sum(bool(fate) for *_, fate in tokens) == 3
-        for now, before, fate in tokens:
+        assert [token.typed for token in tokens] == "<cls> a crane is flying <sep>".split()
+        assert sum(bool(token.fate) for token in tokens) == 3
+        for now, before, fate, is_unknown in tokens:
             is_right = {"masked": now == "<mask>", "random": now not in ("<mask>", before)}
-            assert is_right.get(fate, now == before)
+            assert is_right.get(fate, now == before) and not is_unknown
             fates.add(fate)
     assert fates == {"masked", "random", "kept", ""}
 
 
+def test_answers_say_plainly_what_became_of_a_word():
+    for fate, read, said in (
+        ("masked", "<mask>", "<code>&lt;mask&gt;</code> hides <i>sad</i>."),
+        ("random", "the", "<code>the</code> stands here at random, in place of <i>sad</i>."),
+        ("kept", "sad", "<i>sad</i> was left as it is. The network does not know that."),
+    ):
+        assert Masked(read, "sad", fate, False).answer() == said
+
+
+def test_answers_are_shown_when_guessed_or_clicked_not_before(explorer):
+    explorer.rate.value = 95
+    right = {place: token.typed for place, token in enumerate(explorer.tokens) if token.fate}
+    assert explorer.chips.chosen == [1] and explorer.answers.value == explorer.text.value == ""
+    shown = [(chip["text"], chip["note"]) for chip in explorer.chips.tokens]
+    assert shown == [("<cls>", ""), *((token.read, f"question {place}") for place, token
+        in enumerate(explorer.tokens) if place in right), ("<sep>", "")]  # fmt: skip
+    explorer.guess.value = "left"
+    assert "It was not left. Question 1: which word" in explorer.status.text
+    assert explorer.guess.value == "left" and explorer.answers.value == ""
+    explorer.guess.value = " A "
+    assert "Right, a. Question 2" in explorer.status.text and explorer.chips.chosen == [2]
+    assert explorer.chips.tokens[1]["note"] == "question 1: a" and explorer.guess.value == ""
+    explorer.guess.value = "left"  # of the next question: once more, it is another guess
+    for place in (3, 4, 2, 2, 0, 99):
+        explorer.chips.clicked = {"index": place, "count": len(explorer.chips.clicked) + place}
+        assert (place in right) == (f"Question {place}: " in explorer.answers.value)
+    assert "You guessed 1." in explorer.status.text and explorer.chips.chosen == []
+    explorer.guess.value = "more"  # nothing is asked now
+    assert "You guessed 1." in explorer.status.text
+
+
 def test_it_follows_slider_text_and_button_and_stays_when_the_text_is_empty(explorer):
-    few, pictures = explorer.status.text, set()
+    few, rows = explorer.status.text, set()
     explorer.rate.value = 95
     assert "4 to be predicted" in explorer.status.text and explorer.status.text != few
+    explorer.again.click()
+    assert "key" in [token.typed for token in explorer.tokens]  # a sentence that is prepared
     explorer.text.value = "he just left"
-    assert "just" in explorer.picture.value
     for _ in range(10):
         explorer.again.click()
-        pictures.add(explorer.picture.value)
-    assert len(pictures) > 1
+        assert [token.typed for token in explorer.tokens] == "<cls> he just left <sep>".split()
+        rows.add(str(explorer.chips.tokens))
+    assert len(rows) > 1
     explorer.text.value = "   "
     assert "Not possible: there is no word" in explorer.status.text
-    assert explorer.picture.value in pictures
+    assert str(explorer.chips.tokens) in rows
 
 
 def test_what_is_typed_is_escaped_cut_and_told_where_it_is_unknown(explorer):
     explorer.text.value = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
-    for value in (explorer.picture.value, explorer.status.text, explorer.static_html()):
-        assert "<img" not in value and "<b>crane" not in value
+    explorer.rate.value = 95
+    for place in explorer.questions:
+        explorer.chips.clicked = {"index": place, "count": place}
+    for value in (explorer.answers.value, explorer.static_html()):
+        assert "<img" not in value and "<b>" not in value and "crane" in value
     explorer.text.value = "a heron is flying"
-    assert "heron → &lt;unk&gt;" in explorer.picture.value
+    explorer.chips.clicked = {"index": 2, "count": 99}
+    assert "<i>heron</i> is not in the vocabulary: the network" in explorer.answers.value
+    explorer.rate.value = 1
+    assert [chip["is_unknown"] for chip in explorer.chips.tokens].count(True) == 1
     explorer.text.value = "a crane " * 10_000
     assert explorer.status.text.startswith("Only the first 2,000 characters are read. 502 tokens")
     assert repr(explorer) == explorer._repr_mimebundle_()["text/plain"] == MaskExplorer.fallback

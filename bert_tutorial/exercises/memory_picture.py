@@ -27,10 +27,11 @@ def memory_bars(
         axes.bar(places, heights, 0.6, floor, label=name, color=colour, hatch=hatch, edgecolor="w")
         floor += heights
     for place, height, memory in zip(places, floor, memories.values(), strict=True):
-        axes.text(place, height, told_bytes(memory.total), ha="center", va="bottom", size="small")
+        text = axes.text(place, height, told_bytes(memory.total), ha="center", va="bottom")
+        text.set(size="small", bbox=dict(facecolor="white", edgecolor="none", pad=1), zorder=3)
     top = floor.max()
     if available is not None:
-        height, label = available / GIB, f"there is {told_bytes(available)}"
+        height, label = available / GIB, f"free: {told_bytes(available)}"
         is_far = height > 4 * top  # a line there would leave no room for the bars
         label += ", far above" if is_far else ""
         axes.axhline(height, color="black", linestyle="--", label=label)
@@ -46,4 +47,4 @@ def memory_bars(
 def describe_bars(memories: dict[str, Memory], available: int | None = None) -> str:
     """The same in words, for those who do not see the picture."""
     bars = ". ".join(f"{name} takes {memory}" for name, memory in memories.items())
-    return f"{bars}." + ("" if available is None else f" There is {told_bytes(available)}.")
+    return f"{bars}." + ("" if available is None else f" Free are {told_bytes(available)}.")

@@ -73,9 +73,23 @@ def test_the_mask_explorer_answers(page, shared_lab):
     expect(status).to_contain_text("10 tokens, 2 to be predicted")
     type_into(explorer, "Mask rate, %", "50")
     expect(status).to_contain_text("10 tokens, 5 to be predicted")
+    for number in range(1, 6):
+        explorer.get_by_role("button", name=f"question {number}").click()
+        explorer.get_by_text(f"Question {number}: ").first.wait_for()
+    expect(status).to_contain_text("You guessed 0")
     type_into(explorer, "Sentence", HOSTILE)
-    explorer.get_by_text("<unk>").first.wait_for()  # what is not in the vocabulary
+    explorer.get_by_text("(unknown)").first.wait_for()  # what is not in the vocabulary
     assert shared_lab.errors() == []
+
+
+def test_the_memory_calculator_is_whole_and_in_columns(page, shared_lab):
+    calculator = shared_lab.output(3)
+    cut = """all => all.filter(it => it.scrollWidth > it.clientWidth + 1).map(it => it.innerText)"""
+    assert calculator.locator("label").evaluate_all(cut) == []
+    fields = calculator.locator("select, input[type=number]").all()
+    assert len({round(field.bounding_box()["x"]) // 4 for field in fields}) == 2
+    type_into(calculator, "Batch size", "8")
+    expect(calculator.get_by_label("Rows at a time", exact=True)).to_have_value("8")
 
 
 def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sentences, shared_lab):

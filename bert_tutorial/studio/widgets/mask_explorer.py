@@ -1,34 +1,48 @@
-"""Type a sentence, move the mask rate, and see which tokens are hidden and how."""
+"""The masked-word game, played by the reader: which words stood where the network is asked?"""
 
 import html
+from typing import NamedTuple
 
 import ipywidgets as ipw
 import torch
 
+from ...plots import shorten
 from ...text.masking import mask_tokens
 from ...text.pairs import get_tokens_and_segments
 from ...text.vocabulary import Vocab
-from .parts import FIELD, LONGEST_TEXT, WRAP, Panel, cut_note
-from .views import NumberSlider, StatusLine
+from .parts import LONGEST_TEXT, WRAP, Panel, cut_note
+from .views import NumberSlider, StatusLine, TokenChips
 
-EXAMPLE = "the crane spread its wings and the whole flock left the wet field"
-STYLES = {
-    "masked": "background:#006BA4;color:white",
-    "random": "background:#FF800E;color:black",
-    "kept": "border:2px solid #595959",
-    "": "",
+EXAMPLES = (
+    "he put the key in the lock and turned it twice",
+    "the crane spread its wings and the whole flock left the wet field",
+    "the bank lends money to people who want to buy a house",
+    "in winter the lake freezes and the children skate on the ice",
+)
+ANSWERS = {
+    "masked": "<code>{read}</code> hides <i>{typed}</i>.",
+    "random": "<code>{read}</code> stands here at random, in place of <i>{typed}</i>.",
+    "kept": "<i>{typed}</i> was left as it is. The network does not know that.",
 }
+UNKNOWN = " <i>{typed}</i> is not in the vocabulary: the network reads &lt;unk&gt; for it."
 
 
-def masked_example(
-    vocab: Vocab, sentence: str, mask_rate: float, seed: int
-) -> list[tuple[str, str, str]]:
-    """Mask one sentence as in pretraining; what is drawn follows from the seed.
+class Masked(NamedTuple):
+    """A token of a masked row."""
 
-    For each token, special ones included: what the network reads, what stood there ("typed → <unk>"
-    for a word that has no entry), and its fate: "masked", "random", "kept", or "" for a token that
-    is not to be predicted.
-    """
+    read: str  # what the network reads
+    typed: str  # what stood there
+    fate: str  # "masked", "random", "kept", or "" where nothing is asked
+    is_unknown: bool  # whether what stood there is not in the vocabulary
+
+    def answer(self) -> str:
+        """What stood there and what became of it, as escaped HTML."""
+        text = ANSWERS[self.fate] + UNKNOWN * self.is_unknown
+        return text.format(read=html.escape(self.read), typed=html.escape(self.typed))
+
+
+def masked_example(vocab: Vocab, sentence: str, mask_rate: float, seed: int) -> list[Masked]:
+    """Mask one sentence as in pretraining, special tokens included; the seed says what is drawn."""
     words = vocab.tokenize(sentence)
     if not words:
         raise ValueError("there is no word in this text: type one, such as: a crane is flying")
@@ -40,53 +54,100 @@ def masked_example(
     found, tokens = [], (typed, *map(vocab.to_tokens, (ids[0], masked.token_ids[0])))
     for place, (word, before, now) in enumerate(zip(*tokens, strict=True)):
         fate = "masked" if now == mask else "kept" if now == before else "random"
-        original = before if word in vocab else f"{word} → {before}"
-        shown = original if now == before else now
-        found.append((shown, original, fate if place in chosen else ""))
+        found.append(Masked(now, word, fate if place in chosen else "", word not in vocab))
     return found
 
 
 class MaskExplorer(Panel):
-    """A text box, a mask-rate slider and a button that draws again.
+    """A row as the network reads it; what stood where it is asked has to be guessed.
 
     Args:
         vocab: The vocabulary that the text is read with.
-        sentence: What stands in the box at first.
+        sentence: What is asked at first. It does not stand in the box, where one could read it.
     """
 
     fallback = "Mask explorer (open this notebook in JupyterLab to use it)"
 
-    def __init__(self, vocab: Vocab, sentence: str = EXAMPLE):
-        self.vocab, self.seed = vocab, 0
-        self.text = ipw.Text(sentence, description="Sentence", **FIELD)
+    def __init__(self, vocab: Vocab, sentence: str = EXAMPLES[0]):
+        self.vocab, self.prepared, self.seed = vocab, list(dict.fromkeys([sentence, *EXAMPLES])), 0
+        field = dict(continuous_update=False, style={"description_width": "7rem"})
+        wide, hint = ipw.Layout(width="auto", max_width="60rem"), "type your own, then press Enter"
+        self.text = ipw.Text(description="Sentence", placeholder=hint, layout=wide, **field)
         self.rate = NumberSlider(value=15, min=1, max=95, description="Mask rate, %")
+        self.guess = ipw.Text(description="Your guess", placeholder="a word, then Enter", **field)
         self.again = ipw.Button(description="Draw again")
-        self.picture, self.status = ipw.HTML(), StatusLine()
+        self.chips = TokenChips(label="What the network reads")
+        self.answers, self.status = ipw.HTML(), StatusLine()
         choices = ipw.HBox([self.rate, self.again], layout=WRAP)
-        super().__init__([self.text, choices, self.picture, self.status])
+        game = [self.chips, self.guess, self.status, self.answers]
+        super().__init__([self.text, choices, *game])
         for control in (self.text, self.rate):
             control.observe(lambda _: self.redraw(), names="value")
         self.again.on_click(lambda _: self.redraw(again=True))
+        self.chips.observe(lambda change: self._answer(change["new"]["index"]), names="clicked")
+        self.guess.observe(lambda change: self._check(change["new"]), names="value")
         self.redraw()
 
     def redraw(self, again: bool = False) -> None:
-        """Show the masks for the present text and rate, as drawn before or drawn again."""
+        """Ask of the present text and rate, as drawn before or again.
+
+        If there is no text, a prepared one is asked, and again the next one.
+        """
         self.seed += again
+        text = self.text.value or self.prepared[self.seed % len(self.prepared)]
         try:
-            text, rate = self.text.value[:LONGEST_TEXT], self.rate.value / 100
-            tokens = masked_example(self.vocab, text, rate, self.seed)
+            text, rate = text[:LONGEST_TEXT], self.rate.value / 100
+            self.tokens = masked_example(self.vocab, text, rate, self.seed)
         except ValueError as error:
             self.status.say(str(error), is_error=True)
             return
-        spans = []
-        for token, original, fate in tokens:
-            note = f" <small>({fate}: {html.escape(original)})</small>" if fate else ""
-            style = f"padding:2px 4px;{STYLES[fate]}"
-            spans.append(f"<span style='{style}'>{html.escape(token)}{note}</span>")
-        self.picture.value = f"<div style='line-height:2.2'>{' '.join(spans)}</div>"
-        fates = [fate for _, _, fate in tokens]
-        masked, random, kept = map(fates.count, ("masked", "random", "kept"))
-        found = f"{len(tokens)} tokens, {masked + random + kept} to be predicted"
-        each = f"{masked} masked, {random} replaced by a random word, {kept} kept as they are."
-        self.status.say(f"{cut_note(self.text.value)}{found}: {each}")
-        self.keep_static(f"{self.picture.value}<p>{html.escape(self.status.text)}</p>")
+        asked = [place for place, token in enumerate(self.tokens) if token.fate]
+        self.questions = {place: number for number, place in enumerate(asked, 1)}
+        self.known, self.guessed, self.guess.value = set(), 0, ""
+        self._tell()
+
+    def _check(self, guess: str) -> None:
+        """Compare a guess with what stood at the question; a wrong one stays in its box."""
+        place = self.question
+        if not guess.strip() or place is None:
+            return
+        typed = self.tokens[place].typed
+        if self.vocab.tokenize(guess) != self.vocab.tokenize(typed):
+            self._tell(f"It was not {shorten(guess)}. ")
+            return
+        self.guessed += 1
+        self._answer(place, f"Right, {typed}. ")
+
+    def _answer(self, place: int, said: str = "") -> None:
+        """Show what stood at a place, if it was asked."""
+        if place in self.questions:
+            self.known.add(place)
+            self.guess.value = ""
+        self._tell(said)
+
+    def _tell(self, said: str = "") -> None:
+        """Show the row, the answers that are known, and what is asked next."""
+        chips, answers, row = [], {}, ""
+        now = next((place for place in self.questions if place not in self.known), None)
+        for place, token in enumerate(self.tokens):
+            text, note, is_unknown = token.typed, "", token.is_unknown
+            if number := self.questions.get(place):
+                stood = f": {token.typed}" if place in self.known else ""
+                text, note, is_unknown = token.read, f"question {number}{stood}", False
+                answers[place] = f"<div>Question {number}: {token.answer()}</div>"
+            chips.append(dict(text=text, note=note, is_unknown=is_unknown))
+            row += f"{html.escape(text)} <small>{html.escape(note)}</small> "
+        with self.chips.hold_sync():
+            self.chips.tokens, self.chips.chosen = chips, [] if now is None else [now]
+        self.question = now
+        self.answers.value = "".join(answers[place] for place in answers if place in self.known)
+        if now is None:
+            said += f"You guessed {self.guessed}. Type a sentence, or draw again."
+        else:
+            seen = "" if self.tokens[now].fate == "masked" else "Perhaps the one that you see. "
+            said += f"Question {self.questions[now]}: which word stood there? {seen}"
+            said += "Type a guess, or click a question for its answer."
+        said = f"{len(chips)} tokens, {len(answers)} to be predicted. {said}"
+        self.status.say(f"{cut_note(self.text.value)}{said}")
+        hidden = f"<details><summary>Answers</summary>{''.join(answers.values())}</details>"
+        self.keep_static(f"<p>{row}</p>{hidden}")

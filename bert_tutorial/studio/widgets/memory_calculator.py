@@ -15,6 +15,7 @@ from .parts import NAME, Panel
 from .views import ChoiceSlider, Picture, StatusLine
 
 SIZES = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
+WHOLE = dict(style=NAME, layout=dict(width="auto", max_width="25rem"))  # a list that is not cut off
 POWERS = [2**power for power in range(11)]
 # The control of each setting of `memory_of`.
 CONTROLS = {
@@ -24,11 +25,12 @@ CONTROLS = {
         description="Batch size", hint="BERT's is 256")),
     "rows": (ChoiceSlider, dict(choices=POWERS, value=32,
         description="Rows at a time", hint="parts of a batch")),
-    "precision": (ipw.Dropdown, dict(description="Precision", style=NAME,
+    "precision": (ipw.Dropdown, dict(description="Precision", **WHOLE,
         options={"32 bits (fp32)": "fp32", "16 bits in products (bf16)": "bf16"})),
-    "optimizer": (ipw.Dropdown, dict(description="Optimizer", style=NAME,
+    "optimizer": (ipw.Dropdown, dict(description="Optimizer", **WHOLE,
         options={"Muon and AdamW": "muon", "Adam": "adam"})),
-    "checkpointing": (ipw.Checkbox, dict(description="Checkpointing: compute each layer twice")),
+    "checkpointing": (ipw.Checkbox, dict(indent=False,
+        description="Checkpointing: compute each layer twice")),
 }  # fmt: skip
 
 
@@ -51,18 +53,22 @@ class MemoryCalculator(Panel):
     ):
         self.device = device or try_all_gpus()[0]
         self.available = available_memory(self.device) if available is None else available
-        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", style=NAME)
+        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **WHOLE)
         self.by_name = {name: kind(**how) for name, (kind, how) in CONTROLS.items()}
         self.picture, self.status = Picture(), StatusLine()
-        columns = "repeat(auto-fill, minmax(25rem, 1fr))"
-        layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
-        controls = [self.size, *self.by_name.values()]
-        super().__init__([ipw.GridBox(controls, layout=layout), self.picture, self.status])
+        wide = "repeat(auto-fit, minmax(21rem, 1fr))"
+        layout = ipw.Layout(grid_template_columns=wide, grid_gap="0 1rem")
+        controls = *columns, checkpointing = [self.size, *self.by_name.values()]
+        grid = ipw.GridBox(columns, layout=layout)
+        super().__init__([grid, checkpointing, self.picture, self.status])
+        self.add_class("bert-panel")
         for control in controls:
             control.observe(lambda _: self._redraw(), names="value")
         self._redraw()
 
     def _redraw(self) -> None:
+        batch, rows = self.by_name["batch_size"].value, self.by_name["rows"]
+        rows.choices = [number for number in POWERS if number <= batch]
         how = {name: control.value for name, control in self.by_name.items()}
         how["device"], name = self.device.type, self.size.value
         config = SIZES[name](30_522, max_len=max(512, how["length"]))
