@@ -1,31 +1,64 @@
 """A text file of your own, brought into WikiText's format."""
 
+import codecs
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import regex
+from charset_normalizer import from_bytes
 
-from .vocabulary import LARGEST, SENTENCE_ENDS, fitting_min_freq, tokenize
-from .wikitext_format import Corpus
+from .vocabulary import LARGEST, SENTENCE_END, fitting_min_freq, tokenize
+from .wikitext_format import Corpus, paragraphs
 
+LONGEST = 60  # tokens of a sentence: as many as a row of 64 positions can show
+PIECE = 30  # tokens of the pieces of a longer one: a row shows two of them
+ENCODINGS = (  # that text files have, apart from Unicode's
+    "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 koi8_r cp850 cp874 "
+    "cp932 euc_jp gb18030 big5 cp949"
+).split()
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",  # before UTF-16: so it begins
+    codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
+}  # fmt: skip
 _CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
-_END = rf"[\p{{STerm}}…:;]{_CLOSING}"
+_END = rf"(?:{SENTENCE_END.pattern}|[:;]){_CLOSING}"
 _LINE_END = regex.compile(f"{_END}$")
 # The number of a chapter or of a list item, where a line begins: "CHAPTER IV.", "1. Soup".
 _CHAPTER = r"(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]"
 _NUMBER = rf"(?:^|{_END}\n)\W*(?:{_CHAPTER})"
+# The full stop of initials does not end the sentence of "the U.S. Army" and "5 p.m. on".
+_WITHIN = r"(?<=\b\p{Lu}\.\p{Lu})\.\s+\S|(?<=\b\p{L}\.\p{L})\.\s+\p{Ll}"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
+_OF_LATIN = r"(?:((?<=\b\p{L}\.\p{L})\.)[.!?…]*|[.!?…]+)"  # the first group: what initials keep
 _SENTENCE_END = regex.compile(
-    rf"(?:(?<!{_NUMBER})[.!?…]+(?={_CLOSING}(?:\s|$))|(?:(?![.!?])\p{{STerm}})+)({_CLOSING})"
+    rf"(?:(?<!{_NUMBER})(?!{_WITHIN}){_OF_LATIN}(?={_CLOSING}(?:\s|$))"
+    rf"|(?:(?![.!?…]){SENTENCE_END.pattern})+)({_CLOSING})"
 )
+_FOOTNOTE = regex.compile(
+    r"(?<=\S)\[(?:\p{L}{0,4} ?\d{1,3}|\p{L}|citation needed)\]"
+    r"|(?<=[.!?…]['\"”»]?)[⁰¹²³⁴-⁹]+(?=\s|$)"
+)
+_DIVIDED = regex.compile(r"(\p{L}+)[-‐][ \t]*\n[ \t]*(\p{Ll}+)")  # a word, at the end of a line
+# Text that is in WikiText's format already has headings and sentence ends such as these.
+_WIKITEXT = (regex.compile(r"^ ?= .+ = *$", regex.M), regex.compile(r" \. *$", regex.M))
 # Libraries put a licence before and behind a book.
 _LIBRARY_BOOK = regex.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", regex.M | regex.S)
-_LOOKS = {
-    "HTML": regex.compile(r"^\s*</?[a-zA-Z!][^>]*>"),
-    "JSON Lines": regex.compile(r"^\s*\{.*\}\s*,?$"),
-    "a table (CSV)": regex.compile(r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
-    "a chat log": regex.compile(r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
+_LOOKS = {  # the part of the lines that look so, at least
+    "subtitles": (0.1, r"^[\d:]+[.,]\d+ *-->"),
+    "HTML": (0.5, r"^\s*</?[a-zA-Z!][^>]*>"),
+    "JSON Lines": (0.5, r"^\s*\{.*\}\s*,?$"),
+    "JSON": (0.5, r'^(?:[]\[{}]+,?|"(?:[^"\\]|\\.)*"(?:\s*:.*|,))$'),
+    "a table (CSV)": (0.5, r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
+    "a table (TSV)": (0.5, r"\t"),
+    "a chat log": (0.5, r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
+    "LaTeX": (0.2, r"\\(?:[a-zA-Z]+\*?[{\[]|item\b|\\$)"),
+    "source code": (
+        0.5,
+        r"[;{}(\[]$|[\w)\]]\(.*\)|^\w[\w.]*(?:\[.*\])? [-+*/|]?= |^(?:#|//|/?\*|@|import |return\b)"
+        r"|^(?:def|class|if|for|while|with|else|elif|try|except)\b.*:$",
+    ),
 }
 
 
@@ -51,22 +84,27 @@ def describe_own_text(path: Path) -> str:
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     whole_text = _decode(path)
-    text = _inner_book(whole_text)
+    text = _cleaned(whole_text)
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
-    used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
-    whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
+    used, whole = map(_without_ends, (words, Counter(tokenize(text))))
+    whole = max(1, used, whole)
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
-    said += " between the library's notes" if text != whole_text else ""
+    said += " between the library's notes" if _LIBRARY_BOOK.search(whole_text) else ""
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
         said += f". It has {len(words):,} different words: the vocabulary keeps about the "
         said += f"{LARGEST:,} most frequent, the others are read as <unk>"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for name, shape in _LOOKS.items():
-        if sum(bool(shape.search(line)) for line in lines) > len(lines) / 2:
+    for name, (part, shape) in _LOOKS.items():
+        search = regex.compile(shape).search
+        if sum(bool(search(line)) for line in lines) > part * len(lines):
             return f"{said}. The file looks like {name}: plain running text works best"
     return said
+
+
+def _without_ends(words: Counter) -> int:
+    return sum(n for word, n in words.items() if not SENTENCE_END.fullmatch(word))
 
 
 def cut_paragraphs(text: str) -> list[list[str]]:
@@ -74,9 +112,16 @@ def cut_paragraphs(text: str) -> list[list[str]]:
 
     Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
     fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
-    Smith" is cut in two), and at the marks of other scripts.
+    Smith" is cut in two), and at the marks of other scripts. Initials such as "U.S." keep their
+    full stops; they end a sentence only before the paragraph's end, or, in lower case, before a
+    capital. A sentence of more than `LONGEST` tokens is cut into pieces. A word divided at the end
+    of a line is joined, without its hyphen where the text has it so elsewhere. Footnote marks are
+    left out. Text in WikiText's format is taken as it is.
     """
-    lines = "\n".join(line.strip() for line in _inner_book(text).splitlines()).strip("\n")
+    text = _cleaned(text)
+    if all(sign.search(text) for sign in _WIKITEXT):
+        return [[p for s in found for p in _in_pieces(s)] for found in paragraphs(text)]
+    lines = "\n".join(line.strip() for line in text.splitlines()).strip("\n")
     blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
     # A block's first line may be a heading.
     inner = [line for b in blocks for line in b[1:-1]] or [line for b in blocks for line in b[:-1]]
@@ -92,9 +137,17 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     return [sentences for piece in pieces if (sentences := _split_sentences(piece))]
 
 
-def _inner_book(text: str) -> str:
-    book = _LIBRARY_BOOK.search(text)
-    return book[1] if book else text
+def _cleaned(text: str) -> str:
+    """A text without a library's notes, footnote marks and divided words."""
+    text = regex.sub(r"\r+\n|\r", "\n", text)
+    if book := _LIBRARY_BOOK.search(text):
+        text = book[1]
+    text = _FOOTNOTE.sub("", regex.sub(r"\xad[ \t]*\n[ \t]*", "", text))
+    if not regex.search(r"[-‐][ \t]*\n", text):
+        return text
+    words = set(regex.findall(r"\p{L}+", text.lower()))
+    hyphens = {True: "", False: "-"}
+    return _DIVIDED.sub(lambda m: hyphens[(m[1] + m[2]).lower() in words].join(m.groups()), text)
 
 
 def _without_heading(block: list[str]) -> list[str]:
@@ -104,23 +157,56 @@ def _without_heading(block: list[str]) -> list[str]:
 
 
 def _split_sentences(paragraph: str) -> list[str]:
-    ended = _SENTENCE_END.sub("\\1\x1e", paragraph)  # \1: the closing quotation mark
+    ended = _SENTENCE_END.sub("\\1\\2\x1e", paragraph)  # \2: the closing quotation mark
     if "\x1e" not in ended:
         return []
     # Not the full stop in "example.com" either: in WikiText's format it ends a sentence.
-    sentences = (" ".join(t for t in tokenize(s) if t != ".") for s in ended.split("\x1e"))
-    return [sentence for sentence in sentences if sentence]
+    sentences = ([t for t in tokenize(s) if t != "."] for s in ended.split("\x1e"))
+    return [piece for sentence in sentences for piece in _in_pieces(sentence)]
+
+
+def _in_pieces(sentence: list[str]) -> list[str]:
+    """A sentence as it is, or in pieces of nearly one length; none of an empty one."""
+    length = len(sentence)
+    size = length if length <= LONGEST else -(-length // -(-length // PIECE))
+    return [" ".join(sentence[i : i + size]) for i in range(0, length, size or 1)]
 
 
 def _decode(path: Path) -> str:
-    content = path.read_bytes()
-    encoding, offset = "UTF-16", 0
-    if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
+    content, where = path.read_bytes(), "it is not"
+    if not (found := _wide_encodings(content)):
         try:
             return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            encoding, offset = "Windows-1252", error.start
-    raise ValueError(
-        f"{path} must be UTF-8 text, but the byte at offset {offset} is not; it may be {encoding}: "
-        f"save it as UTF-8 in your editor, or with: iconv -f {encoding} -t UTF-8 old.txt > new.txt"
-    )
+            where = f"the byte at offset {error.start} is not"
+            found = _narrow_encodings(content[max(0, error.start - 20_000) : error.start + 20_000])
+    hint = "its encoding is not known: save it as UTF-8 with the program that wrote it"
+    if found:
+        hint = f"it may be {' or '.join(found)}: save it as UTF-8 in your editor, or with: "
+        hint += f"iconv -f {found[0]} -t UTF-8 old.txt > new.txt"
+    raise ValueError(f"{path} must be UTF-8 text, but {where}; {hint}")
+
+
+def _wide_encodings(content: bytes) -> list[str]:
+    """Unicode in two or four bytes a character, by its mark or its zeros."""
+    if named := [name for mark, name in _MARKS.items() if content.startswith(mark)]:
+        return named[:1]
+    start = content[:2000]
+    if start.count(0) <= 100:
+        return []
+    for name in ("UTF-32LE", "UTF-32BE"):  # few bytes are that
+        with suppress(UnicodeDecodeError):
+            start[: len(start) // 4 * 4].decode(name)
+            return [name]
+    return ["UTF-16LE" if start[1::2].count(0) > start[::2].count(0) else "UTF-16BE"]
+
+
+def _narrow_encodings(content: bytes) -> list[str]:
+    """Up to three others in which the text looks like one of some language, the best first."""
+    found = list(from_bytes(content, cp_isolation=ENCODINGS))
+    names = [
+        next(name for name in ENCODINGS if name in match.could_be_from_charset)
+        for match in found
+        if match.chaos < found[0].chaos + 0.02 and match.coherence >= found[0].coherence / 2
+    ]
+    return [n.replace("_", "-").replace("cp125", "windows-125").upper() for n in names[:3]]
