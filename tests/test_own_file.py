@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from one_sentence import assert_one_sentence
 
+from bert_tutorial import pretrain
 from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.own_file import cut_paragraphs, describe_own_text, read_own_text
 from bert_tutorial.text.vocabulary import Vocab
@@ -81,7 +82,8 @@ def test_the_encoding_of_a_file_is_named_and_obeyed_gives_its_text(text, encodin
     with pytest.raises(ValueError, match="must be UTF-8") as caught:
         own(content)
     assert_one_sentence(str(caught.value))
-    assert content.decode(re.search("iconv -f (.*?) -t", str(caught.value))[1]) == text * 99
+    obeyed = content.decode(re.search("iconv -f (.*?) -t", str(caught.value))[1])
+    assert obeyed.removeprefix("\ufeff") == text * 99
 
 
 @settings(deadline=None)
@@ -188,9 +190,9 @@ def test_a_sentence_that_no_row_can_show_is_cut_into_pieces():
     ("Free.\n*** START OF X ***\nIt ran. It fell.\n*** END OF X ***\nBye.", " between the lib"),
     (" ".join(f"w{i} w{i}" for i in range(30_001)) + ".", "vocabulary keeps about the 30,000"),
     ("<p>It is. It was.</p>\n<div class='a'>So.</div>\n" * 5, "looks like HTML: plain"),
-    ('{"text": "It is. It was."}\n{"text": "So."}\n' * 5, "looks like JSON Lines: plain"),
-    ("name,age,town\nAnn,3,Rome\nBob,4,Bonn\n" * 5, "looks like a table (CSV): plain"),
-    ("1\tThe cat sat.\tDie Katze saß.\n" * 5, "looks like a table (TSV): plain"),
+    ('{"text": "It is. It was."}\n{"text": "So."}\n' * 5, "looks like JSON: plain"),
+    ("name,age,town\nAnn,3,Rome\nBob,4,Bonn\n" * 5, "looks like a table (CSV, TSV): plain"),
+    ("1\tThe cat sat.\tDie Katze saß.\n" * 5, "looks like a table (CSV, TSV): plain"),
     ('[\n  {\n    "text": "It is. It was.",\n    "id": 3\n  }\n]\n' * 5, "looks like JSON: plain"),
     ("1\n00:00:01,000 --> 00:00:02,500\nIt is.\nIt was.\n\n" * 5, "looks like subtitles: plain"),
     ("def f(x):\n    return x\n\nfor y in 1, 2:\n    f(y)\n" * 5, "looks like source code: plain"),
@@ -203,3 +205,10 @@ def test_what_is_used_of_a_text_and_what_it_looks_like(text, said):
     assert said in found and ("looks like" in found) == ("looks like" in said)
     assert found.startswith("own.txt: ")
     assert_one_sentence(found)
+
+
+def test_the_command_line_says_it_too(tmp_path, capsys):
+    (tmp_path / "own.txt").write_text("<p>It is. So.</p>\n")
+    with pytest.raises(ValueError, match="too little text"):
+        pretrain.main(["--corpus", str(tmp_path / "own.txt"), "--out", str(tmp_path / "run")])
+    assert "The file looks like HTML" in capsys.readouterr().out

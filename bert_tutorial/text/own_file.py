@@ -1,9 +1,7 @@
 """A text file of your own, brought into WikiText's format."""
 
-import codecs
 import sys
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import regex
@@ -14,14 +12,9 @@ from .wikitext_format import Corpus, paragraphs
 
 LONGEST = 60  # tokens of a sentence: as many as a row of 64 positions can show
 PIECE = 30  # tokens of the pieces of a longer one: a row shows two of them
-ENCODINGS = (  # that text files have, apart from Unicode's
-    "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 koi8_r cp850 cp874 "
-    "cp932 euc_jp gb18030 big5 cp949"
-).split()
-_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",  # before UTF-16: so it begins
-    codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
-}  # fmt: skip
+# That text files have, apart from Unicode's; where two fit equally, the first is named.
+ENCODINGS = [f"cp{n}" for n in (1252, 1250, 1251, *range(1253, 1259), 850, 874, 932, 949)]
+ENCODINGS += ["iso8859_2", "koi8_r", "euc_jp", "gb18030", "big5"]
 _CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
 _END = rf"(?:{SENTENCE_END.pattern}|[:;]){_CLOSING}"
 _LINE_END = regex.compile(f"{_END}$")
@@ -36,11 +29,9 @@ _SENTENCE_END = regex.compile(
     rf"(?:(?<!{_NUMBER})(?!{_WITHIN}){_OF_LATIN}(?={_CLOSING}(?:\s|$))"
     rf"|(?:(?![.!?…]){SENTENCE_END.pattern})+)({_CLOSING})"
 )
-_FOOTNOTE = regex.compile(
-    r"(?<=\S)\[(?:\p{L}{0,4} ?\d{1,3}|\p{L}|citation needed)\]"
-    r"|(?<=[.!?…]['\"”»]?)[⁰¹²³⁴-⁹]+(?=\s|$)"
-)
-_DIVIDED = regex.compile(r"(\p{L}+)[-‐][ \t]*\n[ \t]*(\p{Ll}+)")  # a word, at the end of a line
+_FOOTNOTE = regex.compile(r"(?<=\S)\[(?:\p{L}{0,4} ?\d{1,3}|\p{L})\]|(?<=[.!?…])[⁰¹²³⁴-⁹]+(?=\s|$)")
+# A word divided at the end of a line.
+_DIVIDED = regex.compile(r"(?<!\p{L})(\p{L}++)[-‐][ \t]*+\n[ \t]*(\p{Ll}+)")
 # Text that is in WikiText's format already has headings and sentence ends such as these.
 _WIKITEXT = (regex.compile(r"^ ?= .+ = *$", regex.M), regex.compile(r" \. *$", regex.M))
 # Libraries put a licence before and behind a book.
@@ -48,17 +39,11 @@ _LIBRARY_BOOK = regex.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", rege
 _LOOKS = {  # the part of the lines that look so, at least
     "subtitles": (0.1, r"^[\d:]+[.,]\d+ *-->"),
     "HTML": (0.5, r"^\s*</?[a-zA-Z!][^>]*>"),
-    "JSON Lines": (0.5, r"^\s*\{.*\}\s*,?$"),
-    "JSON": (0.5, r'^(?:[]\[{}]+,?|"(?:[^"\\]|\\.)*"(?:\s*:.*|,))$'),
-    "a table (CSV)": (0.5, r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
-    "a table (TSV)": (0.5, r"\t"),
+    "JSON": (0.5, r'^(?:[]\[{}]+,?|\{.*\},?|"(?:[^"\\]|\\.)*"(?:\s*:.*|,))$'),
+    "a table (CSV, TSV)": (0.5, r"\t|^[^,;]*([,;])[^,;]*(?:\1[^,;]*)+(?<![.!?])$"),
     "a chat log": (0.5, r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
     "LaTeX": (0.2, r"\\(?:[a-zA-Z]+\*?[{\[]|item\b|\\$)"),
-    "source code": (
-        0.5,
-        r"[;{}(\[]$|[\w)\]]\(.*\)|^\w[\w.]*(?:\[.*\])? [-+*/|]?= |^(?:#|//|/?\*|@|import |return\b)"
-        r"|^(?:def|class|if|for|while|with|else|elif|try|except)\b.*:$",
-    ),
+    "source code": (0.4, r"[:{}([]$|[])];$|\w\([^()]*\)|^\S+ \+?= |^(?:#|//|/?\*|@|import|return)"),
 }
 
 
@@ -86,7 +71,8 @@ def describe_own_text(path: Path) -> str:
     whole_text = _decode(path)
     text = _cleaned(whole_text)
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
-    used, whole = map(_without_ends, (words, Counter(tokenize(text))))
+    both, is_end = (words, Counter(tokenize(text))), SENTENCE_END.fullmatch
+    used, whole = (sum(n for word, n in some.items() if not is_end(word)) for some in both)
     whole = max(1, used, whole)
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
     said += " between the library's notes" if _LIBRARY_BOOK.search(whole_text) else ""
@@ -103,20 +89,15 @@ def describe_own_text(path: Path) -> str:
     return said
 
 
-def _without_ends(words: Counter) -> int:
-    return sum(n for word, n in words.items() if not SENTENCE_END.fullmatch(word))
-
-
 def cut_paragraphs(text: str) -> list[list[str]]:
     """Cut a text into paragraphs of sentences, whose tokens are joined by spaces.
 
     Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
-    fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
-    Smith" is cut in two), and at the marks of other scripts. Initials such as "U.S." keep their
-    full stops; they end a sentence only before the paragraph's end, or, in lower case, before a
-    capital. A sentence of more than `LONGEST` tokens is cut into pieces. A word divided at the end
-    of a line is joined, without its hyphen where the text has it so elsewhere. Footnote marks are
-    left out. Text in WikiText's format is taken as it is.
+    fits the width of a page. Text in WikiText's format is taken as it is. Sentences end at `.`,
+    `!`, `?` or `…` before white space (so "Dr. Smith" is cut in two), and at the marks of other
+    scripts. Initials keep their full stops: "U.S." ends only a paragraph's last sentence, "p.m."
+    also one before a capital. A sentence of more than `LONGEST` tokens is cut into pieces. A word
+    divided at a line's end keeps its hyphen, unless the text has it without one elsewhere.
     """
     text = _cleaned(text)
     if all(sign.search(text) for sign in _WIKITEXT):
@@ -139,12 +120,9 @@ def cut_paragraphs(text: str) -> list[list[str]]:
 
 def _cleaned(text: str) -> str:
     """A text without a library's notes, footnote marks and divided words."""
-    text = regex.sub(r"\r+\n|\r", "\n", text)
-    if book := _LIBRARY_BOOK.search(text):
-        text = book[1]
+    text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
+    text = book[1] if (book := _LIBRARY_BOOK.search(text)) else text
     text = _FOOTNOTE.sub("", regex.sub(r"\xad[ \t]*\n[ \t]*", "", text))
-    if not regex.search(r"[-‐][ \t]*\n", text):
-        return text
     words = set(regex.findall(r"\p{L}+", text.lower()))
     hyphens = {True: "", False: "-"}
     return _DIVIDED.sub(lambda m: hyphens[(m[1] + m[2]).lower() in words].join(m.groups()), text)
@@ -174,39 +152,38 @@ def _in_pieces(sentence: list[str]) -> list[str]:
 
 def _decode(path: Path) -> str:
     content, where = path.read_bytes(), "it is not"
-    if not (found := _wide_encodings(content)):
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:2000].count(0) > 100:
+        found = [_wide_encoding(content[:2000])]
+    else:
         try:
             return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            where = f"the byte at offset {error.start} is not"
-            found = _narrow_encodings(content[max(0, error.start - 20_000) : error.start + 20_000])
-    hint = "its encoding is not known: save it as UTF-8 with the program that wrote it"
-    if found:
-        hint = f"it may be {' or '.join(found)}: save it as UTF-8 in your editor, or with: "
-        hint += f"iconv -f {found[0]} -t UTF-8 old.txt > new.txt"
+            where, start = f"the byte at offset {error.start} is not", max(0, error.start - 100)
+            content += b"\n"  # whole lines, so that no character is cut in two
+            found = _narrow_encodings(content[start : content.find(b"\n", start + 40_000)])
+    hint = f"it may be {' or '.join(found)}" if found else "its encoding is not known"
+    hint += ": save it as UTF-8 in your editor"
+    hint += f", or with: iconv -f {found[0]} -t UTF-8 old.txt > new.txt" if found else ""
     raise ValueError(f"{path} must be UTF-8 text, but {where}; {hint}")
 
 
-def _wide_encodings(content: bytes) -> list[str]:
-    """Unicode in two or four bytes a character, by its mark or its zeros."""
-    if named := [name for mark, name in _MARKS.items() if content.startswith(mark)]:
-        return named[:1]
-    start = content[:2000]
-    if start.count(0) <= 100:
-        return []
-    for name in ("UTF-32LE", "UTF-32BE"):  # few bytes are that
-        with suppress(UnicodeDecodeError):
-            start[: len(start) // 4 * 4].decode(name)
-            return [name]
-    return ["UTF-16LE" if start[1::2].count(0) > start[::2].count(0) else "UTF-16BE"]
+def _wide_encoding(start: bytes) -> str:
+    """Unicode in four bytes a character, or in two."""
+    is_little = start[:1] == b"\xff" or start[1::2].count(0) > start[::2].count(0)
+    name = "UTF-32LE" if is_little else "UTF-32BE"
+    try:  # hardly any other bytes can be that
+        start[: len(start) // 4 * 4].decode(name)
+    except UnicodeDecodeError:
+        return name.replace("32", "16")
+    return name
 
 
 def _narrow_encodings(content: bytes) -> list[str]:
-    """Up to three others in which the text looks like one of some language, the best first."""
+    """Up to three others in which this looks like text of some language, the best first."""
     found = list(from_bytes(content, cp_isolation=ENCODINGS))
     names = [
         next(name for name in ENCODINGS if name in match.could_be_from_charset)
-        for match in found
+        for match in found[:3]
         if match.chaos < found[0].chaos + 0.02 and match.coherence >= found[0].coherence / 2
     ]
-    return [n.replace("_", "-").replace("cp125", "windows-125").upper() for n in names[:3]]
+    return [n.replace("_", "-").replace("cp125", "windows-125").upper() for n in names]

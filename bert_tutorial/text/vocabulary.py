@@ -20,10 +20,8 @@ SENTENCE_END = regex.compile(r"(?:[\p{STerm}།༎…]|\.+)")
 
 # One way to write what has several: typographic quotation marks, apostrophes and hyphens become
 # plain ones, and printers' ligatures become letters.
-_PLAIN = str.maketrans(
-    dict.fromkeys("‘’‚‛ʼ＇", "'") | dict.fromkeys("“”„‟«»＂", '"') | dict.fromkeys("‐‑", "-")
-    | {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"}
-)  # fmt: skip
+_PLAIN = str.maketrans(dict.fromkeys("‘’‚‛ʼ＇", "'") | dict.fromkeys("“”„‟«»＂", '"'))
+_PLAIN |= str.maketrans(dict.fromkeys("‐‑", "-") | {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl"})
 # Soft hyphens, marks of direction, zero-width spaces, variation selectors; and the second dot that
 # lower-casing leaves on an "İ".
 _UNSEEN = "\\p{Cf}\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
