@@ -29,6 +29,7 @@ from .studio.runs.saved_runs import SavedRun
 from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
+from .text.own_file import describe_own_text
 
 # Each setting is an option of its name, or of a shorter one.
 SHORTER = {
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes = join_processes(device)
     is_first, last = processes.rank == 0, settings.num_steps
     of_examples = {name: getattr(settings, name) for name in (*EXAMPLES, "max_len", "min_freq")}
+    if is_first and corpus not in CORPORA:
+        print(describe_own_text(Path(corpus).expanduser()))
     train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
     if (rows := train_iter.batch_size) < processes.world_size:
         raise ValueError(f"a batch has {rows} rows, too few for {processes.world_size} processes")

@@ -1,5 +1,6 @@
 """A text file of one's own."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from one_sentence import assert_one_sentence
 
+from bert_tutorial import pretrain
 from bert_tutorial.text.corpora import read_text
 from bert_tutorial.text.own_file import cut_paragraphs, describe_own_text, read_own_text
+from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 FOUR = "A dog ran. It barked.\nA cat sat. It slept.\nA cow ate. It stood.\nA hen sang. It flew.\n"
@@ -50,10 +53,9 @@ def test_own_file_in_other_clothes_is_the_same_text(content):
     (b"\xef\xbb\xbf \n\r\n\t", "own.txt has too little text.* 0 of its 0"),
     ("no end\nin any\n\nof these lines\n", "at least four paragraphs .* 0 of its 0"),
     ("A b. C d.\nE f. G h.\nOne.\n", "at least four paragraphs .* 2 of its 3"),
-    (b"Caf\xe9. Bar.\n", "must be UTF-8 .*offset 3 .*it may be Windows-1252: save it as UTF-8"),
+    (b"Caf\xe9. Bar.\n", "must be UTF-8 .*offset 3 .*it may be WINDOWS-1252 or .*: save it"),
     (b"\xef\xbb\xbfab\xff", "must be UTF-8 .*offset 5 "),
-    ("\ufeffA b.".encode("utf-16-le"), "must be UTF-8 .*offset 0 .*it may be UTF-16"),
-    (("Ein Café. " * 80).encode("utf-16-be"), "it may be UTF-16: save it as UTF-8"),
+    (bytes(range(256)) * 99, "UTF-8 .*; its encoding is not known: save it as UTF-8"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_told_why(content, said):
     with pytest.raises(ValueError, match=said) as caught:
@@ -63,6 +65,25 @@ def test_a_file_that_cannot_be_used_is_told_why(content, said):
 
 
 CHARACTERS = st.characters(codec="utf-8") | st.sampled_from("aB1 .!?。\"'=-")
+
+
+RUSSIAN = "Мама мыла раму. Потом она ушла домой, и дети легли спать. "
+
+
+@pytest.mark.parametrize(("text", "encoding"), [
+    (RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (RUSSIAN, "utf-16"), (RUSSIAN, "utf-16-be"),
+    (RUSSIAN, "utf-32"), (RUSSIAN, "utf-32-le"), ("Ein Café. ", "utf-32-be"),
+    ("Zażółć gęślą jaźń. Potem poszedł do domu, a dzieci śpią. ", "cp1250"),
+    ("Das Mädchen geht zum Fluß, und der Bär schläft. ", "cp1252"),
+    ("彼は学校へ行きました。それから家に帰って、本を読みました。", "cp932"),
+])  # fmt: skip
+def test_the_encoding_of_a_file_is_named_and_obeyed_gives_its_text(text, encoding):
+    content = (text * 99).encode(encoding)
+    with pytest.raises(ValueError, match="must be UTF-8") as caught:
+        own(content)
+    assert_one_sentence(str(caught.value))
+    obeyed = content.decode(re.search("iconv -f (.*?) -t", str(caught.value))[1])
+    assert obeyed.removeprefix("\ufeff") == text * 99
 
 
 @settings(deadline=None)
@@ -107,6 +128,9 @@ def test_any_own_text_is_clean_or_refused(pieces):
     "It began early. Then it grew.\nIt was big. It stayed so.\n",
     "Licence. It is free.\n*** START OF THE EBOOK X ***\n\nCHAPTER I.\n\nIt began\nearly. Then it\n"
     "grew.\n\nCHAPTER II. THE END\n\nIt was big. It\nstayed\nso.\n\n*** END OF THE EBOOK\nPay. Go.",
+    "It began early.[3] Then it grew.[4][a]\n\nIt was big.¹ It stayed[note 2] so.\n",
+    "It began early. Then it grew.\r\r\nIt was big. It stayed so.\r\r\n",
+    " \n = It = \n \n It began early . Then it grew . \n It was big . It stayed so . \n = = = \n",
     "\n\n\nIt began early! Then it grew?\r\n\r\n\r\nIt was big… It stayed so...\r\n",
 ])  # fmt: skip
 def test_paragraphs_are_what_a_reader_sees(text):
@@ -117,6 +141,18 @@ def test_paragraphs_are_what_a_reader_sees(text):
 @pytest.mark.parametrize(("text", "sentences"), [
     ("„Komm!“ Dann ging er.", ['" komm "', "dann ging er"]),
     ("«Viens !» Il partit.", ['" viens "', "il partit"]),
+    ("Ես գնում եմ։ Նա գալիս է։", ["ես գնում եմ", "նա գալիս է"]),
+    ("እኔ እሄዳለሁ። እሱ ይመጣል።", ["እኔ እሄዳለሁ", "እሱ ይመጣል"]),
+    ("ខ្ញុំទៅ។ គាត់មក។", ["ខ្ញុំទៅ", "គាត់មក"]),
+    ("ငါသွားမည်။ သူလာမည်။", ["ငါသွားမည်", "သူလာမည်"]),
+    ("ངའགྲོ། །ཁོཡོང།", ["ངའགྲོ", "ཁོཡོང"]),
+    # Initials keep their full stop.
+    ("The U.S. Army left. I saw the U.S.", ["the u.s. army left", "i saw the u.s."]),
+    ("It was 5 p.m. on time, i.e. late. At 6 p.m. He left.",
+     ["it was 5 p.m. on time , i.e. late", "at 6 p.m.", "he left"]),
+    # A divided word is joined, and without its hyphen where the text has it so.
+    ("A bak-\ner is a baker. A well-\nknown one, o\u00ad\nver.",
+     ["a baker is a baker", "a well @-@ known one , over"]),
     ("هل تعلم؟ نعم.", ["هل تعلم", "نعم"]),
     ("他说：「走！」然后走了。", ["他 说 ： 「 走 」", "然 后 走 了"]),
     ("Wait… No... (Yes.) It is 3.5.", ["wait", "no", "( yes )", "it is 3 @.@ 5"]),
@@ -132,6 +168,21 @@ def test_sentence_ends_of_many_scripts(text, sentences):
     assert cut_paragraphs(f"{text}\n\nSo it is. So be it.")[0] == sentences
 
 
+def test_a_typed_sentence_has_no_word_that_the_text_with_it_lacks():
+    sentences = [
+        "The U.S. Army left at 5 p.m. on time, i.e. now.", "“Wait.... what?!” said J. R. Crane.",
+        "See example.com, İmleci's well-known ❤️ 👍🏽 of 3.5‑metre ﬁsh…", "Ես գնում եմ։ ང་འགྲོ།",
+    ]  # fmt: skip
+    text = own("".join(f"{sentence} So it is.\n\n" for sentence in sentences * 5))
+    vocab = Vocab(token for p in paragraphs(text.train) for s in p for token in s)
+    assert [vocab.unknown(vocab.tokenize(sentence)) for sentence in sentences] == [[]] * 4
+
+
+def test_a_sentence_that_no_row_can_show_is_cut_into_pieces():
+    (found,) = cut_paragraphs(f"{'word ' * 400}. {'short ' * 60}. One.")
+    assert [len(sentence.split()) for sentence in found] == [29] * 13 + [23, 60, 1]
+
+
 @pytest.mark.parametrize(("text", "said"), [
     ("It began.\n\nIt was big!so big. It stayed.", "9 of 9 words are used (100%"),
     ("It is. So.\n\nA heading\n\nNo. No.", "5 of 7 words are used (71%); headings, and other"),
@@ -139,8 +190,14 @@ def test_sentence_ends_of_many_scripts(text, sentences):
     ("Free.\n*** START OF X ***\nIt ran. It fell.\n*** END OF X ***\nBye.", " between the lib"),
     (" ".join(f"w{i} w{i}" for i in range(30_001)) + ".", "vocabulary keeps about the 30,000"),
     ("<p>It is. It was.</p>\n<div class='a'>So.</div>\n" * 5, "looks like HTML: plain"),
-    ('{"text": "It is. It was."}\n{"text": "So."}\n' * 5, "looks like JSON Lines: plain"),
-    ("name,age,town\nAnn,3,Rome\nBob,4,Bonn\n" * 5, "looks like a table (CSV): plain"),
+    ('{"text": "It is. It was."}\n{"text": "So."}\n' * 5, "looks like JSON: plain"),
+    ("name,age,town\nAnn,3,Rome\nBob,4,Bonn\n" * 5, "looks like a table (CSV, TSV): plain"),
+    ("1\tThe cat sat.\tDie Katze saß.\n" * 5, "looks like a table (CSV, TSV): plain"),
+    ('[\n  {\n    "text": "It is. It was.",\n    "id": 3\n  }\n]\n' * 5, "looks like JSON: plain"),
+    ("1\n00:00:01,000 --> 00:00:02,500\nIt is.\nIt was.\n\n" * 5, "looks like subtitles: plain"),
+    ("def f(x):\n    return x\n\nfor y in 1, 2:\n    f(y)\n" * 5, "looks like source code: plain"),
+    ("\\section{One}\nIt is \\emph{so}.\nIt was\nso. So.\n" * 5, "looks like LaTeX: plain"),
+    ("The moon is up;\nThe wind blows (so).\nIt is (so) far,\n\"Go!\"\n\n" * 5, " words are used"),
     ("[12:03] Ann: It is. It was.\n12:04 - Bob: So.\n" * 5, "looks like a chat log: plain"),
 ])  # fmt: skip
 def test_what_is_used_of_a_text_and_what_it_looks_like(text, said):
@@ -148,3 +205,10 @@ def test_what_is_used_of_a_text_and_what_it_looks_like(text, said):
     assert said in found and ("looks like" in found) == ("looks like" in said)
     assert found.startswith("own.txt: ")
     assert_one_sentence(found)
+
+
+def test_the_command_line_says_it_too(tmp_path, capsys):
+    (tmp_path / "own.txt").write_text("<p>It is. So.</p>\n")
+    with pytest.raises(ValueError, match="too little text"):
+        pretrain.main(["--corpus", str(tmp_path / "own.txt"), "--out", str(tmp_path / "run")])
+    assert "The file looks like HTML" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from bert_tutorial.studio.published.wordpiece import (
     read_vocab,
     word_level_tokenizer,
 )
-from bert_tutorial.text.vocabulary import SENTENCE_ENDS, Vocab
+from bert_tutorial.text.vocabulary import Vocab
 
 ROOT = Path(__file__).parents[1]
 
@@ -119,13 +119,14 @@ HARD = [
     "Mr. Crane left. He said no.", "No. 5 is Mr. A. B. Crane of the U.S. Army, e.g. at 5 p.m.",
     "The crane's 3.5-metre wings, 1,000 birds ...", "wait.... what?! — “yes” ‘no’ don’t",
     "a\u00adb\tc\u200bd\r\n", "x-ray 5-6 a- -b _c_ @-@", "鶴 is a crane。 你好", "cafe\u0301 CAFÉ",
-    "a <mask> <unk> <MASK> <b>", "İstanbul ΟΔΟΣ", "hmr. mr... mr.a mr.", "",
+    "a <mask> <unk> <MASK> <b>", "İstanbul ΟΔΟΣ", "❤️👍🏽 🇩🇪🇫🇷 1️⃣ ﬁne‑so bod༎ two.. x",
+    "hmr. mr... mr.a mr.", "",
 ]  # fmt: skip
 # Without and with sentence ends and abbreviations.
 VOCABS = [
     Vocab("a crane left mr he said no".split()),
     Vocab("a crane mr. mr no. a. no u.s. p.m. ... . 鶴 @-@ @.@ 's é — café — $5. x.y.".split()),
-    Vocab(SENTENCE_ENDS),
+    Vocab([*".!?…。", "..."]),
 ]
 
 

@@ -5,27 +5,45 @@ from collections import Counter
 from pathlib import Path
 
 import regex
+from charset_normalizer import from_bytes
 
-from .vocabulary import LARGEST, SENTENCE_ENDS, fitting_min_freq, tokenize
-from .wikitext_format import Corpus
+from .vocabulary import LARGEST, SENTENCE_END, fitting_min_freq, tokenize
+from .wikitext_format import Corpus, paragraphs
 
+LONGEST = 60  # tokens of a sentence: as many as a row of 64 positions can show
+PIECE = 30  # tokens of the pieces of a longer one: a row shows two of them
+# That text files have, apart from Unicode's; where two fit equally, the first is named.
+ENCODINGS = [f"cp{n}" for n in (1252, 1250, 1251, *range(1253, 1259), 850, 874, 932, 949)]
+ENCODINGS += ["iso8859_2", "koi8_r", "euc_jp", "gb18030", "big5"]
 _CLOSING = r"""[\p{Pe}\p{Pi}\p{Pf}"']*"""  # brackets and quotation marks
-_END = rf"[\p{{STerm}}…:;]{_CLOSING}"
+_END = rf"(?:{SENTENCE_END.pattern}|[:;]){_CLOSING}"
 _LINE_END = regex.compile(f"{_END}$")
 # The number of a chapter or of a list item, where a line begins: "CHAPTER IV.", "1. Soup".
 _CHAPTER = r"(?:[A-Z]\w+ )?(?:\d{1,3}|[IVXLC]{2,})|[A-Z]\w{2,} [IVXLC]"
 _NUMBER = rf"(?:^|{_END}\n)\W*(?:{_CHAPTER})"
+# The full stop of initials does not end the sentence of "the U.S. Army" and "5 p.m. on".
+_WITHIN = r"(?<=\b\p{Lu}\.\p{Lu})\.\s+\S|(?<=\b\p{L}\.\p{L})\.\s+\p{Ll}"
 # Latin marks end a sentence before white space only ("3.5" has none); other scripts' always do.
+_OF_LATIN = r"(?:((?<=\b\p{L}\.\p{L})\.)[.!?…]*|[.!?…]+)"  # the first group: what initials keep
 _SENTENCE_END = regex.compile(
-    rf"(?:(?<!{_NUMBER})[.!?…]+(?={_CLOSING}(?:\s|$))|(?:(?![.!?])\p{{STerm}})+)({_CLOSING})"
+    rf"(?:(?<!{_NUMBER})(?!{_WITHIN}){_OF_LATIN}(?={_CLOSING}(?:\s|$))"
+    rf"|(?:(?![.!?…]){SENTENCE_END.pattern})+)({_CLOSING})"
 )
+_FOOTNOTE = regex.compile(r"(?<=\S)\[(?:\p{L}{0,4} ?\d{1,3}|\p{L})\]|(?<=[.!?…])[⁰¹²³⁴-⁹]+(?=\s|$)")
+# A word divided at the end of a line.
+_DIVIDED = regex.compile(r"(?<!\p{L})(\p{L}++)[-‐][ \t]*+\n[ \t]*(\p{Ll}+)")
+# Text that is in WikiText's format already has headings and sentence ends such as these.
+_WIKITEXT = (regex.compile(r"^ ?= .+ = *$", regex.M), regex.compile(r" \. *$", regex.M))
 # Libraries put a licence before and behind a book.
 _LIBRARY_BOOK = regex.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", regex.M | regex.S)
-_LOOKS = {
-    "HTML": regex.compile(r"^\s*</?[a-zA-Z!][^>]*>"),
-    "JSON Lines": regex.compile(r"^\s*\{.*\}\s*,?$"),
-    "a table (CSV)": regex.compile(r"^[^,;\t]*([,;\t])[^,;\t]*(?:\1[^,;\t]*)+(?<![.!?])$"),
-    "a chat log": regex.compile(r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
+_LOOKS = {  # the part of the lines that look so, at least
+    "subtitles": (0.1, r"^[\d:]+[.,]\d+ *-->"),
+    "HTML": (0.5, r"^\s*</?[a-zA-Z!][^>]*>"),
+    "JSON": (0.5, r'^(?:[]\[{}]+,?|\{.*\},?|"(?:[^"\\]|\\.)*"(?:\s*:.*|,))$'),
+    "a table (CSV, TSV)": (0.5, r"\t|^[^,;]*([,;])[^,;]*(?:\1[^,;]*)+(?<![.!?])$"),
+    "a chat log": (0.5, r"^\W*\d{1,4}[-./:]\d{1,2}[-./:\d, ]*.*?[:>] "),
+    "LaTeX": (0.2, r"\\(?:[a-zA-Z]+\*?[{\[]|item\b|\\$)"),
+    "source code": (0.4, r"[:{}([]$|[])];$|\w\([^()]*\)|^\S+ \+?= |^(?:#|//|/?\*|@|import|return)"),
 }
 
 
@@ -51,20 +69,22 @@ def describe_own_text(path: Path) -> str:
     if (megabytes := path.stat().st_size / 1e6) > 5:
         print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
     whole_text = _decode(path)
-    text = _inner_book(whole_text)
+    text = _cleaned(whole_text)
     words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
-    used = sum(words[word] for word in words.keys() - set(SENTENCE_ENDS))
-    whole = max(1, used, sum(token not in SENTENCE_ENDS for token in tokenize(text)))
+    both, is_end = (words, Counter(tokenize(text))), SENTENCE_END.fullmatch
+    used, whole = (sum(n for word, n in some.items() if not is_end(word)) for some in both)
+    whole = max(1, used, whole)
     said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
-    said += " between the library's notes" if text != whole_text else ""
+    said += " between the library's notes" if _LIBRARY_BOOK.search(whole_text) else ""
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
         said += f". It has {len(words):,} different words: the vocabulary keeps about the "
         said += f"{LARGEST:,} most frequent, the others are read as <unk>"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for name, shape in _LOOKS.items():
-        if sum(bool(shape.search(line)) for line in lines) > len(lines) / 2:
+    for name, (part, shape) in _LOOKS.items():
+        search = regex.compile(shape).search
+        if sum(bool(search(line)) for line in lines) > part * len(lines):
             return f"{said}. The file looks like {name}: plain running text works best"
     return said
 
@@ -73,10 +93,16 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     """Cut a text into paragraphs of sentences, whose tokens are joined by spaces.
 
     Blank lines separate paragraphs. Between them a line may be a paragraph, a sentence, or what
-    fits the width of a page. Sentences end at `.`, `!`, `?` or `…` before white space (so "Dr.
-    Smith" is cut in two), and at the marks of other scripts.
+    fits the width of a page. Text in WikiText's format is taken as it is. Sentences end at `.`,
+    `!`, `?` or `…` before white space (so "Dr. Smith" is cut in two), and at the marks of other
+    scripts. Initials keep their full stops: "U.S." ends only a paragraph's last sentence, "p.m."
+    also one before a capital. A sentence of more than `LONGEST` tokens is cut into pieces. A word
+    divided at a line's end keeps its hyphen, unless the text has it without one elsewhere.
     """
-    lines = "\n".join(line.strip() for line in _inner_book(text).splitlines()).strip("\n")
+    text = _cleaned(text)
+    if all(sign.search(text) for sign in _WIKITEXT):
+        return [[p for s in found for p in _in_pieces(s)] for found in paragraphs(text)]
+    lines = "\n".join(line.strip() for line in text.splitlines()).strip("\n")
     blocks = [_without_heading(block.split("\n")) for block in regex.split(r"\n{2,}", lines)]
     # A block's first line may be a heading.
     inner = [line for b in blocks for line in b[1:-1]] or [line for b in blocks for line in b[:-1]]
@@ -92,9 +118,14 @@ def cut_paragraphs(text: str) -> list[list[str]]:
     return [sentences for piece in pieces if (sentences := _split_sentences(piece))]
 
 
-def _inner_book(text: str) -> str:
-    book = _LIBRARY_BOOK.search(text)
-    return book[1] if book else text
+def _cleaned(text: str) -> str:
+    """A text without a library's notes, footnote marks and divided words."""
+    text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
+    text = book[1] if (book := _LIBRARY_BOOK.search(text)) else text
+    text = _FOOTNOTE.sub("", regex.sub(r"\xad[ \t]*\n[ \t]*", "", text))
+    words = set(regex.findall(r"\p{L}+", text.lower()))
+    hyphens = {True: "", False: "-"}
+    return _DIVIDED.sub(lambda m: hyphens[(m[1] + m[2]).lower() in words].join(m.groups()), text)
 
 
 def _without_heading(block: list[str]) -> list[str]:
@@ -104,23 +135,55 @@ def _without_heading(block: list[str]) -> list[str]:
 
 
 def _split_sentences(paragraph: str) -> list[str]:
-    ended = _SENTENCE_END.sub("\\1\x1e", paragraph)  # \1: the closing quotation mark
+    ended = _SENTENCE_END.sub("\\1\\2\x1e", paragraph)  # \2: the closing quotation mark
     if "\x1e" not in ended:
         return []
     # Not the full stop in "example.com" either: in WikiText's format it ends a sentence.
-    sentences = (" ".join(t for t in tokenize(s) if t != ".") for s in ended.split("\x1e"))
-    return [sentence for sentence in sentences if sentence]
+    sentences = ([t for t in tokenize(s) if t != "."] for s in ended.split("\x1e"))
+    return [piece for sentence in sentences for piece in _in_pieces(sentence)]
+
+
+def _in_pieces(sentence: list[str]) -> list[str]:
+    """A sentence as it is, or in pieces of nearly one length; none of an empty one."""
+    length = len(sentence)
+    size = length if length <= LONGEST else -(-length // -(-length // PIECE))
+    return [" ".join(sentence[i : i + size]) for i in range(0, length, size or 1)]
 
 
 def _decode(path: Path) -> str:
-    content = path.read_bytes()
-    encoding, offset = "UTF-16", 0
-    if content[:2] not in (b"\xff\xfe", b"\xfe\xff") and content[:2000].count(0) <= 100:
+    content, where = path.read_bytes(), "it is not"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:2000].count(0) > 100:
+        found = [_wide_encoding(content[:2000])]
+    else:
         try:
             return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            encoding, offset = "Windows-1252", error.start
-    raise ValueError(
-        f"{path} must be UTF-8 text, but the byte at offset {offset} is not; it may be {encoding}: "
-        f"save it as UTF-8 in your editor, or with: iconv -f {encoding} -t UTF-8 old.txt > new.txt"
-    )
+            where, start = f"the byte at offset {error.start} is not", max(0, error.start - 100)
+            content += b"\n"  # whole lines, so that no character is cut in two
+            found = _narrow_encodings(content[start : content.find(b"\n", start + 40_000)])
+    hint = f"it may be {' or '.join(found)}" if found else "its encoding is not known"
+    hint += ": save it as UTF-8 in your editor"
+    hint += f", or with: iconv -f {found[0]} -t UTF-8 old.txt > new.txt" if found else ""
+    raise ValueError(f"{path} must be UTF-8 text, but {where}; {hint}")
+
+
+def _wide_encoding(start: bytes) -> str:
+    """Unicode in four bytes a character, or in two."""
+    is_little = start[:1] == b"\xff" or start[1::2].count(0) > start[::2].count(0)
+    name = "UTF-32LE" if is_little else "UTF-32BE"
+    try:  # hardly any other bytes can be that
+        start[: len(start) // 4 * 4].decode(name)
+    except UnicodeDecodeError:
+        return name.replace("32", "16")
+    return name
+
+
+def _narrow_encodings(content: bytes) -> list[str]:
+    """Up to three others in which this looks like text of some language, the best first."""
+    found = list(from_bytes(content, cp_isolation=ENCODINGS))
+    names = [
+        next(name for name in ENCODINGS if name in match.could_be_from_charset)
+        for match in found[:3]
+        if match.chaos < found[0].chaos + 0.02 and match.coherence >= found[0].coherence / 2
+    ]
+    return [n.replace("_", "-").replace("cp125", "windows-125").upper() for n in names]

@@ -14,12 +14,18 @@ from torch import Tensor
 
 SPECIAL_TOKENS = UNK, PAD, MASK, CLS, SEP = "<unk>", "<pad>", "<mask>", "<cls>", "<sep>"
 LARGEST = 30_000  # words of a vocabulary; published BERT's has 30,522 entries
+# Of all scripts: Unicode's property Sentence_Terminal (it lacks Tibetan's), and an ellipsis.
 # Training texts do not hold all of these.
-SENTENCE_ENDS = (".", "!", "?", "…", "...", *"。！？｡؟۔।॥։።។။")
+SENTENCE_END = regex.compile(r"(?:[\p{STerm}།༎…]|\.+)")
 
-# One way to write what has several: typographic quotation marks and apostrophes become plain ones.
+# One way to write what has several: typographic quotation marks, apostrophes and hyphens become
+# plain ones, and printers' ligatures become letters.
 _PLAIN = str.maketrans(dict.fromkeys("‘’‚‛ʼ＇", "'") | dict.fromkeys("“”„‟«»＂", '"'))
-_INVISIBLE = regex.compile(r"\p{Cf}")  # soft hyphens, marks of direction, zero-width spaces
+_PLAIN |= str.maketrans(dict.fromkeys("‐‑", "-") | {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl"})
+# Soft hyphens, marks of direction, zero-width spaces, variation selectors; and the second dot that
+# lower-casing leaves on an "İ".
+_UNSEEN = "\\p{Cf}\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_INVISIBLE = regex.compile(rf"(?<=i)[\u0307{_UNSEEN}]+|[{_UNSEEN}]")
 _CONTROL = regex.compile(r"\p{Cc}")  # line ends, tabs and what else no one sees
 _JOINER = regex.compile(r"(?<=\d)[.,](?=\d)|(?<=\p{L}|\p{M}|\d)-(?=\p{L}|\d)")
 # Scripts without spaces: as in BERT, each of these characters is a token.
@@ -29,10 +35,11 @@ _TOKEN = regex.compile(
     r"|@[-.,]@"  # WikiText's joiners: "long-legged" is long @-@ legged, "3.5" is 3 @.@ 5
     r"|(?:\p{L}\.){2,}"  # u.s.
     r"|'(?:s|t|m|d|re|ve|ll)\b"  # crane 's, don 't
-    rf"|[{_CJK}]"
+    rf"|[{_CJK}]\p{{M}}*"
     rf"|(?:[^\W_{_CJK}]\p{{M}}*)+"  # a word: letters and digits, each with its marks
     r"|\.{2,}"  # an ellipsis
-    r"|\S"
+    r"|[🇦-🇿]{2}"  # a flag
+    r"|\S[\p{M}🏻-🏿]*"  # any other sign, with its marks or its colour of skin
 )
 
 
@@ -42,8 +49,8 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The crane's 3.5-metre wings")
     ['the', 'crane', "'s", '3', '@.@', '5', '@-@', 'metre', 'wings']
     """
-    visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text))
-    plain = unicodedata.normalize("NFC", visible.lower()).translate(_PLAIN)
+    visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text.lower()))
+    plain = unicodedata.normalize("NFC", visible).translate(_PLAIN)
     return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", plain))
 
 
@@ -139,7 +146,7 @@ class Vocab:
             may_belong = tokens[-1:] == [before] and (number + 1 < len(cut) or before not in self)
             if token == "." and may_belong and f"{before}." in self:
                 tokens[-1] += "."
-            elif token in self or token not in SENTENCE_ENDS:
+            elif token in self or not SENTENCE_END.fullmatch(token):
                 tokens.append(token)
         return tokens
 

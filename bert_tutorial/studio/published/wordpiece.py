@@ -111,21 +111,22 @@ def word_level_tokenizer(vocab: Vocab) -> "Tokenizer":
         if regex.fullmatch(r"[^\W_]+", word)
     ]
     is_token = "|".join([*abbreviations, vocabulary._TOKEN.pattern])
-    ends = "|".join(regex.escape(end) for end in vocabulary.SENTENCE_ENDS if end not in vocab)
+    end = vocabulary.SENTENCE_END
+    known_ends = "|".join(regex.escape(entry) for entry in vocab.itos if end.fullmatch(entry))
 
     entries = {token: number for number, token in enumerate(vocab.itos)}
     tokenizer = Tokenizer(models.WordLevel(entries, unk_token=UNK))
     tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Lowercase(),
         replace(Regex(vocabulary._INVISIBLE.pattern), ""),
         replace(Regex(vocabulary._CONTROL.pattern), " "),
-        normalizers.Lowercase(),
         normalizers.NFC(),
         *(replace(chr(mark), plain) for mark, plain in vocabulary._PLAIN.items()),
         *(replace(Regex(joiner), spaced) for joiner, spaced in joiners.items()),
     ])  # fmt: skip
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(is_token), "removed", invert=True),
-        pre_tokenizers.Split(Regex(rf"\A(?:{ends})\z"), "removed"),
+        pre_tokenizers.Split(Regex(rf"\A(?!(?:{known_ends})\z)(?:{end.pattern})\z"), "removed"),
     ])  # fmt: skip
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.BertProcessing((SEP, vocab.sep_id), (CLS, vocab.cls_id))
