@@ -125,9 +125,10 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings)
     keep_memory()
     if net.mlm.bias.any():  # it was trained before
         return
-    if settings.word_neighbours:
+    if settings.word_neighbours and net.word_vectors.requires_grad:  # frozen ones stay
         start_from_neighbours(net, train_iter.text, train_iter.vocab)
-    if settings.word_frequencies:  # so it need not learn them: it begins as a unigram model
+    # So it need not learn them: it begins as a unigram model.
+    if settings.word_frequencies and net.mlm.bias.requires_grad:
         counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float32) + 1
         net.mlm.bias.data.copy_(counts.log() - counts.sum().log())
 
