@@ -134,8 +134,10 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings)
 
 
 def check_network(net: BERTModel, vocab: Vocab) -> None:
-    """Refuse a network that cannot be trained: one with another vocabulary, or not in float32."""
+    """Refuse a network that cannot be trained: of another vocabulary, frozen, or not in float32."""
     check_vocab(net, vocab)
+    if not any(p.requires_grad for p in net.parameters()):
+        raise ValueError("all weights are frozen: write net.requires_grad_(True) first")
     for other in {p.dtype for p in net.parameters()} - {torch.float32}:
         raise ValueError(  # in a narrow format small changes of a weight are lost
             f"the network's weights are {other}, but only torch.float32 can be trained: write "
