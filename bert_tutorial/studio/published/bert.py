@@ -4,7 +4,6 @@ Nothing is opened that could run code. The hub is asked only for a name such as
 google-bert/bert-base-uncased, and never for what is a folder here.
 """
 
-import glob
 import json
 import os
 import re
@@ -20,14 +19,7 @@ from ...network.config import BERTConfig
 from ...network.encoder import LAYER_NORM_EPS
 from ...network.model import HEADS, INIT_STD, BERTModel, check_vocab
 from ...text.vocabulary import Vocab
-from .wordpiece import (
-    SPECIAL_NAMES,
-    WordPieceVocab,
-    check_file,
-    read_table,
-    read_vocab,
-    word_level_tokenizer,
-)  # fmt: skip
+from .wordpiece import SPECIAL_NAMES, check_file, read_table, read_vocab, word_level_tokenizer
 
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
@@ -148,8 +140,8 @@ def check_name(name: str) -> None:
     folder, file = os.path.split(path)
     if file in (*FILES, "pytorch_model.bin") and os.path.isfile(path):
         instead = f"one file of a BERT: give its folder, {folder or '.'}"
-    elif found := glob.glob(f"{glob.escape(path)}/snapshots/*"):
-        instead = f"a cache of the hub: give the folder in it, {found[0]}"
+    elif os.path.isdir(cache := f"{path}/snapshots") and (found := os.listdir(cache)):
+        instead = f"a cache of the hub: give the folder in it, {cache}/{found[0]}"
     elif re.fullmatch(r"bert-(base|large)-[\w-]+", name) and not os.path.exists(path):
         instead = f"a name without its owner: give google-bert/{name}"
     if instead:
@@ -218,7 +210,7 @@ def save_pretrained(net: BERTModel, vocab: Vocab, folder: str | Path) -> None:
     """
     net, folder = getattr(net, "_orig_mod", net), Path(folder)  # what torch.compile has wrapped
     check_vocab(net, vocab)
-    is_pieces = isinstance(vocab, WordPieceVocab)
+    is_pieces = hasattr(vocab, "tokenizer")
     name = "BertForMaskedLM" if "nsp" in net.missing_heads else "BertForPreTraining"
     config = {
         "architectures": ["BertModel" if "mlm" in net.missing_heads else name],
