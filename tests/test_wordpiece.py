@@ -3,8 +3,10 @@
 import functools
 import json
 import pickle
+import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from bert_tutorial.studio.published.wordpiece import (
     read_vocab,
     word_level_tokenizer,
 )
+from bert_tutorial.studio.widgets.lab_parts import HiddenWord
 from bert_tutorial.text.vocabulary import SENTENCE_ENDS, Vocab
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +166,19 @@ def test_long_texts_are_not_cut_and_short_ones_not_padded(tmp_path, vocab):
     about.save(str(tmp_path / "tokenizer.json"))
     again = read_vocab(tmp_path, len(PIECES))
     assert again.tokenize("a " * 9) == ["a"] * 9 and again.tokenize("a") == ["a"]
+
+
+def test_a_guess_is_read_as_the_vocabulary_reads_it(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    vocab = small_vocab(tmp_path, pieces=CASED)
+    chances = dict.fromkeys(("network", "untrained"), torch.full((len(CASED),), 0.25))
+    part, lab = HiddenWord(), SimpleNamespace(vocab=vocab, guesses=lambda *_: chances.copy())
+    part.about = lab, (["a", "crane"], 1)
+    told = {"Paris": "25.00%", "paris": "not in its vocabulary", "cranes": "2 pieces, and it gu"}
+    for guess, answer in told.items():
+        part.guess.value = guess
+        read = " ".join(vocab.tokenize(guess))
+        assert re.search(f"Your guess, {read}, .*: {answer}", part.kept())
 
 
 # Our own words.
