@@ -20,6 +20,7 @@ from torch.testing import assert_close
 
 from bert_tutorial import fill_mask, get_layers, load_checkpoint, load_pretrained, save_checkpoint
 from bert_tutorial.network.model import HEADS, check_head
+from bert_tutorial.studio.lab import lab
 from bert_tutorial.studio.published.bert import (
     FILES,
     WEIGHTS,
@@ -144,6 +145,7 @@ FORMS = {
     "table twice": lambda tensors: tensors | {DECODER: tensors[WORD_VECTORS].clone()},
     "other bias": renamed("predictions.bias", "predictions.decoder.bias"),
     "double": lambda tensors: {name: value.double() for name, value in tensors.items()},
+    "wrapped": lambda tensors: {f"module.{name}": value for name, value in tensors.items()},
     "more": lambda tensors: tensors | NOT_READ,
 }
 
@@ -195,6 +197,8 @@ def test_missing_heads_are_drawn_always_alike_and_told(published):
 
 # What cannot be read.
 
+OTHER_BIAS = "cls.predictions.decoder.bias"
+VALUE = "bert.encoder.layer.0.attention.self.value.weight"
 POOLER, NAN = "bert.pooler.dense.bias", torch.full((16,), torch.nan)
 # A file, what to change in it, and what is said: of a table entries are put in or, if None, out.
 WRONG = [
@@ -202,11 +206,23 @@ WRONG = [
     ("config.json", {"tie_word_embeddings": False}, "tie_word_embeddings is False, but"),
     ("config.json", {"vocab_size": 10**8}, r"size mismatch for .*.18, 16.*100000000, 16"),
     ("config.json", {"hidden_size": "big"}, "num_hiddens is 'big', but must be a whole number"),
+    ("config.json", {"vocab_size": True}, "vocab_size is True, but must be a whole number from 1"),
+    ("config.json", {"hidden_size": 10**30}, "num_hiddens is 10+, but must be a whole number from"),
+    ("config.json", {"num_hidden_layers": 10**6}, "claims 1,000,000 layers, but holds 3"),
+    ("tokenizer_config.json", {"tokenizer_class": "BertJapaneseTokenizer"}, "is 'BertJapaneseTok"),
+    ("tokenizer_config.json", b"[]", "tokenizer_config.json must hold an object of JSON"),
     ("config.json", b"{", "config.json: Expecting property name"),
+    ("config.json", b"[" * 10**5, "config.json: maximum recursion depth"),
     ("config.json", None, "config.json: No such file"),
     (WEIGHTS, {"cls.predictions.bias": None}, 'Missing key.*"mlm.bias"'),
     (WEIGHTS, {"bert.new": torch.ones(16)}, 'Unexpected key.*"bert.new"'),
-    (WEIGHTS, {POOLER: NAN}, "nsp.hidden.bias holds what is no number"),
+    (WEIGHTS, {POOLER: NAN}, "nsp.hidden.bias .torch.float32. must hold finite floating-point"),
+    (WEIGHTS, {POOLER: NAN.long()}, "nsp.hidden.bias .torch.int64. must hold finite floating-"),
+    (WEIGHTS, {POOLER: NAN.bool()}, "nsp.hidden.bias .torch.bool. must hold finite floating-"),
+    (WEIGHTS, {POOLER: NAN + 1j}, "nsp.hidden.bias .torch.complex64. must hold finite floating-"),
+    (WEIGHTS, {OTHER_BIAS: torch.ones(18)}, f"{OTHER_BIAS} contradicts other .*mlm.bias"),
+    (WEIGHTS, {VALUE: None}, 'Missing key.*"encoder.blocks.0.attention.key_value.weight"'),
+    (WEIGHTS, b"version https://git-lfs.github.com/spec/v", "pointer of git-lfs: run git lfs pull"),
     (WEIGHTS, {POOLER: torch.ones(15)}, "size mismatch for nsp.hidden.bias"),
     (WEIGHTS, b"once upon a time", "model.safetensors .pytorch_model.bin, which .*: .*header"),
     (WEIGHTS, None, "model.safetensors .pytorch_model.bin, which .*: No such file"),
@@ -238,6 +254,18 @@ def test_what_cannot_be_read_is_told_in_a_sentence(published, name, change, mess
         read_bert(folder)
     assert str(folder) in str(error.value)
     assert_one_sentence(str(error.value).replace(str(folder), ""))
+
+
+@pytest.mark.parametrize("name", ["config.json", WEIGHTS, "tokenizer.json"])
+def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused_at_once(published, name):
+    _, folder = published
+    folder = folder.rename(folder.with_name("two\nlines"))
+    for make in (os.mkfifo, os.mkdir):
+        (folder / name).unlink()
+        make(folder / name)
+        with pytest.raises(ValueError, match=f"{name}:? is no file") as error:
+            read_bert(folder)
+        assert_one_sentence(str(error.value))
 
 
 class Trap:
@@ -276,10 +304,26 @@ def test_nobody_is_asked_for_what_is_here_or_has_no_name_on_the_hub(published, m
     (folder.parent / "owner").mkdir()
     folder.rename(folder.parent / "owner" / "bert")
     assert load_pretrained("owner/bert").net.config == load_pretrained("x", "owner/bert").net.config
-    for name in ("bert-base-uncased", "no/such.txt", "owner/other", "ówner/bert", "a/b c", "a/b/c"):
+    for name in ("bert-base", "no/such.txt", "owner/other", "ówner/bert", "a/b c", "a/b/c"):
         with pytest.raises(FileNotFoundError, match="no trained network for the corpus") as error:
             load_pretrained(name)
         assert_one_sentence(str(error.value))
+
+
+def test_what_only_leads_near_a_bert_is_answered_with_what_to_give(published):
+    _, folder = published
+    cached = folder.parent / "models--google-bert--bert-base-uncased" / "snapshots" / "abc"
+    cached.mkdir(parents=True)
+    answers = {
+        "bert-base-uncased": "google-bert/bert-base-uncased",
+        folder / WEIGHTS: f"one file of a BERT: give its folder, {folder}",
+        folder / "config.json": f"one file of a BERT: give its folder, {folder}",
+        cached.parents[1]: f"a cache of the hub: give the folder in it, {cached}",
+    }
+    for name, answer in answers.items():
+        for ask in (load_pretrained, partial(load_pretrained, "bundled"), lab.published):
+            with pytest.raises(FileNotFoundError, match=f"{answer}$"):
+                ask(str(name))
 
 
 def test_a_name_on_the_hub_is_fetched_without_what_could_run_code(published, monkeypatch):

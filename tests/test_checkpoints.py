@@ -9,7 +9,7 @@ import torch
 from one_sentence import assert_one_sentence
 from published import assert_same_weights, small_net
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_model, save_file, save_model
 from small import assert_identical
 
 from bert_tutorial import evaluate, load_data_wiki
@@ -59,6 +59,16 @@ def test_half_precision_takes_half_the_space(tmp_path):
     assert_identical(dict(again.state_dict()), dict(net.half().float().state_dict()))
 
 
+def test_what_safetensors_wrote_of_a_network_it_reads_back(tmp_path):
+    save_file(NET.state_dict(), tmp_path / "one")  # one table under two names would be refused
+    save_model(NET, tmp_path / "two")
+    for name in ("one", "two"):
+        net = small_net(VOCAB)
+        net.reset()
+        load_model(net, tmp_path / name)
+        assert_same_weights(NET, net)
+
+
 def one_error(kind, message, path, do):
     with pytest.raises(kind, match=message) as error:
         do()
@@ -72,7 +82,8 @@ def test_a_file_that_is_missing_or_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda _, about: about["config"].update(max_len=10**12), "do not fit the sizes it claims"),
+    (lambda _, about: about["config"].update(max_len=10**8), "do not fit the sizes it claims"),
+    (lambda _, about: about["config"].update(num_layers=10**6), "claims 1,000,000 layers, but"),
     (lambda _, about: about["config"].update(num_heads=5), "num_heads is 5, but must divide"),
     (lambda _, about: about.pop("itos"), "itos"),
     (lambda _, about: about["itos"].append("word"), "network has .* but the vocabulary"),

@@ -6,9 +6,10 @@ from itertools import chain, product
 
 import pytest
 import torch
-from small import small_net, some_examples, tokenized
+from small import assert_identical, small_net, some_examples, tokenized, weights_of
 from torch.testing import assert_close
 
+from bert_tutorial import Settings, train_steps
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.cooccurrence import (
     count_near,
@@ -63,6 +64,20 @@ def test_a_network_begins_with_counted_vectors_of_the_same_spread():
         assert torch.cosine_similarity(part, wanted).min() > 0.999
     assert torch.equal(after[list(vocab.special_ids)], before[list(vocab.special_ids)])
     assert math.isclose(after[vocab.word_ids].std().item(), 0.02, rel_tol=1e-3)
+
+
+@pytest.mark.parametrize("freeze", [lambda net: net.encoder, lambda net: net.mlm])
+def test_frozen_weights_stay_as_they_are(freeze):
+    examples = some_examples()
+    net = small_net(examples)
+    freeze(net).requires_grad_(False)
+    frozen = weights_of(freeze(net))
+    before, settings = weights_of(net), Settings(num_steps=3)
+    assert len(list(train_steps(net, examples, settings))) == 3
+    assert_identical(weights_of(freeze(net)), frozen)
+    assert any(not torch.equal(value, before[name]) for name, value in weights_of(net).items())
+    with pytest.raises(ValueError, match="all weights are frozen: write net.requires_grad_"):
+        next(train_steps(net.requires_grad_(False), examples, settings))
 
 
 @pytest.mark.parametrize("num_hiddens", [1, 2, 3, 64, 128])

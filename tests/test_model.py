@@ -121,7 +121,13 @@ def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
     assert_identical(one.state_dict(), two.state_dict())
 
 
-@pytest.mark.parametrize("use", [
+@pytest.mark.nightly  # loading the compiler takes seconds
+def test_dropout_is_compiled_whole():
+    dropout = torch.compile(Dropout(0.2), backend="eager", fullgraph=True)
+    assert 0.1 < (dropout(torch.ones(1000)) == 0).double().mean() < 0.3
+
+
+USES = [
     lambda net, examples, _: b.evaluate(net, examples.valid),
     lambda net, examples, _: next(train_steps(net, examples, Settings(num_steps=1))),
     lambda net, examples, _: b.TrainingRun(net, examples, Settings(num_steps=1)),
@@ -129,10 +135,26 @@ def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
     lambda net, examples, word: b.get_layers(net, examples.vocab, [word]),
     lambda net, examples, word: b.fill_mask(net, examples.vocab, f"{word} <mask>"),
     lambda net, examples, word: b.compare_tokens(net, examples.vocab, word, word),
-])  # fmt: skip
+    lambda net, examples, _: b.save_checkpoint(net, examples.vocab, "not written"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("use", USES)
 def test_a_network_and_the_vocabulary_of_another_are_refused_everywhere(use):
     examples = some_examples()
     other, size = small_net(range(len(examples.vocab) + 5)), len(examples.vocab)
     sizes = f"the network has {size + 5} entries, but the vocabulary {size}: "
     with pytest.raises(ValueError, match=sizes):
         use(other, examples, examples.vocab.itos[7])
+    net = small_net(range(size))
+    net.encoder.embeddings.token = torch.nn.Embedding(size + 5, 16)  # the head compares with it
+    with pytest.raises(ValueError, match=sizes):
+        use(net, examples, examples.vocab.itos[7])
+
+
+@pytest.mark.parametrize("use", [use for number, use in enumerate(USES) if number not in (4, 6)])
+def test_a_wrapped_network_is_refused_with_what_to_write(use):
+    examples = some_examples()
+    net = torch.nn.DataParallel(small_net(range(len(examples.vocab)), max_len=24))
+    with pytest.raises(TypeError, match="wrapped for several devices: write net.module in its pl"):
+        use(net, examples, examples.vocab.itos[7])

@@ -3,8 +3,10 @@
 import functools
 import json
 import pickle
+import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from bert_tutorial.studio.published.wordpiece import (
     read_vocab,
     word_level_tokenizer,
 )
+from bert_tutorial.studio.widgets.lab_parts import HiddenWord
 from bert_tutorial.text.vocabulary import Vocab
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +105,58 @@ def test_a_table_may_be_larger_than_its_tokenizer_whose_settings_count(tmp_path)
     assert len(vocab) == len(vocab.counts) == 24 and len(set(vocab.itos)) == 24
     assert vocab.word_ids.max() < len(PIECES)
     assert vocab.tokenize("crane CRANE <mask>") == ["crane", "CRANE", "[MASK]"]
+    assert vocab.tokenize("<MASK> [MASK] [mask]") == ["[MASK]", "[MASK]", "[", "mask", "]"]
+
+
+def tokenizer_json(lowercase):
+    """Of the same entries, which cuts so."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = json.dumps({"do_lower_case": lowercase})
+        (Path(folder) / "tokenizer_config.json").write_text(said)
+        return small_vocab(Path(folder), pieces=CASED).tokenizer.to_str()
+
+
+CASED = [*PIECES, "Paris"]
+ADDED = {"content": "covid19", "single_word": False, "normalized": True}
+ADDS = {"added_tokens_decoder": {str(len(CASED)): ADDED}}
+JUST_AS_WRITTEN = {"tokenizer_class": "PreTrainedTokenizerFast"}
+
+
+@pytest.mark.parametrize(("settings", "lowercase", "added", "unknown"), [
+    (None, None, {}, ["paris", "covid19s"]),  # capitals are not read
+    ({"do_lower_case": False}, None, {}, ["Crane", "covid19s"]),
+    (None, None, {"covid19": len(CASED)}, ["paris", "s"]),
+    (ADDS, None, {"not this": len(CASED)}, ["paris", "s"]),
+    ({"do_lower_case": False, **ADDS}, True, {}, ["Crane", "s"]),
+    (None, False, {"covid19": len(CASED)}, ["paris", "s"]),
+    ({"do_lower_case": True, **JUST_AS_WRITTEN}, False, {}, ["Crane", "covid19s"]),
+])  # fmt: skip
+def test_files_that_disagree_are_read_as_in_transformers(
+    tmp_path, settings, lowercase, added, unknown
+):
+    from transformers import AutoTokenizer
+
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    if settings is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    if lowercase is not None:
+        (tmp_path / "tokenizer.json").write_text(tokenizer_json(lowercase))
+    if added:
+        (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    vocab = small_vocab(tmp_path, pieces=CASED)
+    tokens = vocab.tokenize("a Crane over Paris, covid19s [UNK]")
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert vocab[tokens] == theirs("a Crane over Paris, covid19s [UNK]").input_ids[1:-1]
+    assert vocab.unknown(tokens) == unknown
+
+
+def test_blank_lines_count_and_a_vocabulary_far_too_large_is_not_read(tmp_path):
+    vocab = small_vocab(tmp_path, len(PIECES) + 2, [*PIECES[:6], "", *PIECES[6:], "crane", "", ""])
+    assert vocab[["a", "crane"]] == [7, len(PIECES) + 1]  # the last one
+    with (tmp_path / "vocab.txt").open("a") as file:
+        file.write("a\n" * 10**6)
+    with pytest.raises(ValueError, match="vocab.txt has more than 1,010,000 bytes, too many for"):
+        read_vocab(tmp_path, 20)
 
 
 def test_long_texts_are_not_cut_and_short_ones_not_padded(tmp_path, vocab):
@@ -111,6 +166,19 @@ def test_long_texts_are_not_cut_and_short_ones_not_padded(tmp_path, vocab):
     about.save(str(tmp_path / "tokenizer.json"))
     again = read_vocab(tmp_path, len(PIECES))
     assert again.tokenize("a " * 9) == ["a"] * 9 and again.tokenize("a") == ["a"]
+
+
+def test_a_guess_is_read_as_the_vocabulary_reads_it(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    vocab = small_vocab(tmp_path, pieces=CASED)
+    chances = dict.fromkeys(("network", "untrained"), torch.full((len(CASED),), 0.25))
+    part, lab = HiddenWord(), SimpleNamespace(vocab=vocab, guesses=lambda *_: chances.copy())
+    part.about = lab, (["a", "crane"], 1)
+    told = {"Paris": "25.00%", "paris": "not in its vocabulary", "cranes": "2 pieces, and it gu"}
+    for guess, answer in told.items():
+        part.guess.value = guess
+        read = " ".join(vocab.tokenize(guess))
+        assert re.search(f"Your guess, {read}, .*: {answer}", part.kept())
 
 
 # Our own words.

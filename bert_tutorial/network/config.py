@@ -18,8 +18,8 @@ class BERTConfig:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if name != "dropout" and (type(value) is not int or value < 1):
-                raise ValueError(f"{name} is {value!r}, but must be a whole number of at least 1")
+            if name != "dropout" and (type(value) is not int or not 1 <= value <= 10**8):
+                raise ValueError(f"{name} is {value!r}, but must be a whole number from 1 to 10**8")
         if self.num_hiddens % self.num_heads:
             divisors = ", ".join(str(n) for n in range(1, 17) if self.num_hiddens % n == 0)
             must = f"must divide num_hiddens ({self.num_hiddens}), as {divisors} do"

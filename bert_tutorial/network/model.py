@@ -133,10 +133,13 @@ class BERTModel(nn.Module):
 
 def check_vocab(net: BERTModel, vocab: Vocab) -> None:
     """Raise a ValueError if a network and a vocabulary do not belong together, by their sizes."""
-    if net.config.vocab_size != len(vocab):
+    if hasattr(net, "module") and not hasattr(net, "config"):
+        raise TypeError("the network is wrapped for several devices: write net.module in its place")
+    sizes = net.config.vocab_size, len(net.word_vectors), len(net.mlm.bias)
+    if wrong := [size for size in sizes if size != len(vocab)]:
         raise ValueError(
-            f"the network has {net.config.vocab_size:,} entries, but the vocabulary {len(vocab):,}"
-            ": take the vocabulary that the network was trained with"
+            f"the network has {wrong[0]:,} entries, but the vocabulary {len(vocab):,}: take the "
+            "vocabulary that the network was trained with"
         )
 
 

@@ -125,16 +125,19 @@ def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings)
     keep_memory()
     if net.mlm.bias.any():  # it was trained before
         return
-    if settings.word_neighbours:
+    if settings.word_neighbours and net.word_vectors.requires_grad:  # frozen ones stay
         start_from_neighbours(net, train_iter.text, train_iter.vocab)
-    if settings.word_frequencies:  # so it need not learn them: it begins as a unigram model
+    # So it need not learn them: it begins as a unigram model.
+    if settings.word_frequencies and net.mlm.bias.requires_grad:
         counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float32) + 1
         net.mlm.bias.data.copy_(counts.log() - counts.sum().log())
 
 
 def check_network(net: BERTModel, vocab: Vocab) -> None:
-    """Refuse a network that cannot be trained: one with another vocabulary, or not in float32."""
+    """Refuse a network that cannot be trained: of another vocabulary, frozen, or not in float32."""
     check_vocab(net, vocab)
+    if not any(p.requires_grad for p in net.parameters()):
+        raise ValueError("all weights are frozen: write net.requires_grad_(True) first")
     for other in {p.dtype for p in net.parameters()} - {torch.float32}:
         raise ValueError(  # in a narrow format small changes of a weight are lost
             f"the network's weights are {other}, but only torch.float32 can be trained: write "

@@ -26,7 +26,7 @@ from ...text.corpora import CORPORA, read_text
 from ...text.tokenized import TokenizedText
 from ...text.vocabulary import Vocab
 from ...text.wikitext_format import Corpus, paragraphs
-from ..published.bert import is_hub_name
+from ..published.bert import check_name, is_hub_name
 from ..published.checkpoints import SHIPPED, load_pretrained, trained_path
 from .similarity import Background
 from .uses import FEWEST, Bag, Use, WordUses
@@ -294,6 +294,7 @@ def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab
 
 def published(folder: str) -> Lab:
     """A published BERT, from a folder or by its name at a hub, beside the bundled corpus."""
+    check_name(folder)
     if not Path(folder[:255]).expanduser().is_dir() and not is_hub_name(folder):
         raise ValueError(
             f"{folder[:80]!r} is no folder, and no name at a hub, which is like owner/name"

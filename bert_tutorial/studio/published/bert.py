@@ -19,10 +19,11 @@ from ...network.config import BERTConfig
 from ...network.encoder import LAYER_NORM_EPS
 from ...network.model import HEADS, INIT_STD, BERTModel, check_vocab
 from ...text.vocabulary import Vocab
-from .wordpiece import SPECIAL_NAMES, WordPieceVocab, read_vocab, word_level_tokenizer
+from .wordpiece import SPECIAL_NAMES, check_file, read_table, read_vocab, word_level_tokenizer
 
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
+FILES += ("added_tokens.json",)
 # What BERTModel has one of: config.json must say the same, or nothing.
 FIXED = {
     "model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute",
@@ -64,16 +65,21 @@ _FILE_NAME = r"(?i).*\.(txt|tokens|md|csv|json|html|safetensors|gz|zip)"
 def from_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights of `transformers.BertForPreTraining` under the names of `BERTModel`.
 
-    Old files call a norm's weights gamma and beta; a network without heads has no prefix `bert.`.
+    Old files call a norm's weights gamma and beta; a network without heads has no prefix `bert.`,
+    one that was wrapped has another before it. A ValueError names weights that contradict others.
     """
     ours: dict[str, Tensor] = {}
     for name, value in state.items():
-        plain = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", name)
+        plain = re.sub(r"^(module\.|_orig_mod\.)+", "", name)
+        plain = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", plain)
         plain = plain.replace("Norm.gamma", "Norm.weight").replace("Norm.beta", "Norm.bias")
         for our, theirs in NAMES:
             plain = plain.replace(theirs, our)
-        ours.setdefault(plain, value.flip(0) if plain.startswith("nsp.output.") else value)
-    for key in [name for name in ours if ".key." in name]:
+        value = value.flip(0) if plain.startswith("nsp.output.") else value
+        if plain in ours and not torch.equal(ours[plain], value):
+            raise ValueError(f"{name} contradicts other weights that stand for the same ({plain})")
+        ours[plain] = value
+    for key in [n for n in ours if ".key." in n and n.replace(".key.", ".value.") in ours]:
         key_and_value = ours.pop(key), ours.pop(key.replace(".key.", ".value."))
         ours[key.replace(".key.", ".key_value.")] = torch.cat(key_and_value)
     ours.pop("bert.embeddings.position_ids", None)  # a constant
@@ -96,9 +102,13 @@ def to_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def network_of(config: BERTConfig, state: dict[str, Tensor]) -> BERTModel:
     """A network with the weights of a file; those of missing heads are drawn, always alike."""
+    for name, value in state.items():
+        if not (value.is_floating_point() and value.float().isfinite().all()):
+            raise ValueError(f"{name} ({value.dtype}) must hold finite floating-point numbers")
     weights = {name: value.float() for name, value in state.items()}
-    if wrong := [name for name, value in weights.items() if not value.isfinite().all()]:
-        raise ValueError(f"{wrong[0]} holds what is no number")
+    layers = len({n.split(".")[2] for n in state if n.startswith("encoder.blocks.")})
+    if layers != config.num_layers:  # a million would take minutes to build
+        raise ValueError(f"it claims {config.num_layers:,} layers, but holds {layers:,}")
     with torch.device("meta"):  # nothing is built of a size that a file only claims
         net = BERTModel.from_config(config)
     absent = {head for head in PREFIXES if not any(n.startswith(PREFIXES[head]) for n in state)}
@@ -124,6 +134,20 @@ def is_hub_name(name: str) -> bool:
     return bool(is_name) and not os.path.exists(name.split("/")[0])
 
 
+def check_name(name: str) -> None:
+    """Refuse, with what to give in its place, what only leads near a published BERT."""
+    path, instead = os.path.expanduser(name), ""
+    folder, file = os.path.split(path)
+    if file in (*FILES, "pytorch_model.bin") and os.path.isfile(path):
+        instead = f"one file of a BERT: give its folder, {folder or '.'}"
+    elif os.path.isdir(cache := f"{path}/snapshots") and (found := os.listdir(cache)):
+        instead = f"a cache of the hub: give the folder in it, {cache}/{found[0]}"
+    elif re.fullmatch(r"bert-(base|large)-[\w-]+", name) and not os.path.exists(path):
+        instead = f"a name without its owner: give google-bert/{name}"
+    if instead:
+        raise FileNotFoundError(" ".join(f"{name} is {instead}".splitlines()))
+
+
 def _download(name: str) -> str:
     """The folder of a BERT from the hub, in the cache of `huggingface_hub`."""
     # Before the import, which reads it: the hub is told nothing about this computer.
@@ -144,8 +168,10 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
     folder = Path(folder if os.path.isdir(folder) else _download(str(name)))
     reading = "config.json"
     try:
-        config = _config_of(json.loads((folder / reading).read_text("utf-8")))
+        said = read_table(folder / reading)
+        config = _config_of(said)
         reading = f"{WEIGHTS} (pytorch_model.bin, which could run code, is not opened)"
+        check_file(folder / WEIGHTS)
         with safe_open(folder / WEIGHTS, "pt") as file:
             # Cloned, because the tensors of an open file are views of it.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
@@ -154,15 +180,17 @@ def read_bert(name: str | Path) -> tuple[BERTModel, Vocab, str]:
         unused = {n.split(".")[0] for n in state} - {"encoder", "mlm", "nsp", "bert"}
         net = network_of(config, {n: t for n, t in state.items() if n.split(".")[0] not in unused})
         reading = "tokenizer.json or vocab.txt"
-        vocab = read_vocab(folder, config.vocab_size, counts)
+        vocab = read_vocab(folder, config.vocab_size, counts, said.get("tokenizer_class", ""))
         check_vocab(net, vocab)
     except Exception as error:  # tokenizers raises nothing more special
         reason = f"{getattr(error, 'strerror', None) or error}".partition("\n")[0][:250]
-        raise ValueError(f"the BERT in {name} cannot be read: {reading}: {reason}") from error
+        reason = reason.removeprefix(f"{reading} ")
+        message = f"the BERT in {name} cannot be read: {reading}: {reason}"
+        raise ValueError(" ".join(message.splitlines())) from error
     told = [f"BERT {name}: {config.num_layers} layers, {config.num_hiddens} hidden units"]
     told += [f"no {HEADS[head]}" for head in HEADS if head in net.missing_heads]
     told += [f"{part} is not read" for part in sorted(unused)]
-    return net, vocab, "; ".join(told)
+    return net, vocab, " ".join("; ".join(told).splitlines())
 
 
 def _config_of(said: dict) -> BERTConfig:
@@ -182,7 +210,7 @@ def save_pretrained(net: BERTModel, vocab: Vocab, folder: str | Path) -> None:
     """
     net, folder = getattr(net, "_orig_mod", net), Path(folder)  # what torch.compile has wrapped
     check_vocab(net, vocab)
-    is_pieces = isinstance(vocab, WordPieceVocab)
+    is_pieces = hasattr(vocab, "tokenizer")
     name = "BertForMaskedLM" if "nsp" in net.missing_heads else "BertForPreTraining"
     config = {
         "architectures": ["BertModel" if "mlm" in net.missing_heads else name],

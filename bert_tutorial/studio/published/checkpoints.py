@@ -12,7 +12,7 @@ from ...network.config import BERTConfig
 from ...network.model import BERTModel, check_vocab
 from ...text.corpora import CORPORA, PARTS
 from ...text.vocabulary import Vocab
-from .bert import is_hub_name, network_of, read_bert
+from .bert import check_name, is_hub_name, network_of, read_bert
 from .wordpiece import WordPieceVocab
 
 SHIPPED = Path(__file__).parents[2] / "data" / "checkpoints"
@@ -30,6 +30,7 @@ def save_checkpoint(
         **card: Anything else worth knowing.
     """
     net = getattr(net, "_orig_mod", net)  # what torch.compile has wrapped
+    check_vocab(net, vocab)
     tensors = {n: t.to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}
     about = {"config": vars(net.config), "itos": vocab.itos, "counts": vocab.counts, "card": card}
     about["missing_heads"] = sorted(net.missing_heads)
@@ -100,6 +101,7 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
         "shipped": (SHIPPED / f"{whole}.safetensors", "that comes with the package"),
     }
     if prefer not in places:
+        check_name(prefer)
         # os.path, not Path: False also where a name is too long, or a folder not to be looked into.
         path = os.path.expanduser(prefer)
         if is_hub_name(prefer) or os.path.isfile(f"{path}/config.json"):
@@ -115,6 +117,7 @@ def load_pretrained(corpus: str | Path = "bundled", prefer: str | Path = "traine
             untaught = card.get("next_sentence_rate") in ("0.0", "1.0")
             game = "; it was not taught the next-sentence game" if untaught else ""
             return Pretrained(net, vocab, f"network {where}, corpus {corpus}{game}")
+    check_name(corpus)
     if is_hub_name(corpus) or os.path.isdir(os.path.expanduser(corpus)):
         return Pretrained(*read_bert(corpus))
     raise FileNotFoundError(

@@ -6,7 +6,7 @@ Source: Wu et al. 2016, section 4.1; Devlin et al. 2019, section 3.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import regex
 
@@ -16,9 +16,13 @@ from ...text.vocabulary import CLS, MASK, SEP, SPECIAL_TOKENS, UNK, Vocab, Word
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Tokenizers of `transformers` that cut as BERT's does, and those that go by tokenizer.json alone.
+_BERTS = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
+_AS_WRITTEN = ("PreTrainedTokenizer", "TokenizersBackend")
 # In the order of `SPECIAL_TOKENS`.
 SPECIAL_NAMES = ("unk_token", "pad_token", "mask_token", "cls_token", "sep_token")
 BERT_SPECIAL_TOKENS = ("[UNK]", "[PAD]", "[MASK]", "[CLS]", "[SEP]")
+_MASK = regex.compile(MASK, regex.IGNORECASE)
 _UNUSED = regex.compile(r"\[unused\d+\]|\[no entry \d+\]")
 
 
@@ -47,11 +51,14 @@ class WordPieceVocab(Vocab):
 
     def tokenize(self, sentence: str) -> list[str]:
         """Cut what somebody typed into pieces; a word without pieces stays as it was typed."""
-        text = sentence.replace(MASK, self.itos[self.mask_id])
+        text = _MASK.sub(self.itos[self.mask_id], sentence)
         cut, tokens = self.tokenizer.encode(text, add_special_tokens=False), []
         for number, token, (start, end) in zip(cut.ids, cut.tokens, cut.offsets, strict=True):
             typed = text[start:end]
-            tokens.append(typed if number == self.unk_id and typed not in self else token)
+            if number == self.unk_id and typed != token:
+                # Where capitals are not read, an entry with one is not found either.
+                token = self.tokenizer.normalizer.normalize_str(typed) if typed in self else typed
+            tokens.append(token)
         return tokens
 
     def words(self, tokens: Sequence[str]) -> list[Word]:
@@ -71,23 +78,61 @@ class WordPieceVocab(Vocab):
         return self.tokenize(word) or [word]
 
 
-def read_vocab(folder: Path, size: int, counts: list[int] | None = None) -> Vocab:
-    """Word pieces for a table of `size`, or our own words where `save_pretrained` wrote them."""
-    from tokenizers import Tokenizer
+def check_file(path: Path, most: int = 10**18) -> None:
+    """Refuse what is no file (a pipe would be waited for), only stands for one, or is too large."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no file")
+    with path.open("rb") as file:
+        if file.read(23) == b"version https://git-lfs":
+            raise ValueError(f"{path.name} is only a pointer of git-lfs: run git lfs pull there")
+    if path.stat().st_size > most:
+        raise ValueError(f"{path.name} has more than {most:,} bytes, too many for this network")
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A file of JSON that holds an object; a ValueError says if it does not."""
+    check_file(path, 10_000_000)
+    if not isinstance(found := json.loads(path.read_text("utf-8")), dict):
+        raise ValueError(f"{path.name} must hold an object of JSON, as in {{...}}")
+    return found
+
+
+def read_vocab(folder: Path, size: int, counts: list[int] | None = None, kind: str = "") -> Vocab:
+    """Word pieces for a table of `size`, or our own words where `save_pretrained` wrote them.
+
+    Where files disagree, it goes by what `transformers` does. `kind` is config.json's
+    tokenizer_class, which counts where tokenizer_config.json has none.
+    """
+    from tokenizers import AddedToken, Tokenizer, models
     from tokenizers.implementations import BertWordPieceTokenizer
 
     file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    if file.is_file():
+    said = read_table(settings) if settings.exists() else {}
+    kind = said.get("tokenizer_class") or kind or _BERTS[0]
+    if (plain := str(kind).removesuffix("Fast")) not in _BERTS + _AS_WRITTEN:
+        raise ValueError(f"tokenizer_class is {kind!r}, but only BertTokenizer can be read")
+    if plain in _BERTS and not file.exists():
+        file = folder / "vocab.txt"
+    check_file(file, 1_000_000 + 500 * size)
+    if file.suffix == ".json":
         tokenizer = Tokenizer.from_file(str(file))
     else:
-        said = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
-        made = BertWordPieceTokenizer.from_file(
-            str(folder / "vocab.txt"),
+        tokenizer = Tokenizer(models.WordPiece.from_file(str(file)))
+    added = tokenizer.get_added_tokens_decoder()
+    if plain in _BERTS and type(tokenizer.model).__name__ == "WordPiece":
+        entries = tokenizer.get_vocab(with_added_tokens=False)
+        made = BertWordPieceTokenizer(
+            {entry: number for entry, number in entries.items() if entry},  # no blank lines
             lowercase=said.get("do_lower_case", True),
             strip_accents=said.get("strip_accents"),
             handle_chinese_chars=said.get("tokenize_chinese_chars", True),
         )
         tokenizer = Tokenizer.from_str(made.to_str())
+    if "added_tokens_decoder" in said:
+        added = {int(n): AddedToken(**token) for n, token in said["added_tokens_decoder"].items()}
+    elif (beside := folder / "added_tokens.json").exists():
+        added |= {n: AddedToken(token) for token, n in read_table(beside).items()}
+    tokenizer.add_tokens([added[number] for number in sorted(added)])
     entries = tokenizer.get_vocab()
     if type(tokenizer.model).__name__ == "WordLevel" and SPECIAL_TOKENS[0] in entries:
         return Vocab.from_counts(sorted(entries, key=entries.get), counts or [0] * len(entries))

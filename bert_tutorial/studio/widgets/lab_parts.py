@@ -226,7 +226,8 @@ class HiddenWord(Part):
 
     def kept(self) -> str:
         """The sentence, and the likeliest words beside the controls, one's own marked."""
-        (lab, use), own = self.about, whole_characters(self.guess.value).strip().lower()
+        (lab, use), typed = self.about, whole_characters(self.guess.value).strip()
+        own = " ".join(pieces := lab.vocab.tokenize(typed)) or typed
         answer, caption = self._sentence(), "The likeliest words, each with its probability"
         try:
             found = lab.guesses(*use)
@@ -235,6 +236,8 @@ class HiddenWord(Part):
         if own:
             p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
             told = f"{p:.2%}" if p else "not in its vocabulary"
+            if len(pieces) > 1 and not lab.vocab.unknown(pieces):
+                told = f"{len(pieces)} pieces, and it guesses one"
             answer += paragraph(f"Your guess, {own}, by the network: {told}.")
         columns = (
             [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
