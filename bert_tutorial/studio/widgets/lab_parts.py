@@ -282,8 +282,9 @@ class HiddenWord(Part):
         )
         answer += table(list(found), list(zip(*columns, strict=True)), caption)
         return answer + paragraph(
-            f"The untrained network gives no word more than {random:.1%}. On held-out text the networks in the package are right as often as they say. On short "
-            "sentences that somebody types they are not: see benchmarks/README.md."
+            f"The untrained network gives no word more than {random:.1%}. On held-out text the "
+            "networks in the package are right as often as they say. On short sentences that "
+            "somebody types they are not: see benchmarks/README.md."
         )
 
 
@@ -303,9 +304,8 @@ class Layers(Part):
             first, *_, last = series[f"one word, {which}"].values()
             lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
         text = f"A word and itself in another sentence: {'; '.join(lines)}. Your pair, "
-        text += (
-            f"{sentences[0][i]} and {sentences[1][j]}: {own['0']:.2f}, {own[str(layers[-1])]:.2f}."
-        )
+        first, *_, last = own.values()
+        text += f"{sentences[0][i]} and {sentences[1][j]}: {first:.2f} and {last:.2f}."
         self.text.value = png_html(png, text) + paragraph(text)
 
 
