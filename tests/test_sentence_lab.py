@@ -125,7 +125,7 @@ def test_every_view_follows_text_layer_and_picked_word(cranes):
     cranes.show.value = NEAREST
     assert cranes.raw.disabled
     click(cranes, 1, 5)
-    assert "<b>the</b> (sentence 2)" in cranes.parts[NEAREST].text.value
+    assert "<b>to</b> (sentence 2)" in cranes.parts[NEAREST].text.value
     assert cranes.chips[1].chosen == [5]
 
 
