@@ -202,7 +202,7 @@ def test_guesses_stand_beside_counting(lab, two):
         assert_close(p.sum(), torch.tensor(1.0))
         assert p[list(lab.vocab.special_ids)].sum() == 0
     assert likeliest(lab.vocab, found["word frequencies"], 1)[0].token == "the"
-    between = torch.tensor([[lab.vocab["the"]], [lab.vocab.sep_id]])
+    between = torch.tensor([[lab.vocab["its"]], [lab.vocab.sep_id]])
     counted = lab.between()(*between)[0][lab.vocab.word_ids]
     p = found["two neighbours, counted"][lab.vocab.word_ids]
     assert_close(p, counted / counted.sum())

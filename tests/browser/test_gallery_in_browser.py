@@ -106,7 +106,7 @@ def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sente
     sentences.get_by_label("Example", exact=True).select_option("bank: money, river")
     chips.get_by_text("savings").wait_for()
     type_into(sentences, "Labels", "1")
-    sentences.get_by_text("at most 1 labels of each sense").first.wait_for()
+    sentences.get_by_text("at most 1 of the labels of each sense").first.wait_for()
     show_part(sentences, "hidden word")
     chips.nth(3).click()
     sentences.get_by_role("button", name="Show the answers").click()

@@ -63,7 +63,8 @@ class Lab:
         self.noisy_uses = lru_cache(maxsize=MOST_SENTENCES)(self._noisy_uses)
         self.uses = lru_cache(maxsize=most_uses(net.config))(self._uses)
         self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
-        self.background = lru_cache(self._background)
+        some = corpus.train or read_text("bundled").train
+        self.background = lru_cache(lambda of: Background(self.nets[of], vocab, some))
         self.with_dropout = lru_cache(self._with_dropout)
         text = partial(TokenizedText.from_paragraphs, vocab)
         self.between = lru_cache(lambda: Between(text(paragraphs(corpus.train)), vocab))
@@ -135,10 +136,6 @@ class Lab:
         inside = found.vectors[:, 1:-1].cpu()
         vectors = torch.stack([inside[:, a:b].mean(1) for a, b in spans], dim=1)
         return Layers(found.tokens, vectors, found.attention.cpu())
-
-    def _background(self, which: str) -> Background:
-        text = self.corpus.train or read_text("bundled").train
-        return Background(self.nets[which], self.vocab, text)
 
     def _uses(self, word: str, which: str) -> WordUses:
         if self.missing:

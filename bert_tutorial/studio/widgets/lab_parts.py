@@ -215,8 +215,8 @@ class Attention(Part):
         for which, view in self.views.items():
             tokens, attention = read[which].tokens, read[which].attention
             kept = view.kept if is_same else token
-            view.show(tokens, attention, layer, kept)
-            view.high = high  # one scale for both
+            view.show(tokens, attention, kept)
+            view.layer, view.high = layer, high  # one scale for both
             weights = attention[layer, :, token].mean(0)
             told.append(
                 f"in the {NAMES[which]} at {tokens[weights.argmax()]} ({weights.max():.2f})"

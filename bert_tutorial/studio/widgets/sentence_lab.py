@@ -67,9 +67,7 @@ class SentenceLab(Panel):
         self._views = {title: view for title, *_, view in rows}  # what an example is shown in
         examples = ["your own", *self.examples]
         self.example = ipw.Dropdown(options=examples, description="Example", **name)
-        self.model = ipw.Dropdown(
-            options=list(self._labs), description="Model", layout=WIDE, **name
-        )
+        self.model = ipw.Dropdown(options=[*self._labs], description="Model", layout=WIDE, **name)
         self.show = ipw.Dropdown(options=list(PARTS), description="Show", **name)
         self.labels = NumberSlider(value=ALL_LABELS, min=1, max=ALL_LABELS, description="Labels")
         self.layer = NumberSlider(max=0, description="Layer")
@@ -206,7 +204,7 @@ class SentenceLab(Panel):
             known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
             these = ", ".join(known[:5]) or "there are none in this corpus"
             return [], f"No word here has two senses that the corpus knows, as these have: {these}."
-        few = f"at most {number} labels of each sense, and few labels are noisy"
+        few = f"at most {number} of the labels of each sense; few are noisy"
         is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(places)
         more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
         return lab.meter(sentences, layer, number), (

@@ -68,15 +68,12 @@ class AttentionView(View):
     layer, head = t.Int(0), t.Int(-1)  # which are shown, from 0; head -1 is the mean of all
     kept = t.Int(-1)  # index of the token whose weights alone are shown, or -1
 
-    def show(
-        self, tokens: list[str], attention: Any, layer: int | None = None, kept: int = -1
-    ) -> None:
+    def show(self, tokens: list[str], attention: Any, kept: int = -1) -> None:
         """Show another sentence; layer and head stay where they exist.
 
         Args:
             tokens: L tokens; a ValueError if they are more than 64.
             attention: Array or tensor of shape `(layers, heads, L, L)`.
-            layer: Another layer, from 0.
             kept: Index of the token whose weights alone are shown at first; -1 for all.
         """
         if len(tokens) > MAX_TOKENS:
@@ -86,8 +83,7 @@ class AttentionView(View):
         with self.hold_sync():
             self.tokens, self.kept = list(tokens), kept
             self.shape, self.attention = list(weights.shape), weights.tobytes()
-            layer = self.layer if layer is None else layer
-            self.layer, self.head = min(layer, layers - 1), min(self.head, heads - 1)
+            self.layer, self.head = min(self.layer, layers - 1), min(self.head, heads - 1)
 
 
 class PointMap(View):

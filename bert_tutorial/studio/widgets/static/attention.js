@@ -2,8 +2,8 @@
 
 const ROW_HEIGHT = 24; // pixels of a token
 const WIDTH = 260; // pixels between the columns
-const THINNEST = 0.01; // smaller weights have no line,
-const WEAK = 1 / 3; // and of all rows together none below this part of the strongest
+const WEAK = 0.3; // of the strongest line; weaker ones are left out
+const CLEAR = 3; // times the even share: no smaller weight is drawn as a strong line
 const MOST_SAID = 8; // weights in the status line
 const HINT = "Point at a token on the left to see what it looks at; a click keeps it.";
 const MEAN = -1;
@@ -47,7 +47,7 @@ function paint(canvas, rows, highest) {
   context.putImageData(image, 0, 0);
 }
 
-// The strongest line that is shown has strength 1.
+// Strength is at most 1.
 function line(i, j, strength) {
   const [y1, y2] = [i, j].map((place) => (place + 0.5) * ROW_HEIGHT);
   const stroke = { "stroke-width": 0.75 + 4 * strength, "stroke-opacity": 0.3 + 0.6 * strength };
@@ -92,11 +92,12 @@ function render({ model, el }) {
     const alone = rows[index]; // or all together
     const shown = alone ? [index] : range(rows.length);
     const highest = Math.max(...shown.map((i) => Math.max(...rows[i])));
-    const least = Math.max(THINNEST, alone ? 0 : WEAK * highest);
+    const full = Math.max(highest, CLEAR / rows.length); // where all are alike no line is strong
+    const least = WEAK * full;
     lines.replaceChildren();
     for (const i of shown) {
       const seen = range(rows.length).filter((j) => rows[i][j] >= least);
-      lines.append(...seen.map((j) => line(i, j, rows[i][j] / highest)));
+      lines.append(...seen.map((j) => line(i, j, rows[i][j] / full)));
     }
     [...to.children].forEach((item, j) => {
       item.lastChild.textContent = alone ? decimals(alone[j]) : "";
