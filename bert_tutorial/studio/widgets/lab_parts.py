@@ -209,12 +209,12 @@ class Attention(Part):
         """A view of each network, of the token that was clicked; layer and head stay."""
         (words, place), layer = asked.use, max(0, asked.layer - 1)
         token = 1 + as_pieces(asked.lab.vocab, words)[1][place][0]  # behind <cls>
-        is_same, self.use, told = self.use == asked.use, asked.use, []
+        before, self.use, told = self.use, (asked.lab, asked.use), []
         read = {which: asked.lab.read(which, words) for which in NETWORKS}
         high = max(found.attention.max().item() for found in read.values())
         for which, view in self.views.items():
             tokens, attention = read[which].tokens, read[which].attention
-            kept = view.kept if is_same else token
+            kept = view.kept if before == self.use else token
             view.show(tokens, attention, kept)
             view.layer, view.high = layer, high  # one scale for both
             weights = attention[layer, :, token].mean(0)
