@@ -62,7 +62,7 @@ def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title:
     """Lines over a few places: heights by place, as in `{"network": {"1": 0.7, "all": 0.9}}`."""
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
-    looks = map(cycle, ((BLUE, ORANGE, GREY), ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
+    looks = map(cycle, (SAFE_COLOURS[:6], ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
     for (name, values), colour, line, mark in zip(series.items(), *looks, strict=False):
         heights = list(values.values())
         axes.plot(list(values), heights, line, marker=mark, color=colour, label=name)

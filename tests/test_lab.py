@@ -21,7 +21,7 @@ from bert_tutorial.studio.lab.uses import beside
 from bert_tutorial.text.wikitext_format import Corpus
 
 BIRD, MACHINE = (
-    "the crane stood on one leg in the pond",
+    "the crane flew over the marsh to its nest",
     "a tall crane stands at the building site",
 )
 FLYING = ("a", "crane", "is", "flying")
@@ -37,13 +37,17 @@ def two(lab):
     return lab.words(BIRD, MACHINE)
 
 
+def width(lab):
+    return lab.nets["network"].config.num_hiddens
+
+
 def test_a_use_is_read_as_it_stands_and_hidden(lab):
     net, vocab, use = lab.nets["network"], lab.vocab, Window(list(FLYING), 1)
     stands = get_layers(net, vocab, FLYING).vectors[:, 2]
     hidden = get_layers(net, vocab, ["a", "<mask>", "is", "flying"]).vectors[:, 2]
     found = read_use(net, vocab, use)
     assert_close(found, torch.cat([stands, hidden], dim=1))
-    assert_close(lab.use("network", FLYING, 1, True)[:, :128], hidden.numpy())
+    assert_close(lab.use("network", FLYING, 1, True)[:, : width(lab)], hidden.numpy())
     text = " = Crane ( bird ) = \n\n a crane is flying . \n"
     (occurrence,) = labelled_occurrences(text)["crane"]
     assert_close(both_readings(net, vocab, text, [occurrence])[:, 0], found)
@@ -53,12 +57,12 @@ def test_dropout_moves_a_use_about_what_it_is_without(lab):
     asked, before = ("network", FLYING, 1, False), torch.random.get_rng_state()
     noisy = lab.noisy_uses(*asked)
     assert torch.equal(before, torch.random.get_rng_state())
-    assert noisy.shape == (3, 20, 256) and noisy.std(dim=1).mean() > 0.01
+    assert noisy.shape == (3, 20, 2 * width(lab)) and noisy.std(dim=1).mean() > 0.01
     exact = torch.from_numpy(lab.use(*asked))
     assert torch.cosine_similarity(noisy[-1].mean(0), exact[-1], dim=0) > 0.9
     assert_close(lab._noisy_uses(*asked), noisy)
     twice = lab._noisy_uses(*asked[:3], True)
-    assert_close(twice[:, :, 128:].mean(1), twice[:, :, :128].mean(1), atol=0.5, rtol=0)
+    assert_close(*(half.mean(1) for half in twice.split(width(lab), dim=2)), atol=0.5, rtol=0)
 
 
 def test_a_word_of_several_pieces_has_their_mean_in_every_reading(tmp_path):
@@ -82,7 +86,7 @@ def test_occurrences_stand_on_the_side_of_their_sense(lab):
     crane = lab.uses("crane", "network")
     means, machine = crane.means(-1), crane.known_senses == "machine"
     assert crane.senses == ["bird", "machine"]
-    assert crane.accuracy(-1) > 0.9 and crane.accuracy(-1, 1) > 0.8
+    assert crane.accuracy(-1) > 0.9 and crane.accuracy(-1, 1) > 0.75
     assert (machine == (crane.positions(crane.known[-1], means) > 0)).mean() > 0.9
     np.testing.assert_allclose(crane.positions(means, means), [-1, 1], atol=1e-5)
     few = draw_labels(crane.known_senses, 3)
@@ -106,7 +110,8 @@ def test_the_meter_tells_the_two_cranes_apart_and_its_controls_stand_beside(lab,
     assert [(row["label"], row["source"]) for row in rows] == wanted
     assert rows[0]["position"] < 0 < rows[3]["position"]
     assert rows[0]["text"] in {"bird, 8 of 10", "bird, 9 of 10", "bird, 10 of 10"}
-    assert "machine" in rows[3]["text"] and int(rows[1]["text"].split()[1]) < 8
+    assert "machine" in rows[3]["text"] and not (rows[0]["is_undecided"] or rows[3]["is_undecided"])
+    assert rows[1]["is_undecided"] and rows[1]["text"].startswith("undecided: ")
     for row in rows:
         assert (row["left"], row["right"]) == ("bird", "machine") and -1 <= row["position"] <= 1
         assert row["low"] is None or row["low"] <= row["position"] <= row["high"]
@@ -115,13 +120,17 @@ def test_the_meter_tells_the_two_cranes_apart_and_its_controls_stand_beside(lab,
 
 
 @pytest.mark.parametrize(
-    ("position", "number", "told"),
-    [(-1, 21, "p, 8 of 10"), (0.25, 21, "q, 10 of 10"), (0, 21, "neither, 3 of 10"),
-     (0.1, 3, "q, 0 of 3"), (0.1, 0, "q")],
+    ("position", "number", "spread", "told"),
+    [(-1, 21, 0, "p, 8 of 10"), (0.25, 21, 0, "q, 10 of 10"), (0.25, 21, 0.3, "q, 10 of 10"),
+     (0, 21, 0, "p, 3 of 10"), (-0.55, 21, 0, "p, 8 of 10"), (-0.2, 21, 0, "p, 5 of 10"),
+     (0.1, 3, 0, "q, 0 of 3"), (0.1, 0, 0, "q")],
 )  # fmt: skip
-def test_what_stands_beside_a_place(position, number, told):
+def test_what_stands_beside_a_place_and_whether_it_is_decided(position, number, spread, told):
     others, of = np.linspace(-0.99, 1.01, 21), np.array(["p"] * 8 + ["q"] * 13)
-    assert beside(position, ["p", "q"], others[:number], of[:number]) == told
+    found = beside(position, ["p", "q"], others[:number], of[:number], spread)
+    # Two thirds of the nearest, and a band that does not reach the middle.
+    is_sure = abs(position) > spread and not told.endswith((" 3 of 10", " 5 of 10", " 0 of 3"))
+    assert found == (position, told if is_sure else f"undecided: {told}", not is_sure)
 
 
 def test_similarity_takes_the_common_direction_out(lab, two):
@@ -141,7 +150,27 @@ def test_how_alike_two_uses_are_says_what_the_plain_cosine_does_not(lab, two):
     one, other = lab.alike(birds, (1, 1), 2), lab.alike(two, (1, 2), 2)
     assert one[0] > other[0] + 0.3 and one[1:] == other[1:] and one[1] > one[2]
     assert lab.alike(birds, (0, 1), 2) is None  # two words
+    assert lab.alike(two, (1, 2), 2, "untrained")[0] > other[0]
     assert 0.3 < lab.dropout_cosine(birds[0], 1, 2) < 1
+
+
+def test_a_plural_is_asked_as_its_word_and_is_the_same_word(lab):
+    cranes = "the cranes danced on the ice", "two tall cranes lift the steel beams"
+    sentences = lab.words(*cranes)
+    assert [lab.one(word) for word in ("mice", "matches", "bass", "rivers", "viruses")] == [
+        *("mouse", "match", "bass", "rivers", "virus")
+    ]
+    rows = lab.meter(sentences, 2)
+    assert [row["label"] for row in rows[::3]] == [f"cranes (as crane), sentence {i}" for i in "12"]
+    assert [rows[i]["text"].split(",")[0] for i in (0, 3)] == ["bird", "machine"]
+    found = lab.nearest(sentences[1], 2, 2)
+    assert [use.tokens[use.place] for use in found] == 5 * ["crane"]
+    mixed = lab.words(cranes[0], "a crane lifts steel beams")
+    assert lab.same_word(mixed) == (1, 1) and lab.alike(mixed, (1, 1), 2)[0] < 0
+    points, *_ = lab.map(mixed, "cranes", 2, EVERY, "network")
+    assert [p["label"] for p in points if p["kind"] == "typed"] == ["sentence 1", "sentence 2"]
+    none = lab.words("the dog bit the man", "the man bit the dog")
+    assert none[0][lab.same_word(none)[0]] != "the"  # the rarest
 
 
 def test_the_nearest_uses_and_the_map_know_the_sense(lab, two):
@@ -149,7 +178,7 @@ def test_the_nearest_uses_and_the_map_know_the_sense(lab, two):
         assert [use.sense for use in lab.nearest(words, place, 2)].count(sense) >= 4
     points, _, accuracy = lab.map(two, "crane", 2, EVERY, "network")
     corpus, (left, right) = points[:-2], points[-2:]
-    assert {point["kind"] for point in corpus} == {"corpus"} and len(corpus) == 218
+    assert {point["kind"] for point in corpus} == {"corpus"} and len(corpus) > 200
     assert left["kind"] == right["kind"] == "typed" and left["x"] < 0 < right["x"]
     assert np.mean([(p["x"] > 0) == (p["group"] == "machine") for p in corpus]) > 0.9
     assert accuracy > 0.9 > lab.map(two, "crane", 2, EVERY, "untrained")[2]
@@ -173,7 +202,7 @@ def test_guesses_stand_beside_counting(lab, two):
         assert_close(p.sum(), torch.tensor(1.0))
         assert p[list(lab.vocab.special_ids)].sum() == 0
     assert likeliest(lab.vocab, found["word frequencies"], 1)[0].token == "the"
-    between = torch.tensor([[lab.vocab["the"]], [lab.vocab.sep_id]])
+    between = torch.tensor([[lab.vocab["its"]], [lab.vocab.sep_id]])
     counted = lab.between()(*between)[0][lab.vocab.word_ids]
     p = found["two neighbours, counted"][lab.vocab.word_ids]
     assert_close(p, counted / counted.sum())
@@ -185,7 +214,9 @@ def test_guesses_stand_beside_counting(lab, two):
 def test_words_are_read_and_counted_and_unknown_ones_told(lab, two):
     found = lab.read("network", two[1])
     assert found.tokens == ["<cls>", *MACHINE.split(), "<sep>"]
-    assert found.attention.shape == (2, 2, 10, 10) and found.vectors.shape == (3, 8, 128)
+    heads = lab.nets["network"].config.num_heads
+    assert found.attention.shape == (2, heads, 10, 10)
+    assert found.vectors.shape == (3, 8, width(lab))
     sentences = lab.words("The BLORB slept.", "a crane")
     assert sentences[0] == ("the", "blorb", "slept")
     assert lab.count("the") > 1000 and lab.count("blorb") is None
@@ -206,6 +237,22 @@ def test_an_untrained_network_and_the_shipped_ones_can_be_chosen(lab):
     assert found["in the package, bundled"]().vocab.itos == lab.vocab.itos
 
 
+def test_a_network_whose_text_cannot_be_had_shows_what_needs_no_text(lab, monkeypatch):
+    def read(name):
+        if name == "wikitext-2":
+            raise OSError("WikiText-2 could not be downloaded")
+        return lab.corpus
+
+    monkeypatch.setattr("bert_tutorial.studio.lab.lab.read_text", read)
+    without = other_networks()["in the package, wikitext-2"]()
+    sentences = without.words(BIRD, "the crane is here")
+    assert without.meter(sentences, 2) == [] and without.similarity(sentences, 2).isfinite().all()
+    assert list(without.guesses(sentences[0], 1)) == [*NETWORKS]
+    assert len(without.layers()) == 4 and without.untrained().missing == without.missing
+    with pytest.raises(ValueError, match="this needs the text: WikiText-2 could not be downloaded"):
+        without.nearest(sentences[0], 1, 2)
+
+
 def test_typed_sentences_are_told_by_the_network_and_not_by_the_untrained_one(lab):
     typed = typed_senses()
     assert len(typed) == 320
@@ -222,7 +269,7 @@ def test_of_wide_networks_fewer_uses_are_remembered(lab):
 
 
 def test_the_lab_works_where_the_corpus_knows_no_senses(lab):
-    plain = (part.replace(" ( ", " ") for part in lab.corpus[1:])
+    plain = (part.replace(" ( ", " ") for part in lab.corpus[1:3])
     lab = Lab(lab.nets["network"], lab.vocab, Corpus("plain", *plain))
     pair = next(iter(lab.labels(lab.corpus.train)))
     word, other = pair.split("/")

@@ -11,10 +11,11 @@ from small import tokenized
 from test_probe import CRANES
 
 from bert_tutorial import BERTModel, load_pretrained, read_text
+from bert_tutorial.representation.fill_mask import likeliest
 from bert_tutorial.studio.lab.lab import Lab
 from bert_tutorial.studio.widgets import SentenceLab
 from bert_tutorial.studio.widgets.lab_parts import PARTS
-from bert_tutorial.studio.widgets.sentence_lab import track
+from bert_tutorial.studio.widgets.sentence_lab import EXAMPLES, track
 from bert_tutorial.text.wikitext_format import Corpus, paragraphs
 
 HOSTILE = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
@@ -47,15 +48,47 @@ def kept(lab, tmp_path):
     return (tmp_path / "sentence_lab.html").read_text("utf-8")
 
 
-def test_the_words_of_every_example_are_known_and_all_but_one_have_senses(lab, network):
-    assert len(lab.examples) >= 12
-    for name, pair in lab.examples.items():
-        sentences = network.words(*pair)
-        assert not any(network.is_unknown(word) for words in sentences for word in words), name
-        assert bool(network.with_senses(sentences)) == (name != "order of words")
-    lab.example.value = "order of words"
-    assert (lab.text_a.value, lab.text_b.value) == lab.examples["order of words"]
-    assert lab.status.text == "All words are in the vocabulary." and lab.meter.rows == []
+EXAMPLES_OF = {
+    name: texts
+    for name, *texts in (line.split("\t") for line in EXAMPLES.read_text("utf-8").splitlines())
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES_OF)
+def test_the_network_is_right_on_an_example_and_sure_of_it(name, network):
+    sentences = network.words(*EXAMPLES_OF[name][:2])
+    assert not any(network.is_unknown(word) for words in sentences for word in words)
+    word, _, about = name.partition(": ")
+    at = network.same_word(sentences)
+    asked = list(zip(sentences, at, strict=True))
+    assert [words[place] for words, place in asked] == [word, word]
+    if about == "a hidden word":
+        for use in asked:
+            found = network.guesses(*use)["network"]
+            assert likeliest(network.vocab, found, 1)[0].token == word
+        return
+    uses, told = network.uses(network.key(word), "network"), []
+    for use in asked:
+        noisy = network.noisy_uses("network", *use, False)[2].numpy()
+        spread = uses.positions(noisy, uses.means(2)).std()
+        told.append(uses.place(network.use("network", *use, False)[2], 2, spread=spread))
+    assert not any(place.is_undecided for place in told)
+    senses = [place.text.split(",")[0] for place in told]
+    if about == "the order of words":  # no bag of words can know it
+        assert sorted(sentences[0]) == sorted(sentences[1]) and senses == ["jewel", "boxing"]
+        return
+    assert senses == about.split(", ")
+    alike, one_sense, two_senses = network.alike(sentences, at, 2)
+    assert (alike > (one_sense + two_senses) / 2) == (len(set(senses)) == 1)
+
+
+def test_an_example_brings_its_view(lab):
+    pairs = [name.partition(": ")[2].split(", ") for name in lab.examples]
+    assert sum(pair[0] != pair[-1] for pair in pairs) >= 4 and ["bird", "bird"] in pairs
+    assert lab.show.value == "map of uses"
+    lab.example.value = "knife: a hidden word"
+    assert lab.show.value == "hidden word" and lab.meter.rows == []
+    assert lab.status.text == "All words are in the vocabulary."
     assert "No word here has two senses that the corpus knows, as these have: " in lab.meter.caption
 
 
@@ -69,36 +102,64 @@ def test_every_view_follows_text_layer_and_picked_word(cranes):
     network, untrained = part.views.values()
     before = network.values
     assert network.low == untrained.low  # one scale for both
-    assert "How alike are these two uses of crane?" in part.text.value
+    i, j = cranes.picked
+    alike = f"{cranes.lab.alike(cranes.sentences, (i, j), 2)[0]:.2f}"
+    assert f"{network.values[i][j]:.2f}" == alike and untrained.values[i][j] > network.values[i][j]
+    assert f"<b>crane, crane: {alike}.</b>" in part.text.value and part.text.value.count("<b>") == 1
+    cranes.raw.value = True  # the plain cosine does not see it
+    assert network.values[i][j] > 0.5 and "crane, crane: cosine 0." in part.text.value
+    cranes.raw.value = False
+    assert network.values == before
     cranes.layer.value = 0
     assert network.values != before
     cranes.layer.value, cranes.raw.value = 7, True  # there are two
     assert cranes.layer.value == cranes.layer.max == 2 and not cranes.status.is_error
-    assert network.values != before and "raw" in network.caption
+    assert network.values != before and "plain" in network.caption
     network.selected = [0, 0]
-    assert "the, a: cosine" in part.text.value and "dropout" not in part.text.value
+    assert "a, workers: cosine" in part.text.value and "dropout" not in part.text.value
     every = cranes.meter.rows[0]["position"]
     assert "all labels" in cranes.meter.caption
     cranes.labels.value = 1
-    assert cranes.meter.rows[0]["position"] != every and "1 of each" in cranes.meter.caption
+    assert cranes.meter.rows[0]["position"] != every and "few are noisy" in cranes.meter.caption
+    assert cranes.meter.caption.startswith("Which sense?") and cranes.labels.hint == "64: all"
     cranes.show.value = NEAREST
     assert cranes.raw.disabled
     click(cranes, 1, 5)
-    assert "<b>the</b> (sentence 2)" in cranes.parts[NEAREST].text.value
+    assert "<b>to</b> (sentence 2)" in cranes.parts[NEAREST].text.value
     assert cranes.chips[1].chosen == [5]
+
+
+def test_attention_begins_with_the_word_that_was_clicked_and_says_what_it_shows(cranes):
+    cranes.show.value = "attention"
+    part = cranes.parts["attention"]
+    one, other = part.views.values()
+    assert cranes.picked[0] == 2 and one.kept == other.kept == 3  # behind <cls>
+    assert one.high == other.high > 0.1 and one.layer == 1
+    assert re.search(
+        r"crane looks most, in the network at \S+ \(0\.\d\d\), in the unt", part.text.value
+    )
+    one.kept = 5
+    cranes.layer.value = 1
+    assert (one.kept, one.layer) == (5, 0)  # the same word
+    click(cranes, 1, 0)
+    assert one.kept == 1 and "workers looks most" in part.text.value
 
 
 def test_ones_own_guess_comes_first(cranes):
     cranes.show.value = "hidden word"
     part = cranes.parts["hidden word"]
-    assert "<table>" not in part.text.value
+    assert "<table>" not in part.text.value and "Type a guess, then Enter" in part.text.value
+    part.answers.click()
+    assert "<table>" in part.text.value and "Your guess" not in part.text.value
+    assert "untrained</th>" not in part.text.value
+    assert "The untrained network gives no word more than 0." in part.text.value
     part.guess.value = "<i>Heron</i>"
     assert "<table>" in part.text.value and "<i>heron" not in part.text.value
     assert "not in its vocabulary" in part.text.value
     part.guess.value = "bird"
     assert re.search(r"Your guess, bird, by the network: \d+\.\d\d%", part.text.value)
-    part.guess.value = likeliest = re.search(r"<td>(\w+) ", part.text.value)[1]
-    assert f"<td>→ {likeliest} " in part.text.value
+    part.guess.value = best = re.search(r"<td>(\w+) ", part.text.value)[1]
+    assert f"<td>→ {best} " in part.text.value
     click(cranes, 0, 8)
     assert part.guess.value == "" and "<table>" not in part.text.value
     cranes.layer.value, part.guess.value = 1, "lake"
@@ -118,7 +179,7 @@ def test_a_wrong_text_is_told_in_place_and_nothing_is_lost(network, tmp_path):
     assert lab.status.is_error and "first text has no word" in lab.status.text
     assert lab.text_b.value == "a crane driver left" and lab.sentences[0][1] == "crane"
     lab.layer.value = 1  # what was read last can still be looked at
-    assert "layer 1" in lab.parts["similar words"].views["network"].caption
+    assert "layer 1" in lab.parts["map of uses"].views["network"].caption
     lab.text_a.value = "word " * 50
     assert "50 words: at most 40" in lab.status.text
     lab.text_a.value = "x" * 1_000_000
@@ -134,7 +195,11 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     def fail():
         raise OSError("there is no such network here")
 
-    lab = SentenceLab(network, others={"gone": fail}, folder=tmp_path)
+    about = "network that comes with the package, corpus bundled; it was not taught a game"
+    others = {"gone": fail, "in the package, bundled": fail}
+    lab = SentenceLab(network, description=about, others=others, folder=tmp_path)
+    assert lab.model.options == ("in the package, bundled", "untrained", "gone")
+    lab.show.value = "similar words"
     views = lab.parts["similar words"].views
     trained, untrained = views["network"].values, views["untrained"].values
     senses = [row["position"] for row in lab.meter.rows if row["source"] == "untrained"]
@@ -145,27 +210,32 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     assert [r["position"] for r in lab.meter.rows if r["source"] == "network"] == senses
     lab.model.value = "gone"
     assert lab.status.text == "Not possible: there is no such network here"
+    assert lab.model.value == "untrained"  # which is shown
     assert "Model: untrained." in lab.static_html()
-    lab.model.value = "this network"
-    assert views["network"].values == trained and "Model: this network." in lab.static_html()
+    lab.model.value = "in the package, bundled"
+    assert (
+        views["network"].values == trained
+        and "Model: in the package, bundled." in lab.static_html()
+    )
     lab.other.value = "no/such/folder/here"
     assert "is no folder, and no name at a hub" in lab.status.text
 
 
 def test_a_cell_and_a_word_that_were_clicked_stay_chosen_until_the_words_change(cranes):
+    cranes.show.value = "similar words"
     part = cranes.parts["similar words"]
     one, other = part.views.values()
     one.selected, other.selected = [0, 3], [4, 4]
     for control, value in (("layer", 1), ("raw", True), ("labels", 3)):
         getattr(cranes, control).value = value
         assert (one.selected, other.selected) == ([0, 3], [4, 4])
-        assert "the, stands: cosine" in part.text.value
+        assert "a, tall: cosine" in part.text.value
     click(cranes, 0, 8)
     cranes.labels.value = 4
-    assert one.selected == other.selected == [8, 2] == cranes.picked
+    assert one.selected == other.selected == [8, 4] == cranes.picked
     one.selected = [0, 0]
     cranes.text_a.value = "a crane is flying"
-    assert one.selected == cranes.picked == [1, 2] and cranes.example.value == "your own"
+    assert one.selected == cranes.picked == [1, 4] and cranes.example.value == "your own"
     cranes.text_a.value = "a crane saw a crane"
     labels = {row["label"] for row in cranes.meter.rows}
     assert len(labels) == 3 and "crane (word 5), sentence 1" in labels
@@ -182,6 +252,11 @@ def test_a_word_that_is_too_rare_is_told_in_its_view_and_the_rest_goes_on(lab, t
     lab.text_b.value = "a crane zebrafish here"
     click(lab, 1, 2)
     assert "stands 0 times" in lab.problem.value and lab.box.children == (lab.problem,)
+    lab.show.value = "map of uses"  # instead of which the next view is shown
+    assert "stands 0 times" in lab.problem.value and "similar words" in lab.problem.value
+    assert lab.box.children == (lab.problem, lab.parts["similar words"].box)
+    assert not lab.raw.disabled and ", cosines" in lab.static_html()
+    lab.show.value = NEAREST
     assert "zebrafish" in lab.status.text and not lab.status.is_error
     assert "stands 0 times" in kept(lab, tmp_path)
     lab.show.value = "hidden word"  # the same word of the same sentence
@@ -201,8 +276,12 @@ def test_the_kept_file_has_the_views_beside_their_controls_and_needs_nothing_els
     assert text.startswith("<!DOCTYPE html>") and text.count("<html") == 1
     assert "http" not in text and "<script" not in text and "<img src=x" not in text
     for shown in (
-        *("Sentence 1: the crane stood", "bird, 10 of 10"),  # the meter
-        *("untrained network, layer 2, cosines", "cosine 0.", "According to the untrained network"),
+        *("Sentence 1: a white crane stood", "bird, 10 of 10"),  # the meter
+        *(
+            "untrained network, layer 2, cosines",
+            "crane, crane: -0.",
+            "According to the untrained network",
+        ),
         *('alt="crane, network', 'alt="crane, untrained network', '<img alt="A word and itself in'),
         *("<th scope='col'>two neighbours, counted</th>", "&lt;mask&gt;"),
     ):

@@ -18,13 +18,13 @@ from bert_tutorial.studio.widgets import MaskExplorer, SentenceLab, TrainingPane
 from bert_tutorial.studio.widgets.memory_calculator import MemoryCalculator
 train_iter, vocab = load_data_wiki(64, 64)
 made = Lab(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
-sentences = "the crane stood on one leg in the pond", "a tall crane stands at the building site" """
+sentences = "a white crane stood on one leg in the marsh", "a tall crane stands here" """
 LAB = 'SentenceLab(made, *sentences, "shipped", other_networks())'
 CELLS = PREPARE, "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "TrainingPanel(train_iter)"
 PANEL_PARTS = ("what it learns", "experiments", "runs")
 LAB_PARTS = {  # what is there when a part is shown
-    "nearest uses in the corpus": "text=According to the untrained network",
     "map of uses": ".bert-map [role=option]",
+    "nearest uses in the corpus": "text=According to the untrained network",
     "attention": ".bert-pictures canvas",
     "hidden word": "text=Your guess",
     "layers": "img[alt^='A word and itself in another sentence']",
@@ -95,6 +95,13 @@ def test_the_memory_calculator_is_whole_and_in_columns(page, shared_lab):
 def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sentences, shared_lab):
     groups = [sentences.get_by_role("group", name=f"Tokens of sentence {n}") for n in (1, 2)]
     chips, others = (group.get_by_role("button") for group in groups)
+    expect(sentences.locator(".bert-map")).to_have_count(2)  # at once, with the untrained one's
+    controls = sentences.get_by_role("button", name="Controls: untrained, bag of words").first
+    rows = sentences.locator(".bert-control:visible")
+    expect(rows).to_have_count(0)
+    controls.press("Enter")
+    expect(rows).to_have_count(2)
+    expect(controls).to_have_attribute("aria-expanded", "true")
     view = show_part(sentences, "similar words")
     view.get_by_role("gridcell", name="crane, crane").hover()
     expect(view.get_by_role("status")).to_contain_text("crane, crane: ")
@@ -104,17 +111,20 @@ def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sente
     page.keyboard.press("Enter")
     sentences.get_by_text(f"{words}: cosine").first.wait_for()
     view = show_part(sentences, "attention")
-    view.get_by_role("button", name="pond", exact=True).hover()
-    expect(view.get_by_role("status")).to_contain_text("pond looks at: ")
+    expect(view.get_by_role("status")).to_contain_text("crane looks at: ")  # which was clicked
+    view.get_by_role("button", name="marsh", exact=True).hover()
+    expect(view.get_by_role("status")).to_contain_text("marsh looks at: ")
 
     type_into(sentences, "Sentence 2", "a crane laid two eggs in its nest")
     others.get_by_text("eggs").wait_for()
     sentences.get_by_label("Example", exact=True).select_option("bank: money, river")
-    chips.get_by_text("coins").wait_for()
+    chips.get_by_text("savings").wait_for()
     type_into(sentences, "Labels", "1")
-    sentences.get_by_text("means from up to 1 of each sense").first.wait_for()
+    sentences.get_by_text("at most 1 of the labels of each sense").first.wait_for()
     show_part(sentences, "hidden word")
     chips.nth(3).click()
+    sentences.get_by_role("button", name="Show the answers").click()
+    sentences.get_by_text("two neighbours, counted").first.wait_for()
     type_into(sentences, "Your guess", "money")
     sentences.get_by_text("Your guess, money, by the network").first.wait_for()
     sentences.get_by_role("button", name="Keep as HTML").click()
@@ -158,14 +168,14 @@ def test_all_widgets_in_both_themes_and_widths(trained, page, sentences, shared_
 
 def test_without_a_kernel_the_last_state_is_still_there(trained, page, sentences, shared_lab):
     lab, panel = (shared_lab.output(number).locator(".bert-lab-static") for number in (2, 4))
-    sentences.get_by_label("Example", exact=True).select_option("star: film, sky")
-    expect(lab).to_contain_text("the star of the film was ill")
+    sentences.get_by_label("Example", exact=True).select_option("star: sky, sky")
+    expect(lab).to_contain_text("a bright star above the moon")
     expect(lab).to_be_hidden()  # the live lab stands there
     said = page.locator(".bert-lab-status").last.inner_text()
     shared_lab.ask("await commands.execute('docmanager:save')")
     shared_lab.close()
     shared_lab.open(f"{__name__}.ipynb")  # with a kernel that has run nothing
-    for static, text in ((lab, "the star of the film was ill"), (panel, said)):
+    for static, text in ((lab, "a bright star above the moon"), (panel, said)):
         expect(static).to_be_visible()
         expect(static).to_contain_text(text)
     picture = panel.get_by_alt_text("Training loss")

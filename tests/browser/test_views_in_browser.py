@@ -196,13 +196,25 @@ def test_meter_is_a_table(blank):
            "left": "bird", "right": "machine", "text": "bird, 94 of 100"}  # fmt: skip
     control = {"source": "bag of words", "position": 2.0, "low": None, "high": None}
     unknown = {**row, "label": HOSTILE[0], "position": None, "text": HOSTILE[1]}
+    control["is_undecided"] = True
     meter = views.Meter(caption="Which crane?", rows=[row, {**row, **control}, unknown])
     page = blank.show(meter)
     table = page.get_by_role("table", name="Which crane?")
-    expect(table.get_by_role("row")).to_have_count(1 + 2 + 3)
+    expect(table.get_by_role("row")).to_have_count(1 + 2 + 3)  # and a folded one
+    controls = table.get_by_role("button", name="Controls: bag of words")
+    expect(controls).to_have_attribute("aria-expanded", "false")
+    controls.press("Enter")
+    expect(table.get_by_role("row")).to_have_count(1 + 2 + 4)
+    meter.caption = "Which one?"
+    table = page.get_by_role("table", name="Which one?")  # drawn anew, it stays open
+    expect(table.get_by_role("row")).to_have_count(1 + 2 + 4)
+    assert "Controls" in blank.focused()
     expect(table.get_by_role("rowheader")).to_have_count(2 + 3)
     end = "-1 is bird, 1 is machine"
-    said = [f"network: -0.70, band from -0.85 to -0.55; {end}", f"bag of words: 2.00; {end}"]
+    said = [
+        f"network: -0.70, band from -0.85 to -0.55; {end}",
+        f"bag of words: 2.00, undecided; {end}",
+    ]
     said.append(f"network: no position, band from -0.85 to -0.55; {end}")
     tracks = table.get_by_role("img")
     assert [track.get_attribute("aria-label") for track in tracks.all()] == said

@@ -36,6 +36,7 @@ MAX_WORDS = 40  # of a sentence; more nobody can compare
 MOST_PLACES = 6  # of words between their senses, in a sentence: each is read many times
 MOST_SENTENCES, MOST_USES = 100, 64  # that are remembered: sentences, and words with their uses
 MEMORY = 512 * 2**20  # bytes for those uses, about
+PLURALS = {"mice": "mouse"}  # those that do not end in s
 DROPOUT, REPEATS = 0.1, 20  # BERT's, for the spread that it makes; and how often a use is read
 
 Words = tuple[str, ...]  # of a sentence
@@ -46,10 +47,12 @@ class Lab:
     """A network, the same network untrained, and what both make of sentences and of a corpus.
 
     What was computed is remembered: of two sentences mostly one is the same as before.
+    `missing` says why the corpus is empty: then what needs no text is still to be had.
     """
 
-    def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus):
+    def __init__(self, net: BERTModel, vocab: Vocab, corpus: Corpus, missing: str = ""):
         self.vocab, self.corpus, self.labels = vocab, corpus, lru_cache(labels_for(corpus))
+        self.missing = missing
         untrained = _without_weights(net.config).to_empty(device="cpu").eval()
         untrained.reset(torch.Generator().manual_seed(0))
         self.nets = {"network": net, "untrained": untrained}
@@ -60,14 +63,15 @@ class Lab:
         self.noisy_uses = lru_cache(maxsize=MOST_SENTENCES)(self._noisy_uses)
         self.uses = lru_cache(maxsize=most_uses(net.config))(self._uses)
         self.bag = lru_cache(maxsize=MOST_USES)(partial(Bag, corpus, labels=self.labels))
-        self.background = lru_cache(lambda of: Background(self.nets[of], vocab, corpus.train))
+        some = corpus.train or read_text("bundled").train
+        self.background = lru_cache(lambda of: Background(self.nets[of], vocab, some))
         self.with_dropout = lru_cache(self._with_dropout)
         text = partial(TokenizedText.from_paragraphs, vocab)
         self.between = lru_cache(lambda: Between(text(paragraphs(corpus.train)), vocab))
 
     def untrained(self) -> "Lab":
         """The untrained network in the place of the trained one; beside it stands the same."""
-        return Lab(self.nets["untrained"], self.vocab, self.corpus)
+        return Lab(self.nets["untrained"], self.vocab, self.corpus, self.missing)
 
     def words(self, *texts: str) -> list[Words]:
         """The words of two sentences that somebody typed; a ValueError for none, or too many."""
@@ -89,9 +93,15 @@ class Lab:
         """Whether the network reads `<unk>` in the place of a word."""
         return bool(self.vocab.unknown(self.vocab.pieces(word)))
 
+    def one(self, word: str) -> str:
+        """The word that is asked about: of a plural its singular, if the corpus labels that."""
+        forms = word, PLURALS.get(word, ""), word.removesuffix("s"), word.removesuffix("es")
+        return next((form for form in forms if form in self.labels(self.corpus.train)), word)
+
     def _key(self, word: str) -> str:
         """Under which name two senses of a word are known: its own, its hidden pair's, or ""."""
         labelled, held_out = self.labels(self.corpus.train), self.labels(self.corpus.valid)
+        word = self.one(word)
         pairs = (key for key in labelled if word in key.split("/"))
         key = word if word in labelled else next(pairs, "")
         senses = [use.sense for use in labelled.get(key, []) if key in held_out]
@@ -103,10 +113,21 @@ class Lab:
         return [(number, place) for number, some in enumerate(places) for place in some[:most]]
 
     def same_word(self, sentences: list[Words]) -> tuple[int, int]:
-        """Places of a word that both sentences have, one with senses if there is one; or (0, 0)."""
-        return min(
-            same_words(sentences), key=lambda at: not self.key(sentences[0][at[0]]), default=(0, 0)
-        )
+        """Places of a word that both have: with senses, else the rarest with uses; or (0, 0)."""
+
+        def rank(at: tuple[int, int]) -> tuple[bool, float]:
+            word = sentences[0][at[0]]
+            count = self.count(word) or 0
+            return not self.key(word), count if count >= FEWEST else float("inf")
+
+        return min(self.same_words(sentences), key=rank, default=(0, 0))
+
+    def same_words(self, sentences: list[Words]) -> list[tuple[int, int]]:
+        """Where both sentences have the same word, or its plural: a place in each."""
+        one, two = ([*map(self.one, words)] for words in sentences)
+        return [
+            (i, j) for i, word in enumerate(one) for j, other in enumerate(two) if word == other
+        ]
 
     def _read(self, which: str, words: Words) -> Layers:
         """A sentence with one vector for each word, and the attention of its tokens."""
@@ -117,11 +138,13 @@ class Lab:
         return Layers(found.tokens, vectors, found.attention.cpu())
 
     def _uses(self, word: str, which: str) -> WordUses:
+        if self.missing:
+            raise ValueError(f"this needs the text: {self.missing}")
         self.was_read.add(word)
         return WordUses(self.nets[which], self.vocab, self.corpus, word, self.labels)
 
     def _window(self, words: Words, place: int, is_hidden: bool) -> Window:
-        window = Window(list(words), place)
+        window = Window([*words[:place], self.one(words[place]), *words[place + 1 :]], place)
         return hide(self.vocab, window) if is_hidden else window
 
     def _use(self, which: str, *where: Any) -> np.ndarray:
@@ -147,24 +170,28 @@ class Lab:
         """Where each word with senses stands between them, told `number` labels of each sense.
 
         For each word three rows as `widgets.views.Meter` wants them: of the network, of the
-        untrained one, of a bag of words. From `low` to `high` is the spread by dropout.
+        untrained one, of a bag of words. From `low` to `high` is the spread by dropout; where that
+        crosses the middle, or the held-out uses near it disagree, the row `is_undecided`.
         """
         rows = []
         for sentence, place in self.with_senses(sentences):
             words, key = sentences[sentence], self.key(sentences[sentence][place])
             which_one = f" (word {place + 1})" if words.count(words[place]) > 1 else ""
-            row = {"label": f"{words[place]}{which_one}, sentence {sentence + 1}"}
+            one = "" if self.one(words[place]) == words[place] else f" (as {key})"
+            row = {"label": f"{words[place]}{one}{which_one}, sentence {sentence + 1}"}
             for which in NETWORKS:
                 uses = self.uses(key, which)
                 row |= dict(zip(("left", "right"), uses.senses, strict=True))
                 asked = which, words, place, uses.is_hidden
-                at, text = uses.place(self.use(*asked)[layer], layer, number)
                 noisy = self.noisy_uses(*asked)[layer].numpy()
                 spread = uses.positions(noisy, uses.means(layer, number)).std()
-                at, low, high = np.clip([at, at - spread, at + spread], -1, 1).tolist()
-                rows.append(row | dict(position=at, low=low, high=high, source=which, text=text))
-            at, text = self.bag(key).place(words, place, number)
-            rows.append(row | dict(position=at, low=None, high=None, source=BAG, text=text))
+                found = uses.place(self.use(*asked)[layer], layer, number, spread)
+                ends = np.array([0, -spread, spread]) + found.position
+                at, low, high = np.clip(ends, -1, 1).tolist()
+                told = found._asdict() | dict(position=at, low=low, high=high, source=which)
+                rows.append(row | told)
+            told = self.bag(key).place(words, place, number)._asdict()
+            rows.append(row | told | dict(low=None, high=None, source=BAG))
         return rows
 
     def similarity(
@@ -182,7 +209,7 @@ class Lab:
         return found.diagonal().mean().item()
 
     def alike(
-        self, sentences: list[Words], places: tuple[int, int], layer: int
+        self, sentences: list[Words], places: tuple[int, int], layer: int, which: str = "network"
     ) -> tuple[float, float, float] | None:
         """How alike one word is used in both sentences, by its main directions; None if unknown.
 
@@ -190,10 +217,10 @@ class Lab:
         """
         asked = list(zip(sentences, places, strict=True))
         word, other = (words[place] for words, place in asked)
-        if word != other or not self.key(word):
+        if self.one(word) != self.one(other) or not self.key(word):
             return None
-        uses = self.uses(self.key(word), "network")
-        one, two = (self.use("network", *at, uses.is_hidden)[layer][None] for at in asked)
+        uses = self.uses(self.key(word), which)
+        one, two = (self.use(which, *at, uses.is_hidden)[layer][None] for at in asked)
         known = uses.alike(layer)
         return known and (float(uses.cosines(one, two, layer)[0, 0]), *known)
 
@@ -211,9 +238,10 @@ class Lab:
         stand on the side of their own sense, None if the senses are not known.
         """
         uses = self.uses(self.key(word) or word, which)
+        word = self.one(word)
         same = uses.senses if uses.is_hidden else [word]  # of a hidden pair both words
         every = [(i, j) for i, words in enumerate(sentences) for j in range(len(words))]
-        yours = [(i, j) for i, j in every if sentences[i][j] in same]
+        yours = [(i, j) for i, j in every if self.one(sentences[i][j]) in same]
         typed = [self.use(which, sentences[i], j, uses.is_hidden)[layer] for i, j in yours]
         places, names = uses.map(layer, number, typed)
         known = zip(uses.occurrences, uses.sentences, strict=True)
@@ -244,7 +272,7 @@ class Lab:
         pieces, spans = encoding.as_pieces(vocab, hidden)
         for which, net in self.nets.items():
             found[which] = mask_probabilities(net, vocab, pieces, [spans[place][0]])[0].cpu()
-        if any(vocab.counts):
+        if any(vocab.counts) and self.corpus.train:
             around = [vocab.sep_id, *vocab[words], vocab.sep_id]
             left, right = (torch.tensor([around[1 + place + step]]) for step in (-1, 1))
             between = self.between()
@@ -261,12 +289,6 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def same_words(sentences: list[Words]) -> list[tuple[int, int]]:
-    """Where both sentences have the same word: a place in each."""
-    one, two = sentences
-    return [(i, j) for i, word in enumerate(one) for j, other in enumerate(two) if word == other]
-
-
 def _without_weights(config: BERTConfig) -> BERTModel:
     """A new network for which nothing is drawn: beside it another thread may train."""
     with torch.device("meta"):
@@ -280,10 +302,17 @@ def most_uses(config: BERTConfig) -> int:
 
 
 def other_networks(corpus: str | Path = "bundled") -> dict[str, Callable[[], Lab]]:
-    """The networks beside one, also that of notebook 2; each is loaded when it is asked for."""
+    """The networks beside one, also that of notebook 2; each is loaded when it is asked for.
+
+    Where its text cannot be had, a network comes without it.
+    """
 
     def load(name: str | Path, prefer: str) -> Lab:
-        return Lab(*load_pretrained(name, prefer)[:2], read_text(name))
+        net, vocab, _ = load_pretrained(name, prefer)
+        try:
+            return Lab(net, vocab, read_text(name))
+        except OSError as error:  # WikiText-2, and no network
+            return Lab(net, vocab, Corpus(str(name), "", ""), str(error))
 
     shipped = (name for name in CORPORA if (SHIPPED / f"{name}.safetensors").is_file())
     found = {f"in the package, {name}": partial(load, name, "shipped") for name in shipped}

@@ -43,14 +43,27 @@ class Use(NamedTuple):
     sense: str  # "" if nobody knows
 
 
-def beside(position: float, senses: list[str], others: np.ndarray, of: np.ndarray) -> str:
-    """What the held-out occurrences nearest to a position are, as in `bird, 9 of 10`.
+class Place(NamedTuple):
+    """Where a use stands between two senses, and what the held-out uses near it are."""
 
-    Positions are below 0 for the first of two senses; the held-out ones `others`, of senses `of`.
+    position: float  # below 0 for the first sense; not cut off
+    text: str  # as in `bird, 9 of 10`, or `undecided: bird, 6 of 10`
+    is_undecided: bool
+
+
+def beside(
+    position: float, senses: list[str], others: np.ndarray, of: np.ndarray, spread: float = 0.0
+) -> Place:
+    """A position between two senses beside the held-out ones `others`, of senses `of`.
+
+    It is undecided where `spread` reaches the middle, or where fewer than two thirds of the nearest
+    have its sense.
     """
     sense, nearest = senses[int(position > 0)], np.argsort(np.abs(others - position))[:NEAR]
-    counted = f", {(of[nearest] == sense).sum()} of {len(nearest)}" if len(nearest) else ""
-    return ("neither" if position == 0 else sense) + counted
+    number = int((of[nearest] == sense).sum())
+    text = f"{sense}, {number} of {len(nearest)}" if len(nearest) else sense
+    is_undecided = bool(abs(position) <= spread) or 3 * number < 2 * len(nearest)
+    return Place(position, f"undecided: {text}" if is_undecided else text, is_undecided)
 
 
 class WordUses:
@@ -81,7 +94,7 @@ class WordUses:
         if asked and self.senses:
             self.asked = both_readings(net, vocab, corpus.valid, asked).numpy()
         self.turn = lru_cache(lambda layer: MainDirections(self.known[layer]))
-        self.means = lru_cache(self.means)
+        self.means, self.alike = lru_cache(self.means), lru_cache(self.alike)
 
     def means(self, layer: int, number: int = EVERY) -> np.ndarray:
         """The means of the two senses, (2, 2 D), when so many occurrences of each have a label.
@@ -105,12 +118,12 @@ class WordUses:
         """
         return self.turn(layer)(uses) @ self.turn(layer)(others).T
 
-    def place(self, use: np.ndarray, layer: int, number: int = EVERY) -> tuple[float, str]:
-        """Where one use (2 D,) stands, not cut off, and what held-out ones `beside` it are."""
+    def place(self, use: np.ndarray, layer: int, number: int = EVERY, spread: float = 0.0) -> Place:
+        """Where one use (2 D,) stands, and what held-out ones `beside` it are."""
         means = self.means(layer, number)
         position = float(self.positions(use[None], means)[0])
         asked = self.positions(self.asked[layer], means)
-        return position, beside(position, self.senses, asked, self.asked_senses)
+        return beside(position, self.senses, asked, self.asked_senses, spread)
 
     def accuracy(self, layer: int, number: int = EVERY) -> float | None:
         """How many held-out occurrences stand on the side of their own sense; None without any."""
@@ -170,10 +183,10 @@ class Bag:
         names, log_p = word_log_probabilities(self.known[chosen], self.known_senses[chosen])
         return names.tolist(), log_p[1] - log_p[0]
 
-    def place(self, words: tuple[str, ...], place: int, number: int = EVERY) -> tuple[float, str]:
+    def place(self, words: tuple[str, ...], place: int, number: int = EVERY) -> Place:
         """As `WordUses.place`, for a word among others."""
         senses, ahead = self.ahead(number)
         counts = self.counter.transform([words[:place] + words[place + 1 :]])
         nats = float((counts @ ahead)[0])
-        text = beside(nats, senses, self.asked @ ahead, self.asked_senses)
-        return float(np.tanh(nats / 2)), text
+        found = beside(nats, senses, self.asked @ ahead, self.asked_senses)
+        return found._replace(position=float(np.tanh(nats / 2)))

@@ -10,8 +10,9 @@ import ipywidgets as ipw
 
 from ...notebook import png_html
 from ...plots import curves, new_figure, to_png
+from ...representation.encoding import as_pieces
 from ...representation.fill_mask import likeliest
-from ..lab.lab import NETWORKS, Lab, Words, same_words, whole_characters
+from ..lab.lab import NETWORKS, Lab, Words, whole_characters
 from .parts import paragraph, table
 from .views import AttentionView, PointMap, TokenHeatmap
 
@@ -56,13 +57,18 @@ class Part:
 
 
 class Similarity(Part):
-    """Cosines of all pairs of words; the untrained network beside, in the same colours."""
+    """Cosines of all pairs of words; the untrained network beside, in the same colours.
+
+    Of one word whose senses are known it is how alike its two uses are, unless plain cosines are
+    asked for.
+    """
 
     has_raw, kind = True, TokenHeatmap
 
     def __init__(self):
         super().__init__()
         self.asked: Asked | None = None  # what is shown
+        self.alike: dict[tuple[int, int], tuple] = {}  # of pairs of one word: see `Lab.alike`
         self.views["network"].observe(lambda _: self._tell(), names="selected")
 
     def show(self, asked: Asked) -> None:
@@ -70,8 +76,15 @@ class Similarity(Part):
         lab, sentences, picked, _, layer, _, is_raw = asked
         found = {which: lab.similarity(sentences, layer, is_raw, which) for which in NETWORKS}
         before, self.asked = self.asked, None  # so that nothing is told of what is half shown
+        known = {*lab.with_senses(sentences)} if not is_raw else ()
+        same_words, self.alike = lab.same_words(sentences), {}
+        for at in same_words:
+            if (0, at[0]) in known and (1, at[1]) in known and lab.alike(sentences, at, layer):
+                for which, cosines in reversed(found.items()):
+                    self.alike[at] = lab.alike(sentences, at, layer, which)
+                    cosines[at] = self.alike[at][0]
         is_same = before and (before.sentences, before.picked) == (sentences, picked)
-        kind = "raw" if is_raw else "common direction out"
+        kind = "plain" if is_raw else "common direction out"
         low = min(cosines.min().item() for cosines in found.values())
         high = max(cosines.max().item() for cosines in found.values())
         for which, view in self.views.items():
@@ -79,14 +92,14 @@ class Similarity(Part):
                 view.rows, view.columns = map(list, sentences)
                 view.low, view.high, view.values = low, high, found[which].tolist()
                 view.caption = f"{NAMES[which]}, layer {layer}, cosines, {kind}"
-                view.marked = list(map(list, same_words(sentences)))
+                view.marked = list(map(list, same_words))
                 if not is_same:  # otherwise the cell that was clicked stays chosen
                     view.selected = picked
         self.asked = asked
         self._tell()
 
     def _tell(self) -> None:
-        """The cosine of two words, and what it has to be compared with."""
+        """The number in the cell that was clicked, and what it has to be compared with."""
         if not self.asked:
             return
         lab, sentences, _, _, layer, _, is_raw = self.asked
@@ -94,22 +107,24 @@ class Similarity(Part):
         if i >= len(sentences[0]) or j >= len(sentences[1]):  # a click on the words before
             return
         one, other = escape(sentences[0][i]), escape(sentences[1][j])
-        cosine = lab.similarity(sentences, layer, is_raw)[places].item()
-        text = f"<b>{one}, {other}: cosine {cosine:.2f}.</b>"
+        number = self.views["network"].values[i][j]
+        if places in self.alike:
+            _, one_sense, two_senses = self.alike[places]
+            self.text.value = (
+                f"<p><b>{one}, {other}: {number:.2f}.</b> So alike are these two uses, along the "
+                f"main directions of this word. Held-out uses of one sense: {one_sense:.2f}; "
+                f"of two senses: {two_senses:.2f} (medians).</p>"
+            )
+            return
+        text = f"<b>{one}, {other}: cosine {number:.2f}.</b>"
         (same, spread), (two, wide) = lab.background("network").spreads(layer, is_raw)
         if same == same:  # a small text has no pairs
-            text += f" In the corpus: one word in two sentences {same:.2f} ± {spread:.2f}"
+            where = "bundled corpus" if lab.missing else "corpus"
+            text += f" In the {where}: one word in two sentences {same:.2f} ± {spread:.2f}"
             text += f", two words {two:.2f} ± {wide:.2f}."
         if not is_raw:
             noise = lab.dropout_cosine(sentences[0], i, layer)
             text += f" The same sentence twice, with dropout: {noise:.2f}."
-        if found := lab.alike(sentences, places, layer):
-            alike, one_sense, two_senses = found
-            text += (
-                f" <br><b>How alike are these two uses of {one}? {alike:.2f}</b>, along the main "
-                f"directions of this word. Held-out uses of one sense: {one_sense:.2f}; "
-                f"of two senses: {two_senses:.2f} (medians)."
-            )
         self.text.value = f"<p>{text}</p>"
 
     def kept(self) -> str:
@@ -158,7 +173,7 @@ class SenseMap(Part):
         name = (asked.lab.key(words[place]) or words[place]).replace("/", " or ")
         self.text.value = paragraph(
             f"Each point is a use of {name}; the large ones are yours. "
-            + (f"Held-out uses on the right side: {', '.join(right)}." if right else "")
+            + (f"Held-out uses on the side of their sense: {', '.join(right)}." if right else "")
         )
 
     def kept(self) -> str:
@@ -187,14 +202,30 @@ class Attention(Part):
         super().__init__()
         heads = (ipw.HTML(f"<b>{NAMES[which]}</b>") for which in NETWORKS)
         columns = zip(heads, self.views.values(), strict=True)
-        self.box = ipw.HBox(list(map(ipw.VBox, columns)), layout=WRAP)
+        both = ipw.HBox(list(map(ipw.VBox, columns)), layout=WRAP)
+        self.box, self.use = ipw.VBox([self.text, both]), None
 
     def show(self, asked: Asked) -> None:
-        """A view of each network; layer and head stay."""
+        """A view of each network, of the token that was clicked; layer and head stay."""
+        (words, place), layer = asked.use, max(0, asked.layer - 1)
+        token = 1 + as_pieces(asked.lab.vocab, words)[1][place][0]  # behind <cls>
+        before, self.use, told = self.use, (asked.lab, asked.use), []
+        read = {which: asked.lab.read(which, words) for which in NETWORKS}
+        high = max(found.attention.max().item() for found in read.values())
         for which, view in self.views.items():
-            found = asked.lab.read(which, asked.use[0])
-            view.show(found.tokens, found.attention)
-            view.layer = max(0, asked.layer - 1)
+            tokens, attention = read[which].tokens, read[which].attention
+            kept = view.kept if before == self.use else token
+            view.show(tokens, attention, kept)
+            view.layer, view.high = layer, high  # one scale for both
+            weights = attention[layer, :, token].mean(0)
+            told.append(
+                f"in the {NAMES[which]} at {tokens[weights.argmax()]} ({weights.max():.2f})"
+            )
+        self.text.value = paragraph(
+            f"Attention says from which tokens a token takes over how much. {tokens[token]} looks "
+            f"most, {', '.join(told)}; at all alike would be {1 / len(tokens):.2f} "
+            f"(layer {layer + 1}, mean of all heads)."
+        )
 
 
 class HiddenWord(Part):
@@ -204,19 +235,27 @@ class HiddenWord(Part):
         super().__init__()
         how = dict(continuous_update=False, placeholder="a word, then Enter")
         self.guess = ipw.Text("", description="Your guess", **how)
-        self.box = ipw.VBox([self.guess, self.text])
+        self.answers, self.is_told = ipw.Button(description="Show the answers"), False
+        self.answers.on_click(lambda _: self._show_answers())
+        self.box = ipw.VBox([ipw.HBox([self.guess, self.answers], layout=WRAP), self.text])
         self.about: tuple[Lab, tuple[Words, int]] | None = None
         self.guess.observe(lambda _: self._tell(), names="value")
 
     def show(self, asked: Asked) -> None:
         """The sentence with `<mask>`; the guess stays while the word does."""
         if (asked.lab, asked.use) != self.about:
-            self.about, self.guess.value = (asked.lab, asked.use), ""
+            self.is_told, self.about, self.guess.value = False, (asked.lab, asked.use), ""
+        self._tell()
+
+    def _show_answers(self) -> None:
+        self.is_told = True
         self._tell()
 
     def _tell(self) -> None:
+        hint = "Which word is hidden? Type a guess, then Enter; or let the answers be shown."
         if self.about:
-            self.text.value = self.kept() if self.guess.value else self._sentence()
+            is_told = self.is_told or self.guess.value
+            self.text.value = self.kept() if is_told else self._sentence() + paragraph(hint)
 
     def _sentence(self) -> str:
         words, place = self.about[1]
@@ -239,29 +278,37 @@ class HiddenWord(Part):
             if len(pieces) > 1 and not lab.vocab.unknown(pieces):
                 told = f"{len(pieces)} pieces, and it guesses one"
             answer += paragraph(f"Your guess, {own}, by the network: {told}.")
+        random = found.pop("untrained").max()
         columns = (
             [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
             for of in found.values()
         )
         answer += table(list(found), list(zip(*columns, strict=True)), caption)
         return answer + paragraph(
-            "On held-out text the networks in the package are right as often as they say. On short "
-            "sentences that somebody types they are not: see benchmarks/README.md."
+            f"The untrained network gives no word more than {random:.1%}. On held-out text the "
+            "networks in the package are right as often as they say. On short sentences that "
+            "somebody types they are not: see benchmarks/README.md."
         )
 
 
 class Layers(Part):
-    """How alike a word is to itself in other sentences, by layer."""
+    """How alike a word is to itself in other sentences, by layer; and the two chosen words."""
 
     def show(self, asked: Asked) -> None:
-        """A curve, beside two words and the untrained network."""
-        series = asked.lab.layers()
+        """A curve, beside two words, the untrained network, and the reader's own pair."""
+        lab, sentences, (i, j), *_ = asked
+        series = lab.layers()
+        layers = range(1 + lab.nets["network"].config.num_layers)
+        own = {str(n): lab.similarity(sentences, n)[i, j].item() for n in layers}
+        series["your pair, network"] = own
         png = curves(series, "layer", "mean cosine", "One word in two sentences, and two words")
         lines = []
         for which in NETWORKS:
             first, *_, last = series[f"one word, {which}"].values()
             lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
-        text = f"A word and itself in another sentence: {'; '.join(lines)}."
+        text = f"A word and itself in another sentence: {'; '.join(lines)}. Your pair, "
+        first, *_, last = own.values()
+        text += f"{sentences[0][i]} and {sentences[1][j]}: {first:.2f} and {last:.2f}."
         self.text.value = png_html(png, text) + paragraph(text)
 
 
@@ -277,10 +324,10 @@ def heat_table(view: TokenHeatmap) -> str:
     return f"<table>{head}<tbody>{rows}</tbody></table>"
 
 
-PARTS = {
+PARTS = {  # the first is shown first; the second where a word is too rare for it
+    "map of uses": SenseMap,
     "similar words": Similarity,
     "nearest uses in the corpus": Nearest,
-    "map of uses": SenseMap,
     "attention": Attention,
     "hidden word": HiddenWord,
     "layers": Layers,

@@ -16,7 +16,7 @@ from ...devices import one_thread
 from ...representation.senses import EVERY
 from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
 from .lab_parts import PARTS, Asked, Similarity, heat_table
-from .parts import FIELD, LONGEST_TEXT, WRAP, Panel, cut_note, paragraph, table
+from .parts import FIELD, LONGEST_TEXT, WIDE, WRAP, Panel, cut_note, paragraph, table
 from .views import Meter, NumberSlider, StatusLine, TokenChips
 
 ALL_LABELS = 64  # at the slider's end all labels are told
@@ -47,10 +47,12 @@ class SentenceLab(Panel):
         others: dict[str, Callable[[], Lab]] | None = None,
         folder: str | Path = ".",
     ):
+        description = menu_name(description)
         self.lab, self.shown = lab, description  # the network that is shown, and its name
         self.sentences: list[Words] = []  # those that were read last
         self.picked, self.sentence = [0, 0], 0  # the chosen words, and which was clicked last
-        labs = {description: lambda: lab, "untrained": lab.untrained, **(others or {})}
+        labs = (others or {}) | {description: lambda: lab, "untrained": lab.untrained}
+        labs = {name: labs[name] for name in dict.fromkeys([description, "untrained", *labs])}
         self._labs = {name: cache(load) for name, load in labs.items()}
         self.folder, self._lock, self._is_busy = Path(folder), threading.RLock(), False
         self._timer = threading.Timer(0, self._keep_static)
@@ -60,14 +62,17 @@ class SentenceLab(Panel):
         self.text_b = ipw.Text(sentence_b, description="Sentence 2", **field)
         self.other = ipw.Text("", description="Other BERT", placeholder=hint, **field)
         lines = (line.split("\t") for line in EXAMPLES.read_text("utf-8").splitlines())
-        self.examples = {title: (a, b) for title, a, b in lines}
+        rows = [(*line, next(iter(PARTS)))[:4] for line in lines]
+        self.examples = {title: (a, b) for title, a, b, _ in rows}
+        self._views = {title: view for title, *_, view in rows}  # what an example is shown in
         examples = ["your own", *self.examples]
         self.example = ipw.Dropdown(options=examples, description="Example", **name)
-        self.model = ipw.Dropdown(options=list(self._labs), description="Model", **name)
+        self.model = ipw.Dropdown(options=[*self._labs], description="Model", layout=WIDE, **name)
         self.show = ipw.Dropdown(options=list(PARTS), description="Show", **name)
         self.labels = NumberSlider(value=ALL_LABELS, min=1, max=ALL_LABELS, description="Labels")
         self.layer = NumberSlider(max=0, description="Layer")
-        self.raw = ipw.Checkbox(False, description="raw cosines", indent=False)
+        self.labels.hint = f"{ALL_LABELS}: all"
+        self.raw = ipw.Checkbox(False, description="plain cosines", indent=False)
         self.keep = ipw.Button(description="Keep as HTML")
         self.status, self.meter = StatusLine(), Meter()
         self.chips = [TokenChips(label=f"Tokens of sentence {number}") for number in (1, 2)]
@@ -99,12 +104,14 @@ class SentenceLab(Panel):
                 what()
             except Exception as error:  # in a callback it would vanish
                 self.status.say(str(error), is_error=True)
+                self.model.value = self.shown
             finally:
                 self._is_busy = False
 
     def _take_example(self) -> None:
         if pair := self.examples.get(self.example.value):
             self.text_a.value, self.text_b.value = pair
+            self.show.value = self._views[self.example.value]
             self._read()
 
     def _take_other(self) -> None:
@@ -163,11 +170,17 @@ class SentenceLab(Panel):
         return ""
 
     def _redraw(self) -> None:
-        asked, part = self._asked(), self.parts[self.show.value]
+        asked, name = self._asked(), self.show.value
         self.meter.rows, self.meter.caption = self._meter(asked)
-        self.raw.disabled = not part.has_raw
-        self.problem.value = self._show(self.show.value, asked)
-        self.box.children = (self.problem if self.problem.value else part.box,)
+        first, instead, *_ = PARTS
+        self.problem.value = self._show(name, asked)
+        shown = [] if self.problem.value else [name]
+        if name == first and not shown:
+            self.problem.value += self._show(instead, asked) or paragraph(f"Instead: {instead}.")
+            shown = [instead]
+        self.raw.disabled = not any(self.parts[name].has_raw for name in shown)
+        above = [self.problem] if self.problem.value else []
+        self.box.children = (*above, *(self.parts[name].box for name in shown))
         cut = cut_note(self.text_a.value, self.text_b.value)
         words = dict.fromkeys(word for words in self.sentences for word in words)
         unknown = ", ".join(filter(self.lab.is_unknown, words))
@@ -185,17 +198,19 @@ class SentenceLab(Panel):
         places = lab.with_senses(sentences)
         for key in sorted({lab.key(sentences[i][place]) for i, place in places} - lab.was_read):
             self.status.say(f"reading the uses of {key} in the corpus …")
+        if lab.missing:
+            return [], f"Which sense? This needs the text: {lab.missing}"
         if not places:
             known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
             these = ", ".join(known[:5]) or "there are none in this corpus"
             return [], f"No word here has two senses that the corpus knows, as these have: {these}."
-        few = f"up to {number} of each sense (the networks' also from uses without a label)"
+        few = f"at most {number} of the labels of each sense; few are noisy"
         is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(places)
         more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
         return lab.meter(sentences, layer, number), (
-            f"Between two senses, layer {layer}, means from "
-            f"{'all labels' if number == EVERY else few}; beside it, of the nearest held-out uses, "
-            f"how many have this sense{more if is_cut else ''}"
+            f"Which sense? The marker stands nearer to the one that the network reads; hollow is "
+            f"undecided. Beside it, how many of the nearest held-out uses have that sense (layer "
+            f"{layer}, {'all labels' if number == EVERY else few}{more if is_cut else ''})."
         )
 
     def _pick(self, sentence: int) -> None:
@@ -209,7 +224,7 @@ class SentenceLab(Panel):
         """Write one file with all views but that of attention."""
         asked, kept = self._asked(), {"the meter": paragraph(self.meter.caption)}
         for name, part in self.parts.items():
-            is_shown = self.box.children == (part.box,)  # and so up to date
+            is_shown = part.box in self.box.children  # and so up to date
             kept[name] = (not is_shown and self._show(name, asked)) or part.kept()
         path = self.folder / "sentence_lab.html"
         path.write_text(f"{HEAD}<body>{self._report(kept)}</body></html>", encoding="utf-8")
@@ -223,9 +238,12 @@ class SentenceLab(Panel):
         """What is seen without a kernel: sentences, meter, and cosines if they are shown."""
         if not self.sentences:
             return ""
-        part = self.parts[self.show.value]
-        views = part.views.values() if isinstance(part, Similarity) else ()
-        return self._report({self.show.value: "".join(map(heat_table, views))})
+        heat = {
+            name: "".join(map(heat_table, part.views.values()))
+            for name, part in self.parts.items()
+            if isinstance(part, Similarity) and part.box in self.box.children
+        }
+        return self._report(heat)
 
     def _report(self, kept: dict[str, str]) -> str:
         """Sentences, model, the meter as a table, and parts by name."""
@@ -239,6 +257,13 @@ class SentenceLab(Panel):
         parts = [f"<h4>{name.capitalize()}</h4>{text}" for name, text in kept.items() if text]
         meter = table(header, rows, "Between two senses")
         return "".join(["<h3>Sentence lab</h3>", *lines, meter, *parts])
+
+
+def menu_name(description: str) -> str:
+    """A network's name in the menu: short, and as `other_networks` calls the same one."""
+    name = description.partition(";")[0]
+    name = name.replace("network that comes with the package, corpus", "in the package,")
+    return name.replace("network trained in notebook 02, corpus", "trained in notebook 2,")
 
 
 def track(position: float) -> str:

@@ -64,22 +64,24 @@ class AttentionView(View):
     tokens = t.List(t.Unicode())
     attention = t.Bytes()  # float32 in C order: from the third axis to the fourth
     shape = t.List(t.Int(), [0, 0, 0, 0])  # layers, heads, tokens, tokens
+    high = t.Float(0.0)  # the weight that the pictures show brightest; 0 for their highest
     layer, head = t.Int(0), t.Int(-1)  # which are shown, from 0; head -1 is the mean of all
     kept = t.Int(-1)  # index of the token whose weights alone are shown, or -1
 
-    def show(self, tokens: list[str], attention: Any) -> None:
+    def show(self, tokens: list[str], attention: Any, kept: int = -1) -> None:
         """Show another sentence; layer and head stay where they exist.
 
         Args:
             tokens: L tokens; a ValueError if they are more than 64.
             attention: Array or tensor of shape `(layers, heads, L, L)`.
+            kept: Index of the token whose weights alone are shown at first; -1 for all.
         """
         if len(tokens) > MAX_TOKENS:
             raise ValueError(f"{len(tokens)} tokens cannot be shown: 1 to {MAX_TOKENS} can")
         weights = torch.as_tensor(attention, dtype=torch.float32, device="cpu").detach().numpy()
         layers, heads, *_ = weights.shape
         with self.hold_sync():
-            self.tokens, self.kept = list(tokens), -1
+            self.tokens, self.kept = list(tokens), kept
             self.shape, self.attention = list(weights.shape), weights.tobytes()
             self.layer, self.head = min(self.layer, layers - 1), min(self.head, heads - 1)
 
@@ -99,9 +101,9 @@ class Meter(View):
     """Where words stand between two senses: one track for each row."""
 
     _esm = text_of("parts.js", "meter.js")
-    # `label` (the same ones stand together), `source` ("network", or a control, which is drawn
-    # fainter), `position` (-1 at the left sense, 1 at the right), `low` and `high` (a band, or
-    # None), `left` and `right` (the senses), `text` (beside).
+    # `label` (the same ones stand together), `source` ("network", or a control, which is folded
+    # below it), `position` (-1 at the left sense, 1 at the right), `low` and `high` (a band, or
+    # None), `left` and `right` (the senses), `text` (beside), `is_undecided` (a hollow marker).
     rows = t.List(t.Dict())
     caption = t.Unicode()  # one line above the tracks
 

@@ -2,7 +2,8 @@
 
 const ROW_HEIGHT = 24; // pixels of a token
 const WIDTH = 260; // pixels between the columns
-const THINNEST = 0.01; // smaller weights have no line
+const WEAK = 0.3; // of the strongest line; weaker ones are left out
+const CLEAR = 3; // times the even share: no smaller weight is drawn as a strong line
 const MOST_SAID = 8; // weights in the status line
 const HINT = "Point at a token on the left to see what it looks at; a click keeps it.";
 const MEAN = -1;
@@ -46,11 +47,10 @@ function paint(canvas, rows, highest) {
   context.putImageData(image, 0, 0);
 }
 
-function line(i, j, weight, isAlone) {
-  // A row alone has room for stronger lines than all rows together.
-  const opacity = isAlone ? 0.2 + 0.8 * Math.sqrt(weight) : 0.08 + 0.92 * weight;
+// Strength is at most 1.
+function line(i, j, strength) {
   const [y1, y2] = [i, j].map((place) => (place + 0.5) * ROW_HEIGHT);
-  const stroke = { "stroke-width": 0.75 + 5 * weight, "stroke-opacity": opacity };
+  const stroke = { "stroke-width": 0.75 + 4 * strength, "stroke-opacity": 0.3 + 0.6 * strength };
   return drawn("line", { x1: 0, y1, x2: WIDTH, y2, ...stroke });
 }
 
@@ -90,10 +90,14 @@ function render({ model, el }) {
     const [kept, current] = [model.get("kept"), items.current()];
     const index = current >= 0 ? current : kept;
     const alone = rows[index]; // or all together
+    const shown = alone ? [index] : range(rows.length);
+    const highest = Math.max(...shown.map((i) => Math.max(...rows[i])));
+    const full = Math.max(highest, CLEAR / rows.length); // where all are alike no line is strong
+    const least = WEAK * full;
     lines.replaceChildren();
-    for (const i of alone ? [index] : range(rows.length)) {
-      const seen = range(rows.length).filter((j) => rows[i][j] >= THINNEST);
-      lines.append(...seen.map((j) => line(i, j, rows[i][j], Boolean(alone))));
+    for (const i of shown) {
+      const seen = range(rows.length).filter((j) => rows[i][j] >= least);
+      lines.append(...seen.map((j) => line(i, j, rows[i][j] / full)));
     }
     [...to.children].forEach((item, j) => {
       item.lastChild.textContent = alone ? decimals(alone[j]) : "";
@@ -102,11 +106,13 @@ function render({ model, el }) {
       item.classList.toggle("bert-active", i === index);
       item.setAttribute("aria-pressed", i === kept);
     });
-    status.textContent = alone ? said(alone, index) : HINT;
+    const scale = `The strongest line is ${decimals(highest)}, none below ${decimals(least)}. `;
+    status.textContent = alone ? said(alone, index) : (rows.length ? scale : "") + HINT;
   };
   const showPictures = () => {
     const all = range(weights.heads).map((each) => weights.rows(layer(), each));
-    const highest = Math.max(...all.flat().map((row) => Math.max(...row)));
+    const highest =
+      model.get("high") || Math.max(...all.flat().map((row) => Math.max(...row)));
     [...pictures.children].forEach((button, each) => {
       paint(button.firstChild, all[each], highest);
       button.setAttribute("aria-pressed", each === head());
@@ -154,7 +160,7 @@ function render({ model, el }) {
     const index = items.indexOf(event);
     if (index >= 0) keep(index);
   });
-  const data = ["tokens", "attention", "shape"];
+  const data = ["tokens", "attention", "shape", "high"];
   return follow({ model, el }, data, ["layer", "head", "kept"], build, mark);
 }
 
