@@ -21,43 +21,30 @@ OLD_SIZES = (
     *SIZES[:2], "norm_shape", "ffn_num_input", *SIZES[2:], "key_size", "query_size", "value_size",
     "hid_in_features", "mlm_in_features", "nsp_in_features",
 )  # fmt: skip
-REPLACED = "train_bert(train_iter, net, num_steps=50) replaces the function that you pasted"
-DOWNLOADED = "load_data_wiki(batch_size, max_len, 'wikitext-2') downloads the text itself"
-IN_PAIRS = "draw_pairs of bert_tutorial.text.pairs draws all pairs of a text"
-IN_MASKING = "write mask_tokens, which chooses the words of a whole batch and hides them"
-IN_BATCHES = "PretrainingExamples pads a batch where it makes one"
-IN_NETWORK = "write from bert_tutorial.network"
 D2LS = {"loss", "vocab_size", "devices"}  # arguments of its train_bert
-# Names of d2l that stand for something else, stand elsewhere, or for nothing, here.
-ELSEWHERE = {
-    "Timer": f"{REPLACED}; each step of its run's history has its seconds",
-    "Accumulator": f"{REPLACED}; its run.history has the losses of every step",
-    "Animator": f"{REPLACED}; it draws while it trains",
-    "_get_batch_loss_bert": "write pretraining_losses(net, batch), of bert_tutorial.network.losses",
-    "_read_wiki": "write read_text('wikitext-2')",
-    "_WikiTextDataset": "write PretrainingExamples, which load_data_wiki gives",
-    "_get_next_sentence": IN_PAIRS,
-    "_get_nsp_data_from_paragraph": IN_PAIRS,
-    "_replace_mlm_tokens": IN_MASKING,
-    "_get_mlm_data_from_tokens": IN_MASKING,
-    "_pad_bert_inputs": IN_BATCHES,
-    "DATA_HUB": DOWNLOADED,
-    "DATA_URL": DOWNLOADED,
-    "download_extract": DOWNLOADED,
-    "get_dataloader_workers": "batches are made fast enough without workers: leave it out",
-    "BERTEncoder": f"{IN_NETWORK}.encoder import BERTEncoder",
-    "TransformerEncoderBlock": f"{IN_NETWORK}.encoder import EncoderBlock",
-    "MultiHeadAttention": f"{IN_NETWORK}.encoder import SelfAttention",
-    "MaskLM": f"{IN_NETWORK}.model import MaskLM",
-    "NextSentencePred": f"{IN_NETWORK}.model import NextSentencePred",
-    "try_gpu": "write try_all_gpus()[0]",
+# Names of d2l that stand for something else, elsewhere, or for nothing, here.
+PLACES = {
+    "train_bert(train_iter, net, num_steps=50) replaces the function that you pasted, and draws; "
+    "its run.history has the losses and the seconds of each step": "Timer Accumulator Animator",
+    "write pretraining_losses(net, batch), of bert_tutorial.network.losses": "_get_batch_loss_bert",
+    "write read_text('wikitext-2')": "_read_wiki",
+    "load_data_wiki(batch_size, max_len, 'wikitext-2') downloads the text itself": (
+        "DATA_HUB DATA_URL download_extract"
+    ),
+    "write PretrainingExamples, which load_data_wiki gives, and which makes whole batches": (
+        "_WikiTextDataset _pad_bert_inputs get_dataloader_workers"
+    ),
+    "write from bert_tutorial.text.pairs import draw_pairs, which draws all pairs of a text": (
+        "_get_next_sentence _get_nsp_data_from_paragraph"
+    ),
+    "write mask_tokens, for a whole batch": "_replace_mlm_tokens _get_mlm_data_from_tokens",
+    "write from bert_tutorial.network.encoder import BERTEncoder": "BERTEncoder",
+    "write from bert_tutorial.network.model import MaskLM": "MaskLM",
+    "write from bert_tutorial.network.model import NextSentencePred": "NextSentencePred",
 }
-OF_VOCAB = {
-    "token_to_idx": "write vocab['crane'], or 'crane' in vocab",
-    "idx_to_token": "write vocab.itos",
-    "token_freqs": "write vocab.counts, which has a number for each id",
-    "unk": "write vocab.unk_id",
-}
+ELSEWHERE = {name: place for place, names in PLACES.items() for name in names.split()}
+OF_VOCAB = {"token_to_idx": "vocab['crane']", "idx_to_token": "vocab.itos"}
+OF_VOCAB |= {"token_freqs": "vocab.counts", "unk": "vocab.unk_id"}
 
 
 def answered(function: Callable, *checks: Callable[..., None]) -> Callable:
@@ -84,7 +71,7 @@ def find_name(name: str) -> NoReturn:
 
 def find_in_vocab(vocab: Any, name: str) -> NoReturn:
     """The same for what a vocabulary has: its `__getattr__`."""
-    where = f": {OF_VOCAB[name]}" if name in OF_VOCAB else ""
+    where = f": write {OF_VOCAB[name]}" if name in OF_VOCAB else ""
     raise AttributeError(f"{type(vocab).__name__} has no {name}{where}")
 
 
@@ -137,10 +124,8 @@ def check_training(train_iter: Any = None, net: Any = None, *args: Any, **kwargs
     elif "lr" in kwargs:
         problem = "train_bert takes no lr"
     if problem:
-        settings = [f"{name}={value!r}" for name, value in given.items()]
-        raise TypeError(
-            f"{problem}: write train_bert({', '.join(['train_iter', network, *settings])})"
-        )
+        line = ", ".join(["train_iter", network, *(f"{k}={v!r}" for k, v in given.items())])
+        raise TypeError(f"{problem}: write train_bert({line})")
 
 
 def check_memory(
