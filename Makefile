@@ -17,6 +17,9 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/.jupyter/runtime
 export IPYTHONDIR := $(CURDIR)/.jupyter/ipython
 export JUPYTER_PREFER_ENV_PATH := 1
 
+# Threads that wait sleep, also where PyTorch is loaded before bert_tutorial, which sets the same.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 # Tests and stored outputs must not depend on what was trained before: these verbs begin with an empty
 # cache.
 notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
@@ -77,7 +80,7 @@ notebooks: $(READY) ## run every notebook and compare its outputs with the store
 	@rm -rf .jupyter/cache
 	$(PYTEST) --nbval notebooks --numprocesses 2 --dist loadfile $(ARGS)
 
-# Two at a time too: threads of two kernels would spin against each other.
+# Two at a time too, each on one thread.
 browser: export OMP_NUM_THREADS := 1
 browser: $(READY) ## run every notebook in a real JupyterLab in Chromium (skipped where there is no Chromium)
 	$(PYTEST) tests/browser -m "browser and not nightly" --numprocesses 2 --dist worksteal $(ARGS)

@@ -1,5 +1,12 @@
 """Pretraining BERT, to be read, run and played with: see the notebooks."""
 
+import os
+
+# Threads that wait for one another sleep, and leave the processor to other programs. This is read
+# where PyTorch is loaded; who has chosen for himself keeps it.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
 from . import from_d2l
 from .devices import try_all_gpus
 from .network.config import BERTConfig
@@ -39,6 +46,9 @@ __all__ = [
 
 # Around the lessons' functions, so that their own code is the lesson and nothing else.
 BERTModel.__init__ = from_d2l.answered(BERTModel.__init__, from_d2l.check_sizes)
+Vocab.__init__ = from_d2l.answered(Vocab.__init__, from_d2l.check_words)
+Vocab.__getattr__ = from_d2l.find_in_vocab
+tokenize = from_d2l.answered(tokenize, from_d2l.check_text)
 train_bert = from_d2l.answered(train_bert, from_d2l.check_training, from_d2l.check_memory)
 get_bert_encoding = from_d2l.answered(get_bert_encoding, from_d2l.check_encoding)
 get_layers = from_d2l.answered(get_layers, from_d2l.check_encoding)

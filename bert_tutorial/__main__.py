@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1] / "notebooks"
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bert_tutorial", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("notebooks"), help="where to copy to")
     options, rest = parser.parse_known_args(arguments)
+    if find_spec("jupyterlab") is None:  # said before anything is copied
+        sys.exit("JupyterLab is not installed here: write python -m pip install jupyterlab")
     first, *_ = copy_notebooks(options.folder)
     print(f"The notebooks are in {options.folder.resolve()}")
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(first), *rest]

@@ -15,8 +15,8 @@ WIKITEXT2_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "wikitext-2"
 
 
 def pytest_collection_modifyitems(items):
-    """What takes minutes begins first, beside all the others."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Notebooks first; then what takes minutes, beside all the others."""
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", not item.get_closest_marker("long")))
 
 
 class Server:

@@ -80,6 +80,14 @@ def test_a_run_is_drawn_from_before_its_first_step_to_its_end(monkeypatch):
         assert list(strong[0]) == list(range(1, 52)) and list(strong[1]) == smooth(values, 0.9)
 
 
+def test_every_dot_asks_the_same_text_and_what_all_of_it_says_is_told():
+    run = a_run(falling(10), {0: 7.0, 10: 6.0})
+    run.held_out.append((10, run.held_out[0][1]._replace(mlm_loss=9.0)))  # of all held-out text
+    plot, _, alt = drawn(run)
+    assert [list(values) for values in plot.panels[0].lines[2].get_data()] == [[0, 10], [7.0, 6.0]]
+    assert "held-out text 9.00 after step 10" in alt
+
+
 def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
     now, shown = [100.0], []
     monkeypatch.setattr(loss_plot.time, "monotonic", lambda: now[0])

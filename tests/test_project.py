@@ -1,6 +1,8 @@
 """The project round the package: environment, versions, links, and how the notebooks are kept."""
 
 import ast
+import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
 from importlib.util import resolve_name
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -22,6 +25,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import bert_tutorial
+from bert_tutorial import __main__ as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -276,6 +280,62 @@ def test_exact_versions_suit_every_python_that_is_promised(pins, python):
 def test_the_version_is_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert PROJECT["version"] == bert_tutorial.__version__ == citation["version"]
+
+
+def test_the_extra_test_brings_all_that_tests_import():
+    """Without the extra `lab`; a package's own further requirements are brought too."""
+    todo, brought = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]], set()
+    while todo:
+        need = Requirement(todo.pop())
+        name, everything = canonicalize_name(need.name), {"extra": ""}
+        if name in brought or (need.marker and not need.marker.evaluate(everything)):
+            continue
+        brought.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            todo += metadata.requires(name) or []
+    imported = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    owners = metadata.packages_distributions()
+    missing = {module for module in imported & owners.keys()
+               if not brought & {canonicalize_name(owner) for owner in owners[module]}}  # fmt: skip
+    assert "nbclient" in imported
+    assert missing - {"bert_tutorial", "setuptools"} == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' OpenMP tells nothing")
+@pytest.mark.parametrize(
+    ("chosen", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_waiting_threads_sleep_where_the_reader_has_not_chosen(chosen, policy):
+    environment = {name: os.environ[name] for name in os.environ if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "TRUE", **chosen}
+    command = [sys.executable, "-c", "import bert_tutorial"]
+    told = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert set(re.findall(r"OMP_WAIT_POLICY = '(\w+)'", told.stderr)) == {policy}
+    assert told.returncode == 0
+
+
+def test_notebooks_come_first_then_what_takes_long(request):
+    conftest = request.config.pluginmanager.get_plugin(str(ROOT / "tests" / "conftest.py"))
+    names = ["test_a.py", "test_long.py", "01.ipynb", "02.ipynb"]
+    items = [
+        SimpleNamespace(path=Path(name), get_closest_marker=lambda _, name=name: "long" in name)
+        for name in names
+    ]
+    conftest.pytest_collection_modifyitems(items)
+    assert [str(item.path) for item in items] == [*names[2:], "test_long.py", "test_a.py"]
+
+
+def test_without_jupyterlab_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="^JupyterLab is not .* pip install jupyterlab$"):
+        command_line.main(["--folder", str(tmp_path / "new")])
+    assert not list(tmp_path.iterdir())
 
 
 # The files.

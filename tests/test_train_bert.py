@@ -32,8 +32,8 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     assert printed.out.splitlines() == [
         f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
         f"{run.pairs_per_second:.1f} sentence pairs/sec on [{device!r}]",
-        f"held-out: MLM loss {found.mlm_loss:.3f} ({found.mlm_accuracy:.1%} of masked words right)"
-        f", NSP loss {found.nsp_loss:.3f} ({found.nsp_accuracy:.1%} right); "
+        f"held-out, all of it: MLM loss {found.mlm_loss:.3f} ({found.mlm_accuracy:.1%} of masked "
+        f"words right), NSP loss {found.nsp_loss:.3f} ({found.nsp_accuracy:.1%} right); "
         f"baselines: uniform {known.uniform:.2f}, word frequencies {known.unigram:.2f} "
         f"({known.unigram_accuracy:.1%}), two neighbours {known.neighbours:.2f} "
         f"({known.neighbours_accuracy:.1%}), a coin 0.69",

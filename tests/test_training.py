@@ -1,5 +1,6 @@
 """The settings, the loop, and a run with its evaluations."""
 
+import inspect
 import random
 import threading
 from types import SimpleNamespace
@@ -19,7 +20,12 @@ from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.run import Progress, Settings, Step, status_line
-from bert_tutorial.pretraining.training import losses_and_gradients, prepare, run_training
+from bert_tutorial.pretraining.training import (
+    losses_and_gradients,
+    plain_steps,
+    prepare,
+    run_training,
+)
 from bert_tutorial.text.examples import Batch
 
 
@@ -70,6 +76,18 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(monkeypatch, preci
     assert_close(torch.tensor(got), torch.stack(wanted).detach(), rtol=tolerance / 10, atol=0)
     for (name, one), two in zip(parts.named_parameters(), whole.parameters(), strict=True):
         assert (one.grad - two.grad).norm() <= tolerance * two.grad.norm() + 1e-7, name
+
+
+def test_the_plain_loop_learns_what_train_steps_learns(monkeypatch):
+    monkeypatch.setattr(training, "rows_at_once", lambda net, device: 7)
+    examples, how = some_examples(), Settings(num_steps=5, precision="fp32")
+    plain, net = small_net(examples, dropout=0.0), small_net(examples, dropout=0.0)
+    found = torch.tensor(list(plain_steps(plain, examples, how)), dtype=torch.float64)
+    wanted = train(net, examples, 5, precision="fp32")
+    assert_close(found, wanted, rtol=1e-4, atol=1e-5, check_dtype=False)
+    assert_close(weights_of(plain), weights_of(net), rtol=0, atol=5e-3)
+    source = inspect.getsource(plain_steps).split('"""')[2].strip().splitlines()
+    assert len(source) <= 15 and found[-1].sum() < found[0].sum()
 
 
 def test_processes_share_a_batch(monkeypatch):
@@ -234,12 +252,13 @@ def test_a_run_counts_then_evaluates_and_trains_by_turns():
     assert seen == [
         ("counting", 0, 0), ("counting", 0, 0), ("evaluating", 0, 0), ("training", 0, 1),
         ("training", 1, 1), ("evaluating", 2, 1), ("training", 2, 2), ("training", 3, 2),
-        ("evaluating", 4, 2), ("training", 4, 3),
+        ("evaluating", 4, 2), ("training", 4, 4),
     ]  # fmt: skip
     assert_identical(losses(run.history), plain)
-    few = evaluate(prepared, valid, num_batches=4)  # at the end all of it is read
+    few = evaluate(prepared, valid, num_batches=4)  # the same are asked each time, at the end all
     assert few != evaluate(prepared, valid) and run.held_out[0] == (0, few)
-    assert run.held_out[-1] == (4, evaluate(net, valid)) and run.baselines == baselines(examples)
+    assert run.held_out[2:] == [(4, evaluate(net, valid, 4)), (4, evaluate(net, valid))]
+    assert run.baselines == baselines(examples)
 
 
 def test_what_was_read_before_a_run_goes_on_is_not_read_again():

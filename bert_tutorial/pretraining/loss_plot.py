@@ -68,10 +68,11 @@ class Panel:
         """Put the losses in; returns what all but the curves depends on."""
         lines, curves = iter(self.lines), []
         for history, held_out in runs:
-            steps, places = [step.step for step in history], [step for step, _ in held_out]
-            raw = [getattr(step, self.field) for step in history]
-            losses = [getattr(evaluation, self.field) for _, evaluation in held_out]
-            curves.append((raw, smooth(raw, smoothing), losses))
+            steps, raw = [x.step for x in history], [getattr(x, self.field) for x in history]
+            # Of two evaluations after one step the second is on other text than the dots before.
+            dots = {step: getattr(evaluation, self.field) for step, evaluation in held_out[::-1]}
+            places = sorted(dots)
+            curves.append((raw, smooth(raw, smoothing), [dots[step] for step in places]))
             for x, y in zip((steps, steps, places), curves[-1], strict=True):
                 next(lines).set_data(x, y)
         levels = {"a coin": math.log(2)} if self.field == "nsp_loss" else {}

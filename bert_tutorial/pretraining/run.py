@@ -79,7 +79,8 @@ class Progress:
     train_iter: PretrainingExamples
     settings: Settings
     history: list[Step] = field(default_factory=list)
-    # Evaluations on held-out text, and after how many steps.
+    # Evaluations, and after how many steps: on the same few batches of held-out text each time, so
+    # that they can be compared; after the last step a second one, on all of it.
     held_out: list[tuple[int, Evaluation]] = field(default_factory=list)
     baselines: Baselines | None = None  # None until they are counted
     doing: str = "counting"  # or "evaluating" or "training": what it does, or will do next
@@ -113,8 +114,9 @@ def summary(run: Progress, devices: list[torch.device]) -> str:
     text = f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}\n"
     text += f"{run.pairs_per_second:.1f} sentence pairs/sec on {devices}"
     for step, found in run.held_out[-1:]:
+        is_all = step == run.settings.num_steps
         text += (
-            f"\nheld-out{'' if step == done else f' after step {step}'}: {found}; baselines: "
+            f"\nheld-out{', all of it' if is_all else f' after step {step}'}: {found}; baselines: "
             f"uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
             f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "

@@ -27,6 +27,31 @@ from .evaluation import baselines, evaluate
 from .optimizers import make_optimizers
 from .run import DOING, Progress, Settings, Step, summary
 
+FEW = 4  # batches of held-out text: enough to see where a run stands
+
+
+def plain_steps(
+    net: BERTModel, train_iter: PretrainingExamples, settings: Settings
+) -> Iterator[tuple[float, float]]:
+    """The loop itself: `train_steps` without what saves time and memory.
+
+    Yields the MLM loss and the NSP loss of each step, as `train_steps` does.
+    """
+    prepare(net, train_iter, settings)
+    optimizers = make_optimizers(net, settings)
+    net.train()
+    for step in range(settings.num_steps):
+        batch = train_iter.batch_at(step).to(net.mlm.bias.device)
+        losses = pretraining_losses(net, batch)
+        net.zero_grad()
+        sum(losses).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate_at(step) * group.get("factor", 1.0)
+            optimizer.step()
+        yield losses.mlm.item(), losses.nsp.item()
+
 
 def train_steps(
     net: BERTModel,
@@ -152,7 +177,7 @@ def run_training(
     optimizers: list[torch.optim.Optimizer] | None = None,
     num_evaluations: int = 5,
 ) -> Iterator[None]:
-    """Count the baselines, train, and read some held-out text now and then, all of it at the end.
+    """Count the baselines, train, and read the same held-out text now and then; at the end all.
 
     Yields before the first piece of work and after each: nothing is half done, and `progress.doing`
     says what comes next ("evaluating" also where there is no held-out text). A progress with steps
@@ -173,8 +198,10 @@ def run_training(
             progress.doing = "evaluating"
             yield
             if valid is not None and done not in dict(progress.held_out):
-                some = None if done == last else 4  # batches: enough to see where a run stands
-                progress.held_out.append((done, evaluate(net, valid, some)))
+                found = [(done, evaluate(net, valid, FEW))]
+                if done == last and len(valid) > FEW:
+                    found.append((done, evaluate(net, valid)))
+                progress.held_out += found
         progress.doing = "training"
         yield
         if done < last:
