@@ -86,7 +86,18 @@ def patience() -> float:
 
 def join_processes(device: torch.device) -> Processes:
     """Meet the other processes of this machine that torchrun has started, if it has."""
-    processes = Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    given = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
+    said = " and ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    processes = Processes(
+        *(int(value) if (value or "").isdecimal() else -1 for value in given.values())
+    )
+    if not said:
+        processes = ALONE
+    if not 0 <= processes.rank < processes.world_size:
+        raise ValueError(
+            f"the environment has {said}, but torchrun sets RANK, from 0 on, and WORLD_SIZE, which "
+            "is larger: unset them, or start with torchrun"
+        )
     if processes.world_size > int(os.environ.get("LOCAL_WORLD_SIZE", processes.world_size)):
         raise ValueError(
             "this run is spread over several machines, which is not supported yet: each would look "

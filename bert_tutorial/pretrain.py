@@ -9,12 +9,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
+from tqdm.utils import ObjectWrapper
 
 from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
@@ -25,6 +26,7 @@ from .pretraining.optimizers import make_optimizers
 from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
+from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
 from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
@@ -88,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
     if (rows := train_iter.batch_size) < processes.world_size:
         raise ValueError(f"a batch has {rows} rows, too few for {processes.world_size} processes")
-    net = settings.network(len(vocab), max(64, settings.max_len), device)
+    check_fits(settings.config(len(vocab), settings.max_len), train_iter, settings)
+    net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
     optimizers = make_optimizers(net, settings)
     about = {"corpus": corpus}
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
@@ -104,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processes.agree("checkpoints", done)
         processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
         if is_first:
-            seconds = sum(step.seconds for step in run.shorten_log(done))
+            run.write_log(logged := run.steps(done))
+            seconds = sum(step.seconds for step in logged)
             if done:
-                print(f"going on after step {done} of {last}")
+                print(f"going on after step {done} of {last}.{run.note}")
         how = dict(optimizers=optimizers, first_step=done, processes=processes)
         steps = train_steps(net, train_iter, settings, **how)
         for step in tqdm(steps, total=last, initial=done, unit="step", disable=not is_first):
@@ -150,14 +154,30 @@ def finish(
         print(f"{name}: {about[name]}")
 
 
+class BestEffort(ObjectWrapper):
+    """A file in which a message may be lost: whoever reads it may be gone."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._wrapped.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._wrapped.flush()
+
+
 if __name__ == "__main__":
+    # What has no reader any more is no reason to lose a training.
+    sys.stdout, sys.stderr = (
+        BestEffort(file or open(os.devnull, "w")) for file in (sys.stdout, sys.stderr)
+    )
     try:
         main()
     except ConnectionError as error:
         print(error, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)  # tidying up with a process that is gone, PyTorch may abort this one
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last checkpoint")

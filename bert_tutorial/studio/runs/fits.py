@@ -144,22 +144,30 @@ def longest_row(train_iter: PretrainingExamples) -> int:
 
 
 def check_fits(
-    net: BERTModel, of: PretrainingExamples, settings: Settings, available: int | None = None
+    net: BERTModel | BERTConfig,
+    of: PretrainingExamples,
+    settings: Settings,
+    available: int | None = None,
 ) -> None:
     """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
     Only in doubt it looks at the text, and makes room first. What is not known is not refused.
-    `available` are bytes besides the network; what `available_memory` says if None.
+    `net` may be the sizes of one that is to be made. `available` are bytes besides the network;
+    what `available_memory` says if None.
     """
-    device, config, batch_size = net.mlm.bias.device, net.config, of.batch_size
-    how = how_of(settings, device)
-    how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(config, device))
+    if is_made := isinstance(net, BERTModel):
+        config, device, checkpointing = net.config, net.mlm.bias.device, net.encoder.checkpointing
+    else:
+        config, device, checkpointing = net, try_all_gpus()[0], False
+    how, batch_size = how_of(settings, device), of.batch_size
+    how |= dict(checkpointing=checkpointing, rows=rows_at_once(config, device))
 
     def need_and_room(length: int) -> tuple[Memory, float]:
         slots = max(1, round(length * of.mask_rate))
         memory = memory_of(config, batch_size, length, slots=slots, **how)
         free = available_memory(device) if available is None else available
-        return memory, math.inf if free is None else free + memory.parameters  # which stand already
+        standing = memory.parameters if is_made else 0
+        return memory, math.inf if free is None else free + standing
 
     memory, there = need_and_room(of.max_len)
     if memory.total > there:
