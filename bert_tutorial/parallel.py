@@ -86,17 +86,12 @@ def patience() -> float:
 
 def join_processes(device: torch.device) -> Processes:
     """Meet the other processes of this machine that torchrun has started, if it has."""
-    given = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
-    said = " and ".join(f"{name}={value}" for name, value in given.items() if value is not None)
-    processes = Processes(
-        *(int(value) if (value or "").isdecimal() else -1 for value in given.values())
-    )
-    if not said:
-        processes = ALONE
+    said = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")]
+    processes = Processes(*(int(x) if x.isdecimal() else -1 for x in said)) if any(said) else ALONE
     if not 0 <= processes.rank < processes.world_size:
         raise ValueError(
-            f"the environment has {said}, but torchrun sets RANK, from 0 on, and WORLD_SIZE, which "
-            "is larger: unset them, or start with torchrun"
+            f"the environment has RANK={said[0]} and WORLD_SIZE={said[1]}, but must have both, "
+            "RANK below WORLD_SIZE, as torchrun sets them: unset them to train in one process"
         )
     if processes.world_size > int(os.environ.get("LOCAL_WORLD_SIZE", processes.world_size)):
         raise ValueError(

@@ -8,10 +8,12 @@ bert_tutorial.pretrain ...` the processes share each batch.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from tqdm import tqdm
@@ -154,23 +156,21 @@ def finish(
         print(f"{name}: {about[name]}")
 
 
-class BestEffort(ObjectWrapper):
-    """A file in which a message may be lost: whoever reads it may be gone."""
+def best_effort(file: TextIO | None) -> TextIO:
+    """A file in which messages may be lost: who reads them may be gone."""
+    file = ObjectWrapper(file or open(os.devnull, "w"))
 
-    def write(self, text: str) -> None:
+    def attempt(do: Callable, *what: str) -> None:
         with suppress(OSError, ValueError):
-            self._wrapped.write(text)
+            do(*what)
 
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._wrapped.flush()
+    for name in ("write", "flush"):
+        file.wrapper_setattr(name, partial(attempt, getattr(file, name)))
+    return file
 
 
 if __name__ == "__main__":
-    # What has no reader any more is no reason to lose a training.
-    sys.stdout, sys.stderr = (
-        BestEffort(file or open(os.devnull, "w")) for file in (sys.stdout, sys.stderr)
-    )
+    sys.stdout, sys.stderr = map(best_effort, (sys.stdout, sys.stderr))
     try:
         main()
     except ConnectionError as error:

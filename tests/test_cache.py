@@ -34,8 +34,9 @@ def test_without_a_home_the_cache_is_among_the_temporary_files(monkeypatch, tmp_
     monkeypatch.setenv(CACHE, named)
     folder = tmp_path / f"bert_tutorial-{os.getuid()}"
     assert cache_dir() == folder and folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
-    folder.rename(tmp_path / f"bert_tutorial-{os.getuid()}")
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    folder.rename(tmp_path / f"bert_tutorial-{other}")
     with pytest.raises(PermissionError, match="belongs to somebody else: set BERT_TUTORIAL_CACHE"):
         cache_dir()
 

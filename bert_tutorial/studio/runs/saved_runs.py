@@ -101,6 +101,8 @@ class SavedRun:
             self.lock()
             there = [file for file in map(self.path.joinpath, OURS) if file.exists()]
             try:
+                if there and not there[0].is_file():  # a pipe would be waited for
+                    raise ValueError
                 if there and not isinstance(json.loads(there[0].read_text())["settings"], dict):
                     raise ValueError
             except Exception as error:

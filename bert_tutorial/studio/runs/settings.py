@@ -41,11 +41,12 @@ class RunSettings(Settings):
     def __post_init__(self):
         super().__post_init__()
         for name, most in MOST.items():  # what can be told before the text is known
-            wholes = getattr(self, name)
-            wholes = wholes if isinstance(wholes, tuple) and wholes else [wholes]
-            if not all(x in range(1, most + 1) for x in wholes) and wholes != [None]:
+            value = getattr(self, name)
+            wholes = value if isinstance(value, tuple) and value else [value]
+            fit = [type(whole) is int and 1 <= whole <= most for whole in wholes]
+            if not all(fit) and (name, value) != ("min_freq", None):
                 must = f"must be a whole number from 1 to {most:,}"
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but {must}")
+                raise ValueError(f"{name} is {value!r}, but {must}")
 
     def config(self, vocab_size: int, max_len: int = 512) -> BERTConfig:
         """The sizes of the network, for rows of at most `max_len` positions."""
