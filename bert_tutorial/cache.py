@@ -66,7 +66,7 @@ def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[
     write_file(Path(path), save(tensors, metadata))
 
 
-def hash_tensors(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+def digest(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
     """SHA-256 of tensors, from any device, and what is known about them."""
     found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):

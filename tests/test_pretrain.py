@@ -119,7 +119,7 @@ def test_a_run_needs_nobody_who_reads_what_it_says(text_file, tmp_path):
     process = pretrain(text_file, tmp_path / "out", 7, launcher="")
     process.stderr.close()
     process.stdout.close()
-    assert process.wait(PATIENCE) == 0 and (tmp_path / "out" / "network.safetensors").exists()
+    assert process.wait(5 * PATIENCE) == 0 and (tmp_path / "out" / "network.safetensors").exists()
 
 
 def test_what_nobody_reads_is_lost_and_nothing_else(tmp_path):

@@ -269,7 +269,8 @@ def odd(record, **changes):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda record: b"{", lambda record: b"[]", lambda record: b"\xff", lambda record: b"[" * 10**5,
+        lambda record: b"{", lambda record: b"[]", lambda record: b"\xff",
+        lambda record: b"[" * 10**5,
         lambda record: odd(record, name=3), lambda record: odd(record, seconds="a word"),
         lambda record: odd(record, step=None), lambda record: odd(record, held_out=[[1, 2]]),
         lambda record: odd(record, baselines=[1, 2]), lambda record: odd(record, probes=[3]),

@@ -119,9 +119,10 @@ class RunQueue:
                 self.left = {}
                 if self._refusal is not None:
                     raise self._refusal
-            # Not a run that somebody has begun since, which others follow.
-            follows = {run.saved.id, self.run.saved.id} <= set(self.done.values())
-            return self.run is not run and follows
+            if self.run in (run, None):  # None: another panel was reset
+                return False
+            # Not a run that somebody has begun since: others follow it.
+            return {run.saved.id, self.run.saved.id} <= set(self.done.values())
 
     def _take_next(self) -> None:
         name, settings = next(iter(self.left.items()))

@@ -22,14 +22,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ...cache import (
-    cache_dir,
-    hash_tensors,
-    read_safetensors,
-    write_file,
-    write_safetensors,
-    writing,
-)
+from ...cache import cache_dir, digest, read_safetensors, write_file, write_safetensors, writing
 from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
 from ...pretraining.run import Step
@@ -101,10 +94,9 @@ class SavedRun:
             self.lock()
             there = [file for file in map(self.path.joinpath, OURS) if file.exists()]
             try:
-                if there and not there[0].is_file():  # a pipe would be waited for
-                    raise ValueError
-                if there and not isinstance(json.loads(there[0].read_text())["settings"], dict):
-                    raise ValueError
+                for file in there[:1]:
+                    if not file.is_file() or "settings" not in json.loads(file.read_text("utf-8")):
+                        raise ValueError
             except Exception as error:
                 self.close()
                 raise ValueError(
@@ -140,7 +132,7 @@ class SavedRun:
                 tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
         tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
         about = {"step": step, "settings": self.record["settings"]}
-        write_safetensors(self.checkpoint, tensors, about | {"hash": hash_tensors(tensors, about)})
+        write_safetensors(self.checkpoint, tensors, about | {"hash": digest(tensors, about)})
         now = time.monotonic()
         self._due_at = now + max(SAVE_EVERY, SAVING * (now - began))
 
@@ -154,7 +146,7 @@ class SavedRun:
         wanted = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
         try:
             tensors, about = read_safetensors(self.checkpoint)
-            if about.pop("hash", "") != hash_tensors(tensors, about):
+            if about.pop("hash", "") != digest(tensors, about):
                 raise ValueError("not all of it is as it was written")
             if not all(value.isfinite().all() for value in tensors.values()):
                 raise ValueError("it holds weights that are no numbers, as training had diverged")
