@@ -1,5 +1,6 @@
 """The cache folder; files that are written whole or not at all, and tensors read back."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,7 +12,7 @@ from typing import Any
 import platformdirs
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, uint8
 
 
 def cache_dir() -> Path:
@@ -20,7 +21,13 @@ def cache_dir() -> Path:
     try:
         return Path(folder or platformdirs.user_cache_dir("bert_tutorial")).expanduser()
     except RuntimeError:  # no HOME, and a user whom the system does not know: some containers
-        return Path(tempfile.gettempdir()) / "bert_tutorial"
+        own = getattr(os, "getuid", int)()
+        path = Path(tempfile.gettempdir()) / f"bert_tutorial-{own}"
+        path.mkdir(0o700, exist_ok=True)
+        if path.lstat().st_uid != own:
+            must = "set BERT_TUTORIAL_CACHE to a folder of yours"
+            raise PermissionError(f"{path} belongs to somebody else: {must}") from None
+        return path
 
 
 @contextmanager
@@ -57,6 +64,15 @@ def write_safetensors(path: str | Path, tensors: dict[str, Tensor], about: dict[
     # errors are no OSErrors.
     metadata = {name: json.dumps(value) for name, value in about.items()}
     write_file(Path(path), save(tensors, metadata))
+
+
+def digest(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+    """SHA-256 of tensors, from any device, and what is known about them."""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(uint8).numpy())
+    return found.hexdigest()
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -86,7 +86,13 @@ def patience() -> float:
 
 def join_processes(device: torch.device) -> Processes:
     """Meet the other processes of this machine that torchrun has started, if it has."""
-    processes = Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    said = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE")]
+    processes = Processes(*(int(x) if x.isdecimal() else -1 for x in said)) if any(said) else ALONE
+    if not 0 <= processes.rank < processes.world_size:
+        raise ValueError(
+            f"the environment has RANK={said[0]} and WORLD_SIZE={said[1]}, but must have both, "
+            "RANK below WORLD_SIZE, as torchrun sets them: unset them to train in one process"
+        )
     if processes.world_size > int(os.environ.get("LOCAL_WORLD_SIZE", processes.world_size)):
         raise ValueError(
             "this run is spread over several machines, which is not supported yet: each would look "

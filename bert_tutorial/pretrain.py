@@ -8,13 +8,16 @@ bert_tutorial.pretrain ...` the processes share each batch.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from tqdm import tqdm
+from tqdm.utils import ObjectWrapper
 
 from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
@@ -25,6 +28,7 @@ from .pretraining.optimizers import make_optimizers
 from .pretraining.training import prepare, train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
+from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
 from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
@@ -91,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
     if (rows := train_iter.batch_size) < processes.world_size:
         raise ValueError(f"a batch has {rows} rows, too few for {processes.world_size} processes")
-    net = settings.network(len(vocab), max(64, settings.max_len), device)
+    check_fits(settings.config(len(vocab), settings.max_len), train_iter, settings)
+    net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
     optimizers = make_optimizers(net, settings)
     about = {"corpus": corpus}
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
@@ -107,9 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         processes.agree("checkpoints", done)
         processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
         if is_first:
-            seconds = sum(step.seconds for step in run.shorten_log(done))
+            run.write_log(logged := run.steps(done))
+            seconds = sum(step.seconds for step in logged)
             if done:
-                print(f"going on after step {done} of {last}")
+                print(f"going on after step {done} of {last}.{run.note}")
         how = dict(optimizers=optimizers, first_step=done, processes=processes)
         steps = train_steps(net, train_iter, settings, **how)
         for step in tqdm(steps, total=last, initial=done, unit="step", disable=not is_first):
@@ -153,14 +159,28 @@ def finish(
         print(f"{name}: {about[name]}")
 
 
+def best_effort(file: TextIO | None) -> TextIO:
+    """A file in which messages may be lost: who reads them may be gone."""
+    file = ObjectWrapper(file or open(os.devnull, "w"))
+
+    def attempt(do: Callable, *what: str) -> None:
+        with suppress(OSError, ValueError):
+            do(*what)
+
+    for name in ("write", "flush"):
+        file.wrapper_setattr(name, partial(attempt, getattr(file, name)))
+    return file
+
+
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = map(best_effort, (sys.stdout, sys.stderr))
     try:
         main()
     except ConnectionError as error:
         print(error, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)  # tidying up with a process that is gone, PyTorch may abort this one
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last checkpoint")

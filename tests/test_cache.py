@@ -32,7 +32,13 @@ def test_without_a_home_the_cache_is_among_the_temporary_files(monkeypatch, tmp_
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user whom the system does not know
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(CACHE, named)
-    assert cache_dir() == tmp_path / "bert_tutorial"
+    folder = tmp_path / f"bert_tutorial-{os.getuid()}"
+    assert cache_dir() == folder and folder.stat().st_mode & 0o777 == 0o700
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    folder.rename(tmp_path / f"bert_tutorial-{other}")
+    with pytest.raises(PermissionError, match="belongs to somebody else: set BERT_TUTORIAL_CACHE"):
+        cache_dir()
 
 
 @pytest.mark.nightly

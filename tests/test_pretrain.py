@@ -1,6 +1,7 @@
 """Long runs from the command line: killed at any moment, resumed, shared by processes."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from small import PATIENCE
 from torch.testing import assert_close
 
 from bert_tutorial.parallel import Processes, join_processes, own_device
-from bert_tutorial.pretrain import main, parse
+from bert_tutorial.pretrain import best_effort, main, parse
 from bert_tutorial.studio.published.checkpoints import load_checkpoint
 from bert_tutorial.studio.runs.settings import RECIPES
 from bert_tutorial.text.corpora import CORPORA
@@ -89,13 +90,45 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(text_file,
     one, two = ((out / "network.safetensors").read_bytes()[-1000:] for out in (broken, whole))
     assert one == two
     net, vocab = load_checkpoint(whole / "network.safetensors")
-    assert net.config.num_hiddens == 16 and net.config.max_len == 64 and "a1" in vocab
+    assert net.config.num_hiddens == 16 and net.config.max_len == 24 and "a1" in vocab
     card = (whole / "model_card.md").read_text()
     for words in (
         "| processes | 1 |", "| precision | torch.", "| steps | 30 |", "Muon, AdamW",
         "that of your text", "| dropout | 0.2 |", "held out | MLM loss ",
     ):  # fmt: skip
         assert words in card
+
+
+def test_what_the_log_lacks_is_told_and_marked(text_file, tmp_path, capsys):
+    log = tmp_path / "out" / "log.jsonl"
+    pretrain(text_file, log.parent, 7)
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines[:2], lines[3][:20]]))
+    for _ in range(2):
+        pretrain(text_file, log.parent, 7)
+        assert "after step 7 of 7. The log lacks 5 of its steps." in capsys.readouterr().out
+        assert [math.isnan(mlm) for mlm, _ in losses(log.parent)] == [False] * 2 + [True] * 5
+    log.with_name("record.json").unlink()
+    with pytest.raises(ValueError, match="is not a run's of this version: move it away, or use "):
+        pretrain(text_file, log.parent, 7)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise")
+def test_a_run_needs_nobody_who_reads_what_it_says(text_file, tmp_path):
+    process = pretrain(text_file, tmp_path / "out", 7, launcher="")
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(5 * PATIENCE) == 0 and (tmp_path / "out" / "network.safetensors").exists()
+
+
+def test_what_nobody_reads_is_lost_and_nothing_else(tmp_path):
+    for file in (None, (tmp_path / "closed").open("w")):
+        if file is not None:
+            file.close()
+        file = best_effort(file)
+        print("lost", file=file, flush=True)
+    print("kept", file=best_effort(sys.stdout), flush=True)
 
 
 def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):
@@ -114,10 +147,13 @@ def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):
         ("--sentences-per-segment 9", "10 sentences"), ("--corpus no-such-file", "is no file"),
         ("--save-every 0", "--save-every is 0, but must be 1 or more"),
         ("--min-freq 1000000", "no word occurs 1000000 times"),
+        ("--min-freq -1", "min_freq is -1, but must be a whole number from 1"),
+        ("--max-len 10000000", "max_len is 10000000, but must be a whole number from 1"),
+        ("--hidden 3000000", "one training step would take"),
     ],
 )  # fmt: skip
 def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
-    with pytest.raises((ValueError, FileNotFoundError)) as error:
+    with pytest.raises((ValueError, FileNotFoundError, MemoryError)) as error:
         pretrain(text_file, tmp_path / "out", 5, *more.split())
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -138,6 +174,12 @@ def test_processes_meet_on_one_machine_and_wait_as_long_as_said(monkeypatch):
     os.environ["BERT_TUTORIAL_PATIENCE"] = "7"
     join_processes(cpu)
     assert [how["timeout"].total_seconds() for how in met] == [300, 7]
+    for rank, size in (("5", None), ("2", "2"), (None, "2"), ("x", "2")):  # what others left
+        left = dict(RANK=rank, WORLD_SIZE=size)
+        left = {name: value for name, value in left.items() if value is not None}
+        with monkeypatch.context() as m, pytest.raises(ValueError, match="environment has RANK="):
+            m.setattr(os, "environ", left)
+            join_processes(cpu)
     os.environ["LOCAL_WORLD_SIZE"] = "1"
     with pytest.raises(ValueError, match="spread over several machines"):
         join_processes(cpu)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import torch
 from small import PATIENCE, assert_identical, losses, some_examples, until
 
 from bert_tutorial.pretraining import training
@@ -219,6 +220,56 @@ def test_another_text_can_be_used_but_not_while_a_run_goes_on(queue):
     queue.use(other, lambda net: "seen")
     assert queue.text != before and queue.runs() == []
     assert queue.begin(SHORT).wait(PATIENCE) and queue.run.probes[-1] == (4, "seen")
+
+
+def test_where_nothing_can_be_written_a_run_trains_and_says_so(tmp_path, full_disk):
+    (tmp_path / "file").touch()
+    below = RunQueue(some_examples(), SavedRuns(tmp_path / "file" / "runs"))
+    full = RunQueue(some_examples(), SavedRuns(tmp_path / "full"))
+    for queue, size in ((below, 10**9), (full, 100)):
+        with full_disk(size):
+            assert queue.begin(SHORT).wait(PATIENCE)
+        assert queue.run.state == "finished", queue.run.error
+        assert len(queue.run.history) == 4 and queue.runs() == []
+        assert (
+            " It is not kept: " in queue.run.saved.note
+            and "cannot be written" in queue.run.saved.note
+        )
+
+
+def test_a_run_goes_on_in_the_numbers_in_which_it_began(queue, monkeypatch):
+    for narrow in (True, False):
+        dtype = torch.bfloat16 if narrow else torch.float32
+        monkeypatch.setattr(module, "pick_dtype", lambda *_, dtype=dtype: dtype)
+        run = queue.begin(SHORT)
+        assert run.settings.precision == ("bf16" if narrow else "fp32") and queue.settings == SHORT
+        assert (
+            run.wait(PATIENCE)
+            and run.saved.record["settings"]["precision"] == run.settings.precision
+        )
+
+
+def test_damaged_runs_are_listed_with_each_text_and_do_not_go_on(queue):
+    run = queue.begin(SHORT)
+    assert run.wait(PATIENCE)
+    (run.saved.path / "record.json").write_text("{")
+    (saved,) = queue.runs()
+    assert queue.speed() is None
+    with pytest.raises(ValueError, match="record.json is damaged .*: it can only be deleted"):
+        queue.go_on(saved.id)
+    queue.delete(saved.id)
+    assert queue.runs() == []
+
+
+def test_an_experiment_needs_a_held_out_text_and_a_run_begun_by_hand_follows_none(
+    queue, monkeypatch
+):
+    first = queue.begin(SHORT)
+    assert first.wait(PATIENCE) and queue.begin(SHORT).wait(PATIENCE)
+    assert not queue.begin_next(first)  # whoever shows the first run does not go on to the second
+    queue.use(some_examples(valid=None), None)
+    with pytest.raises(ValueError, match="this text has no held-out part"):
+        begin_experiment(queue, monkeypatch, THREE)
 
 
 def test_speed_is_measured_or_that_of_the_last_run(queue):

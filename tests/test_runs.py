@@ -1,7 +1,9 @@
 """Runs in the background that are watched, paused, stopped and resumed."""
 
 import math
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +24,7 @@ from bert_tutorial.network.model import in_mode
 from bert_tutorial.pretraining.evaluation import baselines, evaluate
 from bert_tutorial.pretraining.training import Settings, train_steps
 from bert_tutorial.studio.runs.run import TrainingRun
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
 
 
 def run_of(num_steps, examples=None, net=None, **how):
@@ -135,6 +138,25 @@ def test_an_error_ends_the_run_and_is_kept():
     run = run_of(10, probe=lambda net: 1 / 0).start()
     assert run.wait(PATIENCE) and run.state == "failed"
     assert isinstance(run.error, ZeroDivisionError)
+
+
+@pytest.mark.nightly
+def test_a_program_that_ends_while_a_run_trains_ends_well_and_keeps_it(tmp_path):
+    code = """
+from pathlib import Path
+from small import some_examples, until
+from bert_tutorial.studio.runs.queue import RunQueue
+from bert_tutorial.studio.runs.saved_runs import SavedRuns
+from bert_tutorial.studio.runs.settings import RunSettings
+queue = RunQueue(some_examples(), SavedRuns(Path("runs")))
+queue.begin(RunSettings(num_hiddens=16, batch_size=16, num_steps=100_000))
+until(lambda: len(queue.run.history) > 3)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    (saved,) = SavedRuns(tmp_path / "runs").all()
+    assert saved.record["step"] > 3 and len(saved.steps()) == saved.record["step"]
+    assert saved.checkpoint.exists() and saved.record["error"] is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pthread_kill")

@@ -195,3 +195,13 @@ def test_a_cache_that_cannot_be_written_is_named(
         assert part in str(caught.value)
     # A full disk is no reason to ask again.
     assert wikitext2_server.request_count == (cause == errno.EFBIG)
+
+
+def test_a_server_without_encryption_is_told_from_one_that_is_not_trusted(
+    monkeypatch, serve, cache, tmp_path
+):
+    server = serve(lambda handler: handler.send(b"plain"))
+    monkeypatch.setenv(URL, server.url.replace("http:", "https:"))
+    assert_refused(cache, "SSLError: wrong version number")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+    assert_refused(cache, "nowhere.pem")

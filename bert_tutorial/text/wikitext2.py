@@ -113,6 +113,7 @@ def _fetch(address: str) -> bytes:
             may_pass = status is None or status >= 500 or status in (408, 429)
             if isinstance(error, ValueError) or not may_pass or time.monotonic() + pause > end:
                 why = f"HTTP status {status}" if status else type(error).__name__
+                why += "".join(re.findall(r"\](: [^(\]]+) \(_ssl", str(error).replace("] ", "]: ")))
                 raise ValueError(why) from error
         time.sleep(pause)
 

@@ -19,7 +19,6 @@ from ...devices import pick_dtype, try_all_gpus
 from ...exercises.memory import Memory, count_parameters, memory_of, told_bytes
 from ...network.config import BERTConfig
 from ...network.losses import rows_at_once
-from ...network.model import BERTModel
 from ...pretraining.run import Settings
 from ...pretraining.training import train_steps
 from ...text.examples import LENGTH_MULTIPLE, PretrainingExamples
@@ -144,22 +143,25 @@ def longest_row(train_iter: PretrainingExamples) -> int:
 
 
 def check_fits(
-    net: BERTModel, of: PretrainingExamples, settings: Settings, available: int | None = None
+    net: Any, of: PretrainingExamples, settings: Settings, available: int | None = None
 ) -> None:
     """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
     Only in doubt it looks at the text, and makes room first. What is not known is not refused.
-    `available` are bytes besides the network; what `available_memory` says if None.
+    `net` is a network, or the `BERTConfig` of one to be made. `available` are bytes besides it;
+    what `available_memory` says if None.
     """
-    device, config, batch_size = net.mlm.bias.device, net.config, of.batch_size
-    how = how_of(settings, device)
-    how |= dict(checkpointing=net.encoder.checkpointing, rows=rows_at_once(config, device))
+    config, batch_size = getattr(net, "config", net), of.batch_size
+    is_made = net is not config
+    device = net.mlm.bias.device if is_made else try_all_gpus()[0]
+    how = how_of(settings, device) | dict(rows=rows_at_once(config, device))
+    how |= dict(checkpointing=is_made and net.encoder.checkpointing)
 
     def need_and_room(length: int) -> tuple[Memory, float]:
         slots = max(1, round(length * of.mask_rate))
         memory = memory_of(config, batch_size, length, slots=slots, **how)
         free = available_memory(device) if available is None else available
-        return memory, math.inf if free is None else free + memory.parameters  # which stand already
+        return memory, math.inf if free is None else free + is_made * memory.parameters
 
     memory, there = need_and_room(of.max_len)
     if memory.total > there:

@@ -6,9 +6,12 @@ No widget: `widgets/training_panel.py` shows it, tests use it alone.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
+from ...devices import pick_dtype, try_all_gpus
 from ...network.model import BERTModel
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
@@ -81,6 +84,8 @@ class RunQueue:
         """Go on with a saved run exactly where it was, unless it is of another text or version."""
         with self._free():
             saved = self.saved.find(id)
+            if saved.damage:
+                raise ValueError(f"{saved.damage}: it can only be deleted")
             if saved.record.get("text") != self.text:
                 raise ValueError("this run was begun on another text: read that in the first cell")
             return self._begin(read_settings(saved.record["settings"]), saved=saved)
@@ -88,6 +93,11 @@ class RunQueue:
     def begin_experiment(self, title: str) -> None:
         """Begin an experiment: its runs, one after the other, until one fails or is stopped."""
         with self._free():
+            if self.train_iter.valid is None:
+                raise ValueError(
+                    "experiments compare held-out losses, but this text has no held-out part: "
+                    "train on one that load_data_wiki has read"
+                )
             self.experiment, self.done = EXPERIMENTS[title], {}
             self.left = dict(self.experiment.runs)
             self._take_next()
@@ -109,7 +119,10 @@ class RunQueue:
                 self.left = {}
                 if self._refusal is not None:
                     raise self._refusal
-            return self.run is not run
+            if self.run in (run, None):  # None: another panel was reset
+                return False
+            # Not a run that somebody has begun since: others follow it.
+            return {run.saved.id, self.run.saved.id} <= set(self.done.values())
 
     def _take_next(self) -> None:
         name, settings = next(iter(self.left.items()))
@@ -135,14 +148,15 @@ class RunQueue:
     def _begin(
         self, settings: RunSettings, name: str = "", saved: SavedRun | None = None
     ) -> TrainingRun:
-        net = settings.network(len(self.train_iter.vocab))
-        examples = settings.examples(self.train_iter)
-        check_fits(net, examples, settings)
+        words, examples = len(self.train_iter.vocab), settings.examples(self.train_iter)
+        check_fits(settings.config(words), examples, settings)  # before anything takes room
+        # Wherever it goes on, it computes in the numbers in which it began.
+        is_narrow = pick_dtype(settings.precision, try_all_gpus()[0]) == torch.bfloat16
+        exact = replace(settings, precision="bf16" if is_narrow else "fp32")
         if saved is None:
-            name = name or f"run {len(self.saved.all()) + 1}"
-            about = dict(settings=asdict(settings), num_steps=settings.num_steps)
-            saved = self.saved.new(name=name, text=self.text, **about)
-        run = TrainingRun(net, examples, settings, 10, saved, self.probe)
+            about = dict(settings=asdict(exact), num_steps=settings.num_steps)
+            saved = self.saved.new(name, text=self.text, **about)
+        run = TrainingRun(exact.network(words), examples, exact, 10, saved, self.probe)
         self.run, self.settings, RunQueue._at_work = run.start(), settings, self
         return run
 
@@ -169,7 +183,7 @@ class RunQueue:
         """Operations per second of this machine: of the last saved run, or measured, or None."""
         for saved in reversed(self.runs()):
             pairs, step = saved.record.get("pairs_per_second"), saved.record.get("step", 0)
-            with suppress(ValueError, TypeError):  # of another version of this package
+            with suppress(ValueError):  # of another version of this package
                 if pairs and step >= 10:
                     settings = read_settings(saved.record["settings"])
                     return cost_of(settings, self.train_iter).flops / settings.batch_size * pairs
@@ -179,8 +193,9 @@ class RunQueue:
         return self._speed
 
     def runs(self) -> list[SavedRun]:
-        """The saved runs of this text, the oldest first."""
-        return [run for run in self.saved.all() if run.record.get("text") == self.text]
+        """The saved runs of this text, and those that are damaged, the oldest first."""
+        runs = self.saved.all()
+        return [run for run in runs if run.damage or run.record.get("text") == self.text]
 
     def is_going(self, saved: SavedRun) -> bool:
         """Whether a saved run is the one that goes on here."""

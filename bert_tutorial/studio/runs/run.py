@@ -1,16 +1,15 @@
 """A training run in a background thread, which can be watched, paused, resumed and stopped."""
 
-import math
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from ...devices import keep_memory
 from ...network.model import BERTModel
 from ...pretraining.optimizers import make_optimizers
-from ...pretraining.run import Progress, Settings, Step
+from ...pretraining.run import Progress, Settings
 from ...pretraining.training import check_network, run_training
 from ...text.examples import PretrainingExamples
 from .saved_runs import SavedRun
@@ -69,6 +68,8 @@ class TrainingRun(Progress):
         keep_memory()  # before the thread exists, so that it gets no arena of its own
         self._thread.start()
         self._ends[self.net] = self._ended
+        # A program that ends meanwhile waits for the step under way, and what is saved then.
+        finalize(self, _end, self._stop, self._ended, self._thread)
         return self
 
     def pause(self) -> None:
@@ -117,7 +118,7 @@ class TrainingRun(Progress):
             if self.saved is None:
                 self._train()
             else:
-                self.saved.open()
+                self._keep(self.saved.open)
                 with closing(self.saved):
                     self._load()
                     try:
@@ -139,7 +140,7 @@ class TrainingRun(Progress):
                 self.probes.append((done, self.probe(self.net)))
             if self.saved is not None:
                 for step in self.history[logged:]:
-                    self.saved.add(step)
+                    self._keep(self.saved.add, step)
                 logged, is_due = done, pauses or self.saved.is_due
                 if is_due or self.doing == "evaluating":
                     self._store(with_checkpoint=is_due)
@@ -150,17 +151,27 @@ class TrainingRun(Progress):
             if self._stop.is_set():
                 return
 
+    def _keep(self, write: Callable, *what: Any, **facts: Any) -> None:
+        """Write on the disk; where it is full or locked the run goes on, and nothing is kept."""
+        if self.saved.trouble:
+            return
+        try:
+            write(*what, **facts)
+        except OSError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # somebody has deleted the run
+                raise
+            self.saved.trouble = str(error)
+
     def _load(self) -> None:
         """Go on where the saved run was; steps that a damaged log lacks have no losses (NaN)."""
         try:
             done = self.saved.load(self.net, self.optimizers)
-            known = {step.step: step for step in self.saved.shorten_log(done)}
+            self.history += self.saved.steps(done)
+            self._keep(self.saved.write_log, self.history)
         except Exception as error:
             with suppress(OSError):
                 self.saved.update(error=str(error))
             raise
-        lost = Step(0, math.nan, math.nan, 0, 0.0, math.nan)
-        self.history += [known.get(n, lost._replace(step=n)) for n in range(1, done + 1)]
         self.held_out += [found for found in self.saved.held_out if found[0] <= done]
         probes = self.saved.record.get("probes", [])
         self.probes += [(step, answer) for step, answer in probes if step <= done]
@@ -169,9 +180,10 @@ class TrainingRun(Progress):
     def _store(self, with_checkpoint: bool) -> None:
         done = len(self.history)
         if with_checkpoint:
-            self.saved.save(self.net, self.optimizers, done)
+            self._keep(self.saved.save, self.net, self.optimizers, done)
         is_measured = self.train_iter.valid is None or done in dict(self.held_out)
-        self.saved.update(
+        self._keep(
+            self.saved.update,
             step=done,
             seconds=self.seconds,
             pairs_per_second=self.pairs_per_second,
@@ -181,3 +193,10 @@ class TrainingRun(Progress):
             error=(str(self.error) or type(self.error).__name__) if self.error else None,
             is_finished=done == self.settings.num_steps and is_measured,
         )
+
+
+def _end(stop: threading.Event, ended: threading.Event, thread: threading.Thread) -> None:
+    stop.set()
+    ended.wait()
+    if thread is not threading.current_thread():  # which is the last to know of its run
+        thread.join()

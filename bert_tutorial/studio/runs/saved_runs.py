@@ -6,27 +6,34 @@ folder (`SavedRun`), the training panel all that are in the cache (`SavedRuns`).
 """
 
 import json
+import math
 import secrets
 import shutil
 import threading
 import time
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import fields
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
-from ...cache import cache_dir, read_safetensors, write_file, write_safetensors, writing
+from ...cache import cache_dir, digest, read_safetensors, write_file, write_safetensors, writing
 from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
 from ...pretraining.run import Step
+from .settings import RunSettings, read_settings
 
 SAVE_EVERY = 3.0  # seconds of a run that a power cut may cost
 SAVING = 50  # a checkpoint takes at most this part of the time: 1 in 50
 LIMIT = 2 * 10**9  # bytes of all runs together
+LOST = Step(0, math.nan, math.nan, 0, 0.0, math.nan)  # in place of one that a log lacks
+# Files of a run. Where there are others of these names, but no record, none is touched.
+OURS = "record.json", "checkpoint.safetensors", "log.jsonl", "network.safetensors", "model_card.md"
 
 
 class SavedRun:
@@ -47,6 +54,14 @@ class SavedRun:
         self.log, self.id = self.path / "log.jsonl", self.path.name
         self._lock = FileLock(self.path / ".lock")  # keeps out other threads, too
         self._writing, self._due_at = threading.RLock(), 0.0
+        self.damage = ""  # of the record
+        self.trouble, self.lost = "", 0  # why nothing is written any more; steps the log lacked
+
+    @property
+    def note(self) -> str:
+        """What its user has to know, to be put behind other sentences; "" where all is well."""
+        lost = f" The log lacks {self.lost} of its steps." if self.lost else ""
+        return lost + (f" It is not kept: {self.trouble}." if self.trouble else "")
 
     @property
     def name(self) -> str:
@@ -70,18 +85,39 @@ class SavedRun:
         return Baselines(*found) if found else None
 
     def open(self) -> None:
-        """Make the folder, keep other processes out of it, and clear what a killed one left."""
+        """Make the folder, keep other processes out of it, and clear what a killed one left.
+
+        Raises:
+            ValueError: Another process has it, or there are files that no run has written.
+        """
         with self._writing, writing(self.path):  # or this would clear what is half written
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            there = [file for file in map(self.path.joinpath, OURS) if file.exists()]
             try:
-                self._lock.acquire(blocking=False)
-            except Timeout as error:
+                for file in there[:1]:
+                    if not file.is_file() or "settings" not in json.loads(file.read_text("utf-8")):
+                        raise ValueError
+            except Exception as error:
+                self.close()
                 raise ValueError(
-                    f"another process trains in {self.path}: wait for it, or {self.otherwise}"
+                    f"{there[0]} is not a run's of this version: move it away, or {self.otherwise}"
                 ) from error
-            for left_over in self.path.glob("*.part"):
-                left_over.unlink()
+            if not there:  # from now on what has these names is the run's
+                self.update()
+            for name in OURS:
+                for left_over in self.path.glob(f"{name}.*.part"):
+                    left_over.unlink()
         self._due_at = time.monotonic() + SAVE_EVERY
+
+    def lock(self) -> None:
+        """Make the folder, and keep other processes out of it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ValueError(
+                f"another process trains in {self.path}: wait for it, or {self.otherwise}"
+            ) from error
 
     def close(self) -> None:
         """Let other processes in again."""
@@ -96,7 +132,7 @@ class SavedRun:
                 tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
         tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
         about = {"step": step, "settings": self.record["settings"]}
-        write_safetensors(self.checkpoint, tensors, about)
+        write_safetensors(self.checkpoint, tensors, about | {"hash": digest(tensors, about)})
         now = time.monotonic()
         self._due_at = now + max(SAVE_EVERY, SAVING * (now - began))
 
@@ -110,6 +146,10 @@ class SavedRun:
         wanted = json.loads(json.dumps(self.record["settings"]))  # JSON has no tuples
         try:
             tensors, about = read_safetensors(self.checkpoint)
+            if about.pop("hash", "") != digest(tensors, about):
+                raise ValueError("not all of it is as it was written")
+            if not all(value.isfinite().all() for value in tensors.values()):
+                raise ValueError("it holds weights that are no numbers, as training had diverged")
             found, states = about["settings"], defaultdict(lambda: defaultdict(dict))
             for key, value in tensors.items():
                 part, p, name = key.split(".", 2)
@@ -120,7 +160,7 @@ class SavedRun:
                     state = states[str(number)]
                     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
                 return about["step"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
         except OSError:
             raise
@@ -135,13 +175,20 @@ class SavedRun:
             f"the run in {self.path} was begun with {other}: use that, or {self.otherwise}"
         )
 
-    def steps(self) -> list[Step]:
-        """The log; half a line, which a killed process left, is passed over."""
+    def steps(self, done: int | None = None) -> list[Step]:
+        """The log; half a line, which a killed process left, is passed over.
+
+        With `done`, exactly so many steps: those behind a checkpoint are left out, and one that the
+        log lacks has no losses (NaN).
+        """
         found, text = {}, self.log.read_text("utf-8", "replace") if self.log.exists() else ""
         for line in text.splitlines():
             with suppress(ValueError, TypeError):
                 step = Step(**json.loads(line))
                 found[int(step.step)] = step
+        if done is not None:
+            found = {n: found.get(n, LOST._replace(step=n)) for n in range(1, done + 1)}
+            self.lost = sum(not step.num_pairs for step in found.values())
         return [found[number] for number in sorted(found)]
 
     def add(self, step: Step) -> None:
@@ -150,11 +197,9 @@ class SavedRun:
         with writing(self.log), self.log.open("a", encoding="utf-8") as log:
             log.write(f"{json.dumps(step._asdict())}\n")
 
-    def shorten_log(self, done: int) -> list[Step]:
-        """The first `done` steps of the log; others, behind the checkpoint, are taken out of it."""
-        steps = [step for step in self.steps() if step.step <= done]
+    def write_log(self, steps: list[Step]) -> None:
+        """Write the log anew."""
         write_file(self.log, "".join(f"{json.dumps(step._asdict())}\n" for step in steps).encode())
-        return steps
 
     def update(self, **facts: Any) -> None:
         """Write what is new of the run."""
@@ -164,7 +209,34 @@ class SavedRun:
 
     def rename(self, name: str) -> None:
         """Give it another name; an empty one changes nothing."""
-        self.update(name=" ".join(name.split())[:60] or self.name)
+        name = " ".join(name.split())[:60] or self.name
+        # A file of its own: another process may be training it, and writing all else.
+        write_file(self.path / "name.txt", name.encode())
+        self.record["name"] = name
+
+    def read(self) -> None:
+        """Read the record, which another process may have written; FileNotFoundError without."""
+        file, self.damage = self.path / "record.json", ""
+        try:
+            if file.exists() and not file.is_file():  # a pipe would be waited for
+                raise ValueError("it is no file")
+            self.record = record = json.loads(file.read_text("utf-8"))
+            with suppress(OSError):
+                record["name"] = (self.path / "name.txt").read_text("utf-8", "replace")
+            numbers = [record["step"], record["num_steps"], *(self.baselines or ())]
+            numbers += [record.get(name, 0) for name in ("number", "seconds", "pairs_per_second")]
+            numbers += [x for step, found in self.held_out for x in (step, *found)]
+            numbers += [step for step, _ in record.get("probes", [])]
+            if not record["name"].strip() or any(abs(x) > 1e15 for x in numbers):
+                raise ValueError("it has no name, or too large a number")
+            if record["settings"].keys() == {field.name for field in fields(RunSettings)}:
+                read_settings(record["settings"])  # those of another version can be listed only
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # no text, no JSON, or other JSON
+            self.damage = f"{file} is damaged ({str(error)[:100] or type(error).__name__})"
+            about = dict(name=f"{self.id} (damaged)", settings={}, num_steps=0, step=0)
+            self.record = about | {"error": self.damage}
 
 
 class SavedRuns:
@@ -178,27 +250,38 @@ class SavedRuns:
         self._runs: dict[Path, SavedRun] = {}
 
     def all(self) -> list[SavedRun]:
-        """Every run, the oldest first; what is no run is passed over."""
+        """Every run, the oldest first; one with a damaged record says so in its name."""
         found = []
-        for file in sorted(self.path.glob("*/record.json")):
+        for file in self.path.glob("*/record.json"):
             run = self._runs.setdefault(file.parent, SavedRun(file.parent))
-            with suppress(OSError, ValueError, TypeError), run._writing:
-                record = json.loads(file.read_text("utf-8"))  # another process may have written it
-                if {"name", "settings", "num_steps", "step"}.issubset(record):
-                    run.record = record
-                    found.append(run)
-        return found
+            with suppress(OSError):  # somebody is deleting it
+                with run._writing:
+                    run.read()
+                found.append(run)
+        return sorted(found, key=lambda run: (run.record.get("number", 0), run.id))
 
-    def new(self, **record: Any) -> SavedRun:
-        """A folder for a run that begins; an OSError where the runs take more than they may."""
+    def new(self, name: str = "", **record: Any) -> SavedRun:
+        """A folder for a run that begins; an OSError where the runs take more than they may.
+
+        Without a name it gets a number that no other has. Where nothing can be written, `trouble`
+        of the run says why.
+        """
         if (size := self.size()) > self.limit:
             raise OSError(
                 f"the saved runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
                 "they may take: delete some of them in the table first"
             )
         path = self.path / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
-        run = self._runs[path] = SavedRun(path)
-        run.update(**record, step=0)
+        runs = self.all()
+        number = max([len(runs), *(run.record.get("number", 0) for run in runs)]) + 1
+        names = (f"run {n}" for n in count(number))
+        name = name or next(new for new in names if new not in {run.name for run in runs})
+        record |= dict(name=name, number=number, step=0)
+        run = self._runs[path] = SavedRun(path, record)
+        try:
+            run.update()
+        except OSError as error:
+            run.trouble = str(error)
         return run
 
     def find(self, id: str) -> SavedRun:
@@ -210,14 +293,18 @@ class SavedRuns:
     def delete(self, id: str) -> None:
         """Delete a run for good, unless a process trains it."""
         run = self.find(id)
-        run.open()
-        run.close()
-        shutil.rmtree(run.path)
+        with writing(run.path):
+            run.lock()
+            run.close()
+            while run.path.exists():
+                with suppress(FileNotFoundError):  # of what another process deletes just now
+                    shutil.rmtree(run.path)
 
     def size(self) -> int:
         """Bytes of all runs."""
         total = 0
-        for file in self.path.rglob("*"):
-            with suppress(OSError):  # a run that goes on replaces its files
-                total += file.stat().st_size
+        with suppress(OSError):  # a folder may be deleted meanwhile
+            for file in self.path.rglob("*"):
+                with suppress(OSError):  # a run that goes on replaces its files
+                    total += file.stat().st_size
         return total

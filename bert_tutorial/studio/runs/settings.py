@@ -17,6 +17,8 @@ from ...pretraining.run import Settings
 from ...text.examples import PretrainingExamples
 
 SIZES = ("num_hiddens", "ffn_num_hiddens", "num_heads", "num_layers", "dropout")
+MOST = dict(batch_size=10**6, sentences_per_segment=1000, num_layers=1000, max_len=10**6)
+MOST["min_freq"] = 10**9
 EXAMPLES = ("batch_size", "mask_rate", "sentences_per_segment", "next_sentence_rate", "seed")
 
 
@@ -35,6 +37,16 @@ class RunSettings(Settings):
     dropout: float = 0.2
     max_len: int = 64  # of the rows of a text that is read for the run
     min_freq: int | None = None  # rarer words become <unk>; None: the corpus's own number
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, most in MOST.items():  # what can be told before the text is known
+            value = getattr(self, name)
+            wholes = value if isinstance(value, tuple) and value else [value]
+            fit = [type(whole) is int and 1 <= whole <= most for whole in wholes]
+            if not all(fit) and (name, value) != ("min_freq", None):
+                must = f"must be a whole number from 1 to {most:,}"
+                raise ValueError(f"{name} is {value!r}, but {must}")
 
     def config(self, vocab_size: int, max_len: int = 512) -> BERTConfig:
         """The sizes of the network, for rows of at most `max_len` positions."""
@@ -91,10 +103,15 @@ def hash_of(examples: PretrainingExamples) -> str:
 
 
 def read_settings(stored: dict[str, Any]) -> RunSettings:
-    """Settings as a saved run has them; a ValueError if it is of another version."""
+    """Settings as a saved run has them; a ValueError if they cannot be or are another version's."""
     known = {field.name for field in fields(RunSettings)}
     if stored.keys() != known:
         odd = ", ".join(sorted(known ^ stored.keys()))
         raise ValueError(f"this run is of another version: it differs in the settings {odd}")
-    counts = tuple(stored["sentences_per_segment"])  # JSON has lists only
-    return RunSettings(**stored | {"sentences_per_segment": counts})
+    try:
+        counts = tuple(stored["sentences_per_segment"])  # JSON has lists only
+        settings = RunSettings(**stored | {"sentences_per_segment": counts})
+        settings.config(vocab_size=5)  # there is a network of these sizes
+        return settings
+    except TypeError as error:
+        raise ValueError(f"a setting of this run is of a wrong kind: {error}") from error

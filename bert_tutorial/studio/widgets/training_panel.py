@@ -236,7 +236,7 @@ class TrainingPanel(Panel):
             "stopping": "stops after the step under way.",
         }
         if (state := run.state) in said:
-            self.status.say(f"{run.saved.name} {said[state]}")
+            self.status.say(f"{run.saved.name} {said[state]}{run.saved.note}")
         self._show_bar(run, status_line(run))
         self._mark()
         self._plot.update()  # takes longest
@@ -256,7 +256,7 @@ class TrainingPanel(Panel):
         for step, found in run.held_out[-1:]:
             measured = found if run.with_nsp else found.masked_words
             said += f"; held-out text{'' if step == done else f' after step {step}'}: {measured}"
-        self.status.say(said)
+        self.status.say(f"{said}.{run.saved.note}" if run.saved.note else said)
         picture = png_html(self.picture.png, self.picture.alt)
         self.keep_static(f"{picture}<p>{html.escape(said)}</p>")
 
