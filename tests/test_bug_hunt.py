@@ -6,6 +6,7 @@ import re
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -26,7 +27,7 @@ CALLS = dict(re.findall(r'check_fix\("(\w+)", (\w+)\)', "\n".join(CELLS)))
 RIGHT = {  # what must be seen first, where that is a table
     "dropout": [True, True, True, True, False],
     "special": ["none", "none", "none", True, True, True],
-    "frozen": ["2", True, "[6]", True, True, True],
+    "frozen": [True, True, "[6]", True, True, True, True],
 }
 
 each_exercise = pytest.mark.parametrize("name", CHECKS)
@@ -73,17 +74,36 @@ def test_each_near_miss_gets_its_sentence_and_none_shows_the_solution(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def evaluated(net, *rows, then=lambda net: None):
-    encoded = CHECKS["dropout"].solution(net, *rows)
-    then(net)
-    return encoded
+# Wrong functions, each the solution but for what its call says.
+
+
+def slots(which):
+    """Only some of the slots are looked at; `which` tells from the weights."""
+    return lambda *of: F.cross_entropy(*(a[which(of[2])] for a in of[:2]))
+
+
+def evaluated(then, rows=lambda *rows: rows):
+    def encode(net, *given):
+        encoded = CHECKS["dropout"].solution(net, *rows(*given))
+        then(net)
+        return encoded
+
+    return encode
+
+
+def without_dropout(net):
+    for module in net.modules():
+        module.rate = 0.0
+
+
+def words(places):
+    def draw(vocab, count, generator):
+        return vocab.word_ids[places(vocab, count, generator) % len(vocab.word_ids)]
+
+    return draw
 
 
 arange, draw = torch.arange, torch.randint
-
-
-def words(vocab, places):
-    return vocab.word_ids[places % len(vocab.word_ids)]
 
 
 def masked(change):
@@ -94,34 +114,62 @@ def masked(change):
     return epochs
 
 
+def first_row_anew(vocab, ids, row, rows):
+    return type(row)(*(torch.cat([a[:1], b[1:]]) for a, b in zip(row, rows[0], strict=True)))
+
+
+def never_random(vocab, ids, row, rows):
+    return row._replace(token_ids=row[0].where(row[0] == vocab.mask_id, ids))
+
+
 def is_padding(scores, lens):
-    return torch.arange(scores.shape[-1]) >= lens[:, None, None]
+    return arange(scores.shape[-1]) >= lens[:, None, None]
 
 
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [
-        ("chance", lambda answers: CHECKS["chance"].solution(answers) if answers < 1000 else 0),
-        ("mean", lambda x, y, w: F.cross_entropy(*(of[: int(w.sum())] for of in (x, y)))),
-        ("table", lambda logits, labels: (logits.argmax(1) == labels[:, 0])[:10].float().mean()),
-        ("dropout", lambda *rows: evaluated(*rows, then=lambda net: net.encoder.eval())),
-        ("dropout", lambda *rows: evaluated(*rows, then=lambda net: net.requires_grad_(False))),
-        ("dropout", lambda *rows: evaluated(*rows, then=lambda _: torch.set_grad_enabled(False))),
-        ("dropout", lambda net, ids, segments: evaluated(net, ids, 0 * segments)),
-        ("special", lambda v, n, _: words(v, draw(99, (n,), generator=seed(0)))),
-        ("special", lambda v, n, g: words(v, draw(len(v), (n,), generator=g))),
-        ("special", lambda v, n, g: words(v, draw(9, (1,), generator=g) + arange(n))),
-        ("special", lambda v, n, g: torch.full((n,), 99)),
-        ("frozen", masked(lambda v, ids, row, rows: rows[0] if row is rows[0] else rows[1])),
-        ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_labels=0 * row[3] + 5))),
-        ("frozen", masked(lambda v, ids, row, rows: row._replace(token_ids=ids))),
-        ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_weights=0 * row[2]))),
-        ("rate", lambda *a: CHECKS["rate"].solution(*a) * min(1, 2 - 2 * a[0] / a[1])),
-        ("padding", lambda x, lens: (x - 20.0 * is_padding(x, lens)).softmax(-1)),
-        ("leak", lambda *a: CHECKS["leak"].solution(*a[:3], a[3][:1].expand_as(a[3]))),
-        ("vocabulary", lambda train, valid, least: [[5] * len(train), [5] * len(valid)]),
-    ],
-)
+def fewer_slots(change):
+    return lambda ids, masked_ids, *of: CHECKS["leak"].solution(ids, masked_ids, *change(*of))
+
+
+WRONG = [
+    ("chance", lambda answers: CHECKS["chance"].solution(answers) if answers < 1000 else 0),
+    ("memory", lambda B, *of: CHECKS["memory"].solution((B + 128) % 256 - 128, *of)),  # 8 bits
+    ("memory", lambda *of: (CHECKS["memory"].solution(*of) + 2**31) % 2**32 - 2**31),  # 32 bits
+    *((name, slots(lambda w: arange(len(w)) < w.sum())) for name in ("mean", "ignored")),
+    *((name, slots(lambda w: (w > 0) & (arange(len(w)) < 100))) for name in ("mean", "ignored")),
+    ("mean", slots(lambda w: slice(0, -int((w == 0).sum())))),
+    ("table", lambda x, y: (x.argmax(1) == y[:, 0])[:100].float().mean()),
+    ("dropout", evaluated(lambda net: net.encoder.eval())),
+    ("dropout", evaluated(without_dropout)),
+    ("dropout", evaluated(lambda net: net.requires_grad_(False))),
+    ("dropout", evaluated(lambda _: torch.set_grad_enabled(False))),
+    ("dropout", evaluated(lambda _: None, lambda ids, segments: (ids, 0 * segments))),
+    ("special", words(lambda v, n, _: draw(99, (n,), generator=seed(0)))),
+    ("special", words(lambda v, n, g: draw(99, (n,), generator=seed(g.initial_seed())))),
+    ("special", words(lambda v, n, g: draw(len(v), (n,), generator=g))),
+    ("special", words(lambda v, n, _: arange(n))),
+    ("special", words(lambda v, n, g: draw(9, (1,), generator=g) + arange(n))),
+    ("special", lambda v, n, g: torch.full((n,), 99)),
+    ("frozen", masked(lambda v, ids, row, rows: rows[0] if row is rows[0] else rows[1])),
+    ("frozen", masked(first_row_anew)),
+    ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_labels=0 * row[3] + 5))),
+    ("frozen", masked(lambda v, ids, row, rows: row._replace(token_ids=ids))),
+    ("frozen", masked(lambda v, ids, row, _: row._replace(token_ids=ids.scatter(1, row[1], 2)))),
+    ("frozen", masked(never_random)),
+    ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_weights=0 * row[2]))),
+    ("frozen", masked(lambda v, ids, row, rows: row._replace(mlm_weights=row[2] ** 0))),
+    ("rate", lambda *of: CHECKS["rate"].solution(*of) * min(1, 2 - 2 * of[0] / of[1])),
+    ("rate", lambda step, n, high: CHECKS["rate"].solution(step, n, high) * (step < n - 1)),
+    ("padding", lambda x, lens: (x - 20.0 * is_padding(x, lens)).softmax(-1)),
+    ("padding", lambda x, lens: CHECKS["padding"].solution(x, lens.where(lens < 10, 64))),
+    ("padding", lambda x, lens: x.where(~is_padding(x, lens).flip(-1), -1e9).softmax(-1)),
+    ("leak", fewer_slots(lambda places, weights: (places, weights[:1].expand_as(weights)))),
+    ("leak", fewer_slots(lambda places, weights: (places[:, :-1], weights[:, :-1]))),
+    ("leak", fewer_slots(lambda places, weights: (places[:, :4], weights[:, :4]))),
+    ("vocabulary", lambda train, valid, least: [[5] * len(train), [5] * len(valid)]),
+]
+
+
+@pytest.mark.parametrize(("name", "function"), WRONG)
 def test_what_is_wrong_on_some_inputs_only_is_wrong(name, function):
     verdict = CHECKS[name](function)
     assert not verdict.is_right and "Seen there: " in str(verdict)
@@ -132,13 +180,23 @@ def by_rejection(vocab, count, generator):
     return drawn[torch.isin(drawn, vocab.word_ids)][:count]
 
 
+def renormalised(scores, lens):
+    found = scores.softmax(-1) * ~is_padding(scores, lens)
+    return found / found.sum(-1, keepdim=True)
+
+
 @pytest.mark.parametrize(
     ("name", "function"),
     [
+        ("memory", lambda *of: np.prod([4, *of, of[2]])),
         ("mean", lambda x, y, w: F.cross_entropy(x[w > 0], y[w > 0]).item()),
+        ("ignored", lambda x, y, w: np.average(F.cross_entropy(x, y, reduction="none"), weights=w)),
+        ("dropout", lambda *of: CHECKS["dropout"].solution(*of).double()),
         ("special", by_rejection),
         ("frozen", masked(lambda v, ids, row, rows: tuple(row))),
         ("padding", lambda x, lens: (x - 1e9 * is_padding(x, lens)).softmax(-1)),
+        ("padding", renormalised),
+        ("vocabulary", lambda *of: tuple(map(np.array, CHECKS["vocabulary"].solution(*of)))),
     ],
 )
 def test_another_right_answer_is_right(name, function):

@@ -1,18 +1,26 @@
 """What a check says of code that is right, wrong, or worse."""
 
 import contextlib
+import math
 import os
 import signal
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from small import until
 
-from bert_tutorial.cache import cache_dir
-from bert_tutorial.exercises.answers import CHECKS, check_fix, progress_line, reset_progress
+from bert_tutorial.exercises.answers import (
+    CHECKS,
+    check_fix,
+    progress_dir,
+    progress_line,
+    reset_progress,
+)
 from bert_tutorial.exercises.check import Check, brief, plain, same
 from bert_tutorial.exercises.guard import in_process, in_thread
 from bert_tutorial.network.model import in_mode
@@ -117,6 +125,72 @@ def test_a_process_of_its_own_survives_worse(function, said):
     assert str(CHECK(function)).startswith(said)
 
 
+@pytest.mark.parametrize("copy", [os.fork, lambda: subprocess.Popen(["sleep", "99"]).pid])
+def test_what_an_answer_starts_ends_with_it(copy, tmp_path):
+    def starts(values):
+        if len(values) == 1 and not (pid := copy()):
+            time.sleep(99)
+        elif len(values) == 1:
+            (tmp_path / str(pid)).touch()
+        return squares(values)
+
+    def runs(pid):
+        status = Path(f"/proc/{pid}/stat")
+        return status.exists() and status.read_text().split()[2] != "Z"
+
+    assert CHECK(starts).is_right
+    pids = [path.name for path in tmp_path.iterdir()]
+    assert pids
+    until(lambda: not any(map(runs, pids)))
+
+
+class Meddler:
+    """Equals everything, and where pickle reads it, something happens."""
+
+    def __eq__(self, other):
+        return True
+
+    def __reduce__(self):
+        return os.abort, ()
+
+
+@pytest.mark.parametrize("value", [Meddler(), for_ever])
+def test_of_an_answer_only_values_come_back(value):
+    verdict = CHECKS["vocabulary"](lambda *texts: [[value], [value]])
+    assert str(verdict).startswith("Not right yet.")
+    assert str(CHECK(lambda values: value)).startswith("It returns a value of type")
+
+
+def test_values_are_compared_by_what_compared_before_the_answer_came():
+    def patches(net, token_ids, segments):
+        torch.equal = torch.allclose = torch.Tensor.equal = math.isclose = lambda *_, **__: True
+        torch.Tensor.allclose = torch.equal
+        return 0 * CHECKS["dropout"].solution(net, token_ids, segments)
+
+    verdict = CHECKS["dropout"](patches)
+    assert "the vectors are those without dropout: no" in str(verdict)
+    assert not torch.equal(torch.ones(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("wrong", [lambda rows: rows[0].token_ids, lambda rows: None])
+def test_what_is_of_another_form_gets_a_sentence(wrong, both_ways):
+    def epochs(*given):
+        return [wrong(rows) for rows in [CHECKS["frozen"].solution(*given)] for _ in rows]
+
+    said = "It returns what the check cannot use: "
+    assert str(CHECKS["frozen"](epochs)).startswith(said)
+
+
+def test_the_state_of_the_notebook_does_not_count():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            for name in ("memory", "dropout", "frozen"):
+                assert CHECKS[name](CHECKS[name].solution).is_right
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_values_are_told_apart_and_named():
     assert str(CHECK(None)) == "This is a value of type NoneType, but must be a function."
     for one, other in [(1, 2), (torch.ones(2), torch.zeros(2)), ([1], [1, 2]), ("a", "b")]:
@@ -171,6 +245,26 @@ def test_the_process_is_copied_between_two_steps_of_a_training():
     assert found.values == [0]
 
 
+def test_a_training_beside_a_check_draws_what_it_draws_alone():
+    ended, drawn = threading.Event(), []
+
+    def train():
+        while not ended.is_set():
+            with in_mode(torch.nn.Module(), True):
+                drawn.append(torch.rand(()).item())
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        thread = threading.Thread(target=train, daemon=True)
+        thread.start()
+        until(lambda: drawn)
+        assert not CHECKS["dropout"](list(CHECKS["dropout"].near_misses.values())[-1]).is_right
+        ended.set()
+        thread.join()
+        torch.manual_seed(5)
+        assert drawn == [torch.rand(()).item() for _ in drawn]
+
+
 @pytest.mark.parametrize("run", [in_process, in_thread])
 def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
     alive = tmp_path / "alive"
@@ -199,21 +293,34 @@ def test_progress_survives_and_can_be_reset(capsys):
     assert progress_line() == 'Solved 0 of 12. Next: exercise 1 ("chance").'
     for name in ("rate", "chance", "rate"):
         check_fix(name, CHECKS[name].solution)
-    said = 'Solved 2 of 12: exercise 1, bug 6. Next: exercise 2 ("memory").'
-    assert progress_line() == said and capsys.readouterr().out.endswith(f"{said}\n")
+    said = "Solved 2 of 12: exercise 1, bug 6. Next: "
+    assert progress_line() == f'{said}exercise 2 ("memory").'
+    assert capsys.readouterr().out.endswith(f'{said}bug 7 ("padding").\n')  # it is behind "rate"
     check_fix("mean", raises)
-    assert "It raises TypeError" in capsys.readouterr().out and progress_line() == said
+    told = capsys.readouterr().out  # what comes next is named also where an answer is wrong
+    assert "It raises TypeError" in told and told.endswith(f'{said}bug 2 ("table").\n')
+    assert progress_line("vocabulary") == progress_line()
     for name in CHECKS:
-        (cache_dir() / "exercises" / name).touch()
-    assert progress_line().endswith("bug 10. That is all of them.")
+        (progress_dir() / name).touch()
+    assert progress_line("mean").endswith("bug 10. That is all of them.")
     reset_progress()
     assert progress_line().startswith("Solved 0 of 12")
     with pytest.raises(KeyError, match="these have one: chance, memory, mean"):
         check_fix("nothing", None)
 
 
+def test_of_a_shared_cache_each_user_has_a_progress_of_their_own(monkeypatch):
+    for user, done in ((1000, ["chance", "memory"]), (1001, ["mean"])):
+        monkeypatch.setattr("os.getuid", lambda user=user: user)
+        assert progress_line().startswith("Solved 0 of 12")
+        for name in done:
+            check_fix(name, CHECKS[name].solution)
+        assert progress_line().startswith(f"Solved {len(done)} of 12")
+
+
 def test_a_cache_that_cannot_be_written_costs_only_the_memory(capsys):
-    (cache_dir() / "exercises").touch()
+    progress_dir().touch()
     check_fix("mean", CHECKS["mean"].solution)
     printed = capsys.readouterr().out
     assert printed.startswith("Right,") and "This cannot be remembered:" in printed
+    assert printed.endswith('Solved 0 of 12. Next: bug 2 ("table").\n')

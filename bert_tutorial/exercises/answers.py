@@ -1,7 +1,9 @@
 """Check an answer, read a solution, see what is solved."""
 
+import getpass
 import html
 import inspect
+import os
 from pathlib import Path
 
 from IPython.display import HTML
@@ -21,20 +23,24 @@ def find_check(name: str) -> Check:
 
 
 def check_fix(name: str, function: Function) -> None:
-    """Try a function, and print whether it is right or what is off; remember what is solved."""
+    """Try a function; print whether it is right or what is off, and what comes next.
+
+    What is solved is remembered.
+    """
     verdict = find_check(name)(function)
     print(verdict)
-    if verdict.is_right:
-        try:
+    try:
+        if verdict.is_right:
             write_file(progress_dir() / name, b"")
-            print(progress_line())
-        except OSError as error:
-            print(wrap(f"This cannot be remembered: {error}."))
+    except OSError as error:
+        print(wrap(f"This cannot be remembered: {error}."))
+    print(progress_line(name))
 
 
 def progress_dir() -> Path:
-    """A folder with an empty file for each exercise that is solved."""
-    return cache_dir() / "exercises"
+    """A folder with an empty file for each solved exercise; of one user: a cache may be shared."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return cache_dir() / f"exercises-{user}"
 
 
 def reset_progress() -> None:
@@ -43,13 +49,15 @@ def reset_progress() -> None:
         (progress_dir() / name).unlink(missing_ok=True)
 
 
-def progress_line() -> str:
-    """How many exercises are solved, which, and the next one."""
-    done = [name for name in CHECKS if (progress_dir() / name).is_file()]
-    left = [name for name in CHECKS if name not in done]
-    names = ": " + ", ".join(TITLES[name] for name in done) if done else ""
+def progress_line(name: str | None = None) -> str:
+    """How many exercises are solved, which, and the next one; behind `name`, if it is given."""
+    names = list(CHECKS)
+    done = [other for other in names if os.path.isfile(progress_dir() / other)]
+    behind = names.index(name) + 1 if name else 0
+    left = [other for other in names[behind:] + names[:behind] if other not in done]
+    which = ": " + ", ".join(map(TITLES.get, done)) if done else ""
     rest = f'Next: {TITLES[left[0]]} ("{left[0]}").' if left else "That is all of them."
-    return f"Solved {len(done)} of {len(CHECKS)}{names}. {rest}"
+    return f"Solved {len(done)} of {len(CHECKS)}{which}. {rest}"
 
 
 def solution_of(name: str) -> HTML:

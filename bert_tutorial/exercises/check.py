@@ -3,7 +3,6 @@
 Source: the form is that of Tensor Puzzles (Rush 2022).
 """
 
-import math
 import numbers
 import operator
 import textwrap
@@ -12,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from itertools import islice
+from math import isclose  # as it is now: what is tried may put another into `math`
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,7 +62,9 @@ class Check:
         """Try a function, and say whether it is right, or what is off."""
         if not callable(function):
             return Verdict(False, f"This is {_kind(function)}, but must be a function.")
-        expected = list(self.see(self.definition))
+        expected, failed, _ = run_apart(lambda: self.see(self.definition), seconds=60)
+        if failed:
+            raise RuntimeError(f"the check itself does not work here: {failed}")
         seen, problem, printed = run_apart(lambda: self.see(function), self.seconds)
         wrong = [number for number, value in enumerate(seen) if not same(value, expected[number])]
         near_miss = self.find_near_miss(seen) if wrong and len(seen) == NUM_INPUTS else None
@@ -81,7 +84,7 @@ class Check:
         """The sentence of the near miss of which the same is seen."""
         misses = self.near_misses.items()
         found = (text for text, miss in misses if all(map(same, seen, self.see(miss))))
-        return next(iter(run_apart(lambda: islice(found, 1), seconds=600).values), None)
+        return next(iter(run_apart(lambda: islice(found, 1), seconds=60).values), None)
 
     def arguments(self, number: int) -> tuple:
         """Input `number`, built anew each time; they grow."""
@@ -109,7 +112,12 @@ class Check:
             kind, right = _kind(answer), _kind(self.definition(*self.arguments(number)))
             if kind != right:
                 raise Problem(f"returns {kind}, but must return {right}")
-            yield plain(self.trial(tried, *self.arguments(number)))
+            try:
+                seen = plain(self.trial(tried, *self.arguments(number)))
+            except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+                said = f"returns what the check cannot use: {_error(None, error)}"
+                raise Problem(said) from error
+            yield seen
 
     def say_input(self, number: int) -> str:
         """An input with the names of its parts; generators are left out."""
@@ -133,13 +141,13 @@ def _error(function: Function, error: BaseException) -> str:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(plain(value), float):
-        return "a number"
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.dim():
         whole = "" if value.is_floating_point() else "whole "
         return f"a tensor of {whole}numbers of shape {tuple(value.shape)}"
-    is_list = isinstance(value, list | tuple)
-    return f"a list of {len(value)}" if is_list else f"a value of type {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    is_number = isinstance(plain(value), float)
+    return "a number" if is_number else f"a value of type {type(value).__name__}"
 
 
 def plain(value: Any) -> Any:
@@ -150,20 +158,26 @@ def plain(value: Any) -> Any:
     if isinstance(value, nn.Module | Vocab):
         value = value.itos if isinstance(value, Vocab) else list(value.parameters())
     elif isinstance(value, Tensor):
-        value = value.detach().to_dense().tolist()
+        return value.detach().to_dense().double().tolist()
+    elif isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, numbers.Real) and not isinstance(value, bool):  # numpy's too
         return float(value)
-    return None if isinstance(value, torch.Generator) else value
+    if isinstance(value, torch.Generator):
+        return None
+    return value if value is None or type(value) in (bool, str) else repr(value)
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two plain values agree, but for rounding."""
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return one == other or (len(one) == len(other) and all(map(same, one, other)))
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
+        return isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
     return type(one) is type(other) and one == other
 
 

@@ -7,8 +7,10 @@ systems cannot safely copy a process with threads; there it runs in a thread, an
 import contextlib
 import ctypes
 import io
+import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,7 +27,7 @@ from ..network.model import in_mode
 MEMORY = 4 * 2**30  # bytes that it may take besides what is in use already
 LATE = "It did not end in time: does it loop for ever?"
 
-Work = Callable[[], Iterator[Any]]  # yields what is wanted of it
+Work = Callable[[], Iterator[Any]]  # yields what is wanted of it; in lists, words and numbers
 
 
 class Problem(Exception):
@@ -58,7 +60,7 @@ def _send_all(work: Work, send: Callable[[Any], Any]) -> str:
     except Problem as problem:
         return f"It {problem}" + ("" if str(problem).endswith("?") else ".")
     except BaseException as error:
-        return f"It raises {type(error).__name__}: {error}."
+        return f"It raises {type(error).__name__}: {str(error)[:200]}."
     return ""
 
 
@@ -70,12 +72,18 @@ def in_process(work: Work, seconds: float) -> Outcome:
     def child() -> None:
         import resource
 
+        def send(value: Any, kind: str = "value") -> None:
+            if os.getpid() == me:  # a copy that the code made has nothing to say
+                writer.send_bytes(json.dumps({kind: value}).encode())  # no code comes back
+
+        me = os.getpid()
+        os.setpgrp()  # so that what it starts can be ended too
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: with its notebook it ends
         torch.set_num_threads(1)  # this process's threads were not copied
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        problem = _send_all(work, writer.send)
-        writer.send(Outcome([], problem, printed.tell()))
+        send([_send_all(work, send), printed.tell()], "end")
         os._exit(0)  # without what a notebook's kernel does at its end
 
     process = context.Process(target=child, daemon=True)
@@ -86,16 +94,18 @@ def in_process(work: Work, seconds: float) -> Outcome:
         writer.close()
         latest = time.monotonic() + seconds
         while reader.poll(max(0, latest - time.monotonic())):
-            value = reader.recv()
-            if isinstance(value, Outcome):
-                return value._replace(values=values)
-            values.append(value)
+            said = json.loads(reader.recv_bytes())
+            if "end" in said:
+                return Outcome(values, *said["end"])
+            values.append(said["value"])
         return Outcome(values, LATE, 0)
     except EOFError:
         return Outcome(values, "It ends the program that tries it.", 0)
     finally:
         if process.pid:
             process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it had no time to start a group
+                os.killpg(process.pid, signal.SIGKILL)
             process.join()
 
 
@@ -108,7 +118,9 @@ def in_thread(work: Work, seconds: float) -> Outcome:
     with _quiet() as printed, torch.random.fork_rng(devices=[]):
         try:
             thread.start()
-            thread.join(seconds)
+            latest = time.monotonic() + seconds
+            while thread.is_alive() and time.monotonic() < latest:
+                thread.join(0.1)  # on Windows, a longer wait is not interrupted
             return Outcome(list(values), [*problems, LATE][0], printed.tell())
         finally:  # where it has not ended, it ends now
             number, stop = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
