@@ -221,10 +221,13 @@ def test_another_text_can_be_used_but_not_while_a_run_goes_on(queue):
     assert queue.begin(SHORT).wait(PATIENCE) and queue.run.probes[-1] == (4, "seen")
 
 
-def test_speed_is_measured_or_that_of_the_last_run(queue):
+def test_speed_is_measured_or_that_of_the_fastest_of_the_last_runs(queue):
     assert queue.speed() is None
     measured = queue.speed(measure=True)
     assert queue.speed() == measured > 0
     assert queue.begin(replace(SHORT, num_steps=12)).wait(PATIENCE)
     operations = cost_of(SHORT, queue.train_iter).flops / SHORT.batch_size
+    assert queue.speed() == pytest.approx(operations * queue.run.pairs_per_second)
+    slow = {name: value for name, value in queue.run.saved.record.items() if name != "step"}
+    queue.saved.new(**slow | {"pairs_per_second": 0.1}).update(step=12)
     assert queue.speed() == pytest.approx(operations * queue.run.pairs_per_second)
