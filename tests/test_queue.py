@@ -199,6 +199,13 @@ def test_an_experiment_ends_with_a_run_that_cannot_begin(queue, monkeypatch):
     assert queue.begin(SHORT).wait(PATIENCE) and not queue.begin_next(queue.run)
 
 
+def test_nothing_follows_a_run_after_another_panel_was_reset(queue):
+    run = queue.begin(SHORT)
+    assert run.wait(PATIENCE)
+    queue.run = None
+    assert not queue.begin_next(run)
+
+
 def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training, "check_finite", lambda *_: 1 / 0)

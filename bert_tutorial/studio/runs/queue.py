@@ -109,7 +109,7 @@ class RunQueue:
                 self.left = {}
                 if self._refusal is not None:
                     raise self._refusal
-            return self.run is not run
+            return self.run not in (run, None)  # None: another panel was reset
 
     def _take_next(self) -> None:
         name, settings = next(iter(self.left.items()))

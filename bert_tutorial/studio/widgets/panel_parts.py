@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from ...plots import shorten
 from ..lab.probe import Probe
 from ..runs.experiments import EXPERIMENTS
 from ..runs.overlay import describe_overlay, overlay, style_of
@@ -219,5 +220,9 @@ class RunsPart:
             label = f"{run.name} ({alike.index(run) + 1})" if alike[1:] else run.name
             curves[label] = run.steps(), run.held_out
         baselines = next((run.baselines for run in runs if run.baselines), None)
-        png = overlay(curves, baselines, self.smoothing) if curves else b""
-        self.picture.show(png, describe_overlay(curves) if curves else "")
+        png, alt = b"", describe_overlay(curves) if curves else ""
+        try:
+            png = overlay(curves, baselines, self.smoothing) if curves else b""
+        except Exception as error:  # the table stays
+            alt += f" The picture cannot be drawn: {shorten(str(error), 200)}"
+        self.picture.show(png, alt)

@@ -3,6 +3,7 @@
 What can be chosen and pressed; `studio/runs/queue.py` does it.
 """
 
+import atexit
 import html
 import threading
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class TrainingPanel(Panel):
         folder: Where tables and pictures of runs are written.
     """
 
-    fallback = "Training panel (open this notebook in JupyterLab to use it)"
+    fallback = "Training panel (run this cell to use it; a run that goes on is shown again)"
 
     def __init__(
         self,
@@ -209,7 +210,10 @@ class TrainingPanel(Panel):
     def _follow(self) -> None:
         """Show the run from now on, in a thread of its own."""
         self.queue.viewer, self.status.is_going = self, True
-        threading.Thread(target=self._watch, name="drawing", daemon=True).start()
+        thread = threading.Thread(target=self._watch, name="drawing", daemon=True)
+        thread.start()
+        # A program that ends while a thread computes would be aborted, and the run not be saved.
+        atexit.register(lambda: (self.queue.stop(), thread.join(60)))
 
     def _watch(self) -> None:
         run = self.queue.run
@@ -219,6 +223,7 @@ class TrainingPanel(Panel):
                 self._try(self.controls.tell_cost)
                 self._plot = LossPlot(run, self.picture.show)
                 self._plot.smoothing = self.smoothing.value / 100
+                self._plot.title.set_visible(False)  # the line with the bar is newer
                 while not run.wait(LOOK_EVERY):
                     if self.queue.viewer is not self:
                         self.status.say("Another panel shows this run now.")
@@ -256,6 +261,7 @@ class TrainingPanel(Panel):
 
     def _close(self, run: TrainingRun) -> None:
         """Show how a run ended; what ended it, if it failed, is raised."""
+        self._plot.title.set_visible(True)
         self._plot.close()
         done, heads = len(run.history), counted(run.net.config.num_heads, "head")
         self._show_bar(run, f"step {done} of {run.settings.num_steps}: {run.state}")
