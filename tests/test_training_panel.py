@@ -107,7 +107,11 @@ def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     panel = make(settings=None)
     controls = panel.controls.by_name
     assert panel.settings == PANEL_RECIPES[MINUTE] and panel.controls.recipe.value == MINUTE
-    assert panel.controls.recipe.options[0] == MINUTE and panel.controls.more.selected_index is None
+    assert panel.controls.recipe.options[0] == MINUTE
+    fold, others = panel.controls.more.children
+    for is_open in (False, True, False):
+        assert fold.is_open == is_open and (others.layout.display == "none") != is_open
+        fold.press("More settings")
     controls["seed"].value = 5
     assert panel.controls.recipe.value == MINUTE  # whatever the seed
     panel.controls.recipe.value = DOCUMENT

@@ -25,7 +25,12 @@ os.environ["BERT_TUTORIAL_CACHE"] = "cache_{}"
 panel = TrainingPanel(train_iter)
 panel"""
 CELLS = LOAD, "# A panel"
-SMALL = {"Hidden units": 32, "Layers": 1, "Batch size": 32}  # a step takes milliseconds
+SMALL = {
+    "Steps": 50,
+    "Hidden units": 32,
+    "Layers": 1,
+    "Batch size": 32,
+}  # a step takes milliseconds
 
 FOCUSED = """() => { const it = document.activeElement;
 return it.getAttribute("aria-label") ?? it.labels?.[0]?.innerText.trim() ?? it.innerText; }"""
@@ -54,7 +59,7 @@ def open_panel(lab, name: str, **numbers: object):
 
 
 def set_numbers(page, **values: object) -> None:
-    more = page.get_by_text("More settings").last
+    more = button(page, "More settings").last
     for label, value in values.items():
         if not page.get_by_label(label, exact=True).last.is_visible():
             more.click()
@@ -129,7 +134,7 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     page.get_by_label("Settings", exact=True).select_option("learns in a minute")
     page.get_by_text("Changed: Steps ").wait_for()
     expect_values(page, Steps=600)
-    set_numbers(page, Steps=8, **SMALL)
+    set_numbers(page, **SMALL | {"Steps": 8})
     expect_values(page, Settings="mine")
 
     typed = {"Sentence with <mask>": f"the <mask> laid {HOSTILE}", "Your guess": "The"}
@@ -167,10 +172,11 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     assert shared_lab.errors() == []
 
 
-def pause_and_stop(lab) -> None:
+def pause_and_stop(lab, name: str) -> None:
     """Press the buttons in a new panel, at moments that matter."""
-    page, paused = open_panel(lab, "buttons", Steps=50, **SMALL), "is paused after step"
-    going = "trains: 50 steps"
+    page, paused, going = open_panel(lab, name), "is paused after step", "trains: 50 steps"
+    page.get_by_label("Settings", exact=True).last.select_option("d2l's sizes")  # slow steps
+    expect_values(page, Steps=50)
     press(page, "Start", "run 1 " + going)
     press(page, "Pause", paused, "reading held-out text")
     press(page, "Resume", going)
@@ -187,7 +193,7 @@ def pause_and_stop(lab) -> None:
 
 def test_runs_are_paused_and_stopped_at_any_moment(shared_lab):
     assert shared_lab.ask("return kernel.commsOverSubshells") == "perCommTarget"
-    pause_and_stop(shared_lab)
+    pause_and_stop(shared_lab, "buttons")
 
 
 @pytest.mark.nightly
@@ -198,12 +204,12 @@ def test_runs_are_paused_and_stopped_where_messages_come_one_after_the_other(lab
     lab.ask(save, [settings, '{"commsOverSubshells": "disabled"}'])
     lab.open_cells("one_after_the_other.ipynb", *CELLS)
     assert lab.ask("return kernel.commsOverSubshells") == "disabled"
-    pause_and_stop(lab)
+    pause_and_stop(lab, "in turn")
     lab.ask(save, [settings, "{}"])
 
 
 def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab):
-    page = open_panel(shared_lab, "killed", Steps=20, **SMALL)
+    page = open_panel(shared_lab, "killed", **SMALL | {"Steps": 20})
     press(page, "Start", "run 1 trains")
     press(page, "Pause", "is paused after step", "step [3-6] of 20")  # here it is saved,
     press(page, "Resume", "run 1 trains")  # and what comes now is lost
@@ -212,7 +218,7 @@ def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click()
     shared_lab.wait_for("kernel?.status === 'idle'")
     shared_lab.run_all()
-    set_numbers(page, Steps=20, **SMALL)
+    set_numbers(page, **SMALL | {"Steps": 20})
     show(page, "runs")
     page.get_by_role("row", name="run 1").get_by_text("stopped").wait_for()
     button(page, "Go on run 1").click()
@@ -228,7 +234,7 @@ def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab)
 
 def test_after_a_reload_and_in_a_second_tab_the_run_that_goes_on_is_shown(lab):
     lab.open_cells("reloaded.ipynb", LOAD, PANEL.format("reloaded"))
-    set_numbers(lab.page, Steps=5000, **SMALL)
+    set_numbers(lab.page, **SMALL | {"Steps": 5000})
     press(lab.page, "Start", "run 1 trains")
     expect(lab.page.get_by_text("For the next run: ").last).to_be_visible()
     lab.ask("await commands.execute('docmanager:save')")

@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import ipywidgets as ipw
+import traitlets as t
 
 from ...pretraining.run import duration
 from ..runs.fits import cost_of
 from ..runs.queue import RunQueue
 from ..runs.settings import DOCUMENT, MINUTE, PANEL_RECIPES, RunSettings
 from .parts import NAME
-from .views import ChoiceSlider, NumberSlider, RateSlider, Slider
+from .views import ButtonRow, ChoiceSlider, NumberSlider, RateSlider, Slider
 
 MINE = "mine"  # settings that are none of those prepared
 NEXT = "for the next run"
@@ -88,6 +89,12 @@ def changes(before: RunSettings, after: RunSettings) -> str:
     )
 
 
+class Fold(ButtonRow):
+    """A button that shows and hides what stands below it."""
+
+    is_open = t.Bool(False)
+
+
 class Controls:
     """Prepared settings to choose, a control for each setting, and what a run will cost."""
 
@@ -104,8 +111,10 @@ class Controls:
         first, others = (list(self.by_name.values())[part] for part in (slice(2), slice(2, None)))
         first, others = (ipw.GridBox(part, layout=layout) for part in (first, others))
         self.box = ipw.VBox([self.recipe, first, self.note, self.cost])
-        self.more = ipw.Accordion([others], selected_index=None)
-        self.more.set_title(0, "More settings")
+        others.layout.display = "none"
+        self.fold = Fold(names=["More settings"], active=["More settings"], label="All settings")
+        self.more = ipw.VBox([self.fold, others])
+        self.fold.observe(lambda _: self._unfold(others), names="clicked")
         self.fill(settings)
         for control in self.by_name.values():
             control.observe(lambda _: self._changed(), names="value")
@@ -125,6 +134,10 @@ class Controls:
             control.value = shown(name, getattr(settings, name))
         self._is_filling = False
         self._changed()
+
+    def _unfold(self, others: ipw.GridBox) -> None:
+        self.fold.is_open = not self.fold.is_open
+        others.layout.display = "grid" if self.fold.is_open else "none"
 
     def _offer_heads(self) -> None:
         """Only heads that divide the hidden units."""
