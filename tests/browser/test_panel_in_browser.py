@@ -54,6 +54,8 @@ def open_panel(lab, name: str, **numbers: object):
     """A new panel without runs; gives the page."""
     lab.run_cell("# A panel", PANEL.format(name))
     lab.page.get_by_text("Choose, then press Start.").wait_for()
+    for name in ("Steps", "Heads"):  # views appear one by one
+        lab.page.get_by_label(name, exact=True).last.wait_for()
     set_numbers(lab.page, **numbers)
     return lab.page
 
@@ -63,6 +65,7 @@ def set_numbers(page, **values: object) -> None:
     for label, value in values.items():
         if not page.get_by_label(label, exact=True).last.is_visible():
             more.click()
+            page.get_by_label(label, exact=True).last.wait_for()
         field = page.get_by_label(label, exact=True).last
         field.press("Control+a")
         field.press_sequentially(str(value))
@@ -101,6 +104,7 @@ def test_settings_are_changed_by_keyboard_alone(shared_lab):
         seen.append(page.evaluate(FOCUSED))
         if seen[-1] == "More settings" and seen.count(seen[-1]) == 1:
             page.keyboard.press("Enter")
+            page.get_by_label("Layers", exact=True).last.wait_for()
     expected = [each for name in SLIDERS for each in (name, f"{name}, slider")]
     buttons = ["Start", "Pause", "Resume", "Stop", "Reset", "Keep for notebook 3", "More settings"]
     rest = ["Next-sentence game", "Start from word frequencies", "Optimizer", "Smoothing, %"]
