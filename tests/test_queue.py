@@ -200,6 +200,13 @@ def test_an_experiment_ends_with_a_run_that_cannot_begin(queue, monkeypatch):
     assert queue.begin(SHORT).wait(PATIENCE) and not queue.begin_next(queue.run)
 
 
+def test_nothing_follows_a_run_after_another_panel_was_reset(queue):
+    run = queue.begin(SHORT)
+    assert run.wait(PATIENCE)
+    queue.run = None
+    assert not queue.begin_next(run)
+
+
 def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training, "check_finite", lambda *_: 1 / 0)
@@ -272,10 +279,13 @@ def test_an_experiment_needs_a_held_out_text_and_a_run_begun_by_hand_follows_non
         begin_experiment(queue, monkeypatch, THREE)
 
 
-def test_speed_is_measured_or_that_of_the_last_run(queue):
+def test_speed_is_measured_or_that_of_the_fastest_of_the_last_runs(queue):
     assert queue.speed() is None
     measured = queue.speed(measure=True)
     assert queue.speed() == measured > 0
     assert queue.begin(replace(SHORT, num_steps=12)).wait(PATIENCE)
     operations = cost_of(SHORT, queue.train_iter).flops / SHORT.batch_size
+    assert queue.speed() == pytest.approx(operations * queue.run.pairs_per_second)
+    slow = {name: value for name, value in queue.run.saved.record.items() if name != "step"}
+    queue.saved.new(**slow | {"pairs_per_second": 0.1}).update(step=12)
     assert queue.speed() == pytest.approx(operations * queue.run.pairs_per_second)

@@ -52,9 +52,9 @@ def test_a_network_follows_from_its_seed_and_draws_from_no_other_generator():
 def test_settings_as_the_panel_shows_them():
     for settings in PANEL_RECIPES.values():
         values = {name: panel.shown(name, getattr(settings, name)) for name in panel.NAMES}
-        assert panel.from_shown(values) == settings
-    assert values["sentences_per_segment"] == 3 and values["mask_rate"] == 40
-    assert panel.from_shown(values | {"num_hiddens": 96}).ffn_num_hiddens == 192
+        assert panel.from_shown(values, settings) == settings
+    assert values["sentences_per_segment"] == 2 and values["mask_rate"] == 40
+    assert panel.from_shown(values | {"num_hiddens": 96}, settings).ffn_num_hiddens == 192
     told = dict(dropout=(0.125, "12.5"), learning_rate=(5e-3, "0.005"), embedding_rate=(0.5, "50"))
     told |= dict(word_frequencies=(False, "no"), sentences_per_segment=([1, 2, 3], "3"))
     for name, (value, text) in told.items():

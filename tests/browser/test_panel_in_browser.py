@@ -11,7 +11,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from conftest import HOSTILE, wait_until
+from conftest import HOSTILE, Lab, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -25,7 +25,12 @@ os.environ["BERT_TUTORIAL_CACHE"] = "cache_{}"
 panel = TrainingPanel(train_iter)
 panel"""
 CELLS = LOAD, "# A panel"
-SMALL = {"Hidden units": 32, "Layers": 1, "Batch size": 32}  # a step takes milliseconds
+SMALL = {
+    "Steps": 50,
+    "Hidden units": 32,
+    "Layers": 1,
+    "Batch size": 32,
+}  # a step takes milliseconds
 
 FOCUSED = """() => { const it = document.activeElement;
 return it.getAttribute("aria-label") ?? it.labels?.[0]?.innerText.trim() ?? it.innerText; }"""
@@ -49,12 +54,18 @@ def open_panel(lab, name: str, **numbers: object):
     """A new panel without runs; gives the page."""
     lab.run_cell("# A panel", PANEL.format(name))
     lab.page.get_by_text("Choose, then press Start.").wait_for()
+    for name in ("Steps", "Heads"):  # views appear one by one
+        lab.page.get_by_label(name, exact=True).last.wait_for()
     set_numbers(lab.page, **numbers)
     return lab.page
 
 
 def set_numbers(page, **values: object) -> None:
+    more = button(page, "More settings").last
     for label, value in values.items():
+        if not page.get_by_label(label, exact=True).last.is_visible():
+            more.click()
+            page.get_by_label(label, exact=True).last.wait_for()
         field = page.get_by_label(label, exact=True).last
         field.press("Control+a")
         field.press_sequentially(str(value))
@@ -88,13 +99,16 @@ def test_settings_are_changed_by_keyboard_alone(shared_lab):
     page = open_panel(shared_lab, "keys")
     page.get_by_label("Settings", exact=True).focus()
     seen = []
-    for _ in range(2 * len(SLIDERS) + 3 + 7):
+    for _ in range(2 * len(SLIDERS) + 3 + 8):
         page.keyboard.press("Tab")
         seen.append(page.evaluate(FOCUSED))
+        if seen[-1] == "More settings" and seen.count(seen[-1]) == 1:
+            page.keyboard.press("Enter")
+            page.get_by_label("Layers", exact=True).last.wait_for()
     expected = [each for name in SLIDERS for each in (name, f"{name}, slider")]
-    expected += ["Next-sentence game", "Start from word frequencies", "Optimizer", "Start"]
-    expected += ["Pause", "Resume", "Stop", "Reset", "Keep for notebook 3", "Smoothing, %"]
-    assert seen == expected
+    buttons = ["Start", "Pause", "Resume", "Stop", "Reset", "Keep for notebook 3", "More settings"]
+    rest = ["Next-sentence game", "Start from word frequencies", "Optimizer", "Smoothing, %"]
+    assert seen == expected[:4] + buttons + expected[4:] + rest
     page.get_by_role("slider", name="Steps, slider").focus()
     for key in ["Home", *["ArrowRight"] * 5, "Tab", "Tab", "ArrowRight", "ArrowRight"]:
         page.keyboard.press(key)
@@ -123,8 +137,8 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     set_numbers(page, Steps="many")  # no field takes letters
     page.get_by_label("Settings", exact=True).select_option("learns in a minute")
     page.get_by_text("Changed: Steps ").wait_for()
-    expect_values(page, Steps=430)
-    set_numbers(page, Steps=8, **SMALL)
+    expect_values(page, Steps=600)
+    set_numbers(page, **SMALL | {"Steps": 8})
     expect_values(page, Settings="mine")
 
     typed = {"Sentence with <mask>": f"the <mask> laid {HOSTILE}", "Your guess": "The"}
@@ -132,7 +146,7 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
         page.get_by_label(label).fill(text)
         page.get_by_label(label).press("Enter")
     press(page, "Start", "run 1: finished after 8 steps with 2 heads")
-    page.get_by_text(re.compile("Your guess, the, is guess [1-5] now")).wait_for()
+    page.get_by_text(re.compile("Your guess, the, is guess [1-5] at step 8")).wait_for()
     for text in ("✓ the", "laid <img src=x", "senses right"):
         page.get_by_text(text).first.wait_for()
     page.get_by_alt_text(re.compile("Training loss of the masked words")).first.wait_for()
@@ -158,13 +172,15 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     press(page, "Run experiment", "heads 1")
     press(page, "Stop", "heads 1: stopped after")
     press(page, "Reset", "As at the beginning")
-    expect_values(page, Steps=50)
+    expect_values(page, Steps=600)
     assert shared_lab.errors() == []
 
 
-def pause_and_stop(lab) -> None:
+def pause_and_stop(lab, name: str) -> None:
     """Press the buttons in a new panel, at moments that matter."""
-    page, paused, going = open_panel(lab, "buttons"), "is paused after step", "trains: 50 steps"
+    page, paused, going = open_panel(lab, name), "is paused after step", "trains: 50 steps"
+    page.get_by_label("Settings", exact=True).last.select_option("d2l's sizes")  # slow steps
+    expect_values(page, Steps=50)
     press(page, "Start", "run 1 " + going)
     press(page, "Pause", paused, "reading held-out text")
     press(page, "Resume", going)
@@ -181,7 +197,7 @@ def pause_and_stop(lab) -> None:
 
 def test_runs_are_paused_and_stopped_at_any_moment(shared_lab):
     assert shared_lab.ask("return kernel.commsOverSubshells") == "perCommTarget"
-    pause_and_stop(shared_lab)
+    pause_and_stop(shared_lab, "buttons")
 
 
 @pytest.mark.nightly
@@ -192,12 +208,12 @@ def test_runs_are_paused_and_stopped_where_messages_come_one_after_the_other(lab
     lab.ask(save, [settings, '{"commsOverSubshells": "disabled"}'])
     lab.open_cells("one_after_the_other.ipynb", *CELLS)
     assert lab.ask("return kernel.commsOverSubshells") == "disabled"
-    pause_and_stop(lab)
+    pause_and_stop(lab, "in turn")
     lab.ask(save, [settings, "{}"])
 
 
 def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab):
-    page = open_panel(shared_lab, "killed", Steps=20, **SMALL)
+    page = open_panel(shared_lab, "killed", **SMALL | {"Steps": 20})
     press(page, "Start", "run 1 trains")
     press(page, "Pause", "is paused after step", "step [3-6] of 20")  # here it is saved,
     press(page, "Resume", "run 1 trains")  # and what comes now is lost
@@ -206,7 +222,7 @@ def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click()
     shared_lab.wait_for("kernel?.status === 'idle'")
     shared_lab.run_all()
-    set_numbers(page, Steps=20, **SMALL)
+    set_numbers(page, **SMALL | {"Steps": 20})
     show(page, "runs")
     page.get_by_role("row", name="run 1").get_by_text("stopped").wait_for()
     button(page, "Go on run 1").click()
@@ -218,3 +234,28 @@ def test_a_run_whose_kernel_is_killed_goes_on_as_if_nothing_had_been(shared_lab)
     first, second = csv.DictReader(path.read_text("utf-8").splitlines())
     assert first["held_out_mlm_loss"] == second["held_out_mlm_loss"] != ""
     assert shared_lab.errors() == []
+
+
+def test_after_a_reload_and_in_a_second_tab_the_run_that_goes_on_is_shown(lab):
+    lab.open_cells("reloaded.ipynb", LOAD, PANEL.format("reloaded"))
+    set_numbers(lab.page, **SMALL | {"Steps": 5000})
+    press(lab.page, "Start", "run 1 trains")
+    expect(lab.page.get_by_text("For the next run: ").last).to_be_visible()
+    lab.ask("await commands.execute('docmanager:save')")
+    lab.page.reload()
+    press(lab.page, "Pause", "is paused after step")
+    expect(lab.page.get_by_label("Steps", exact=True)).to_have_value("5000")
+    second = Lab(lab.page.context.new_page(), lab.server)
+    second.open("reloaded.ipynb")
+    press(second.page, "Stop", "run 1: stopped after")
+    expect_status(lab.page, "run 1: stopped after")
+    field = second.page.get_by_label("Sentence with <mask>")
+    field.fill("the bird sat on its <mask>")
+    field.press("Enter")  # the network that has stopped answers
+    second.page.get_by_text("“the bird sat on its <mask>”").wait_for()
+    second.page.get_by_text("Asked before: ").first.wait_for()
+    for theme in ("Light", "Dark"):
+        second.set_theme(theme)
+        assert second.too_wide(f"panel {theme}") == [] and second.axe() == []
+    second.set_theme("Light")
+    assert second.errors() == []

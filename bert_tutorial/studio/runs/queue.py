@@ -180,17 +180,22 @@ class RunQueue:
                 self.run.stop()
 
     def speed(self, measure: bool = False) -> float | None:
-        """Operations per second of this machine: of the last saved run, or measured, or None."""
-        for saved in reversed(self.runs()):
+        """Operations per second of this machine, of the fastest of five saved runs, or measured.
+
+        One that ran beside other programs says less; None without any.
+        """
+        found = []
+        for saved in self.runs()[-5:]:
             pairs, step = saved.record.get("pairs_per_second"), saved.record.get("step", 0)
             with suppress(ValueError):  # of another version of this package
                 if pairs and step >= 10:
                     settings = read_settings(saved.record["settings"])
-                    return cost_of(settings, self.train_iter).flops / settings.batch_size * pairs
-        if measure:
+                    flops = cost_of(settings, self.train_iter).flops
+                    found.append(flops / settings.batch_size * pairs)
+        if measure and not found:
             with self._measuring:
                 self._speed = self._speed or measure_speed(self.train_iter)
-        return self._speed
+        return max(found, default=self._speed)
 
     def runs(self) -> list[SavedRun]:
         """The saved runs of this text, and those that are damaged, the oldest first."""

@@ -269,7 +269,8 @@ class SavedRuns:
         if (size := self.size()) > self.limit:
             raise OSError(
                 f"the saved runs take {size / 1e9:.1f} GB of the {self.limit / 1e9:.1f} GB that "
-                "they may take: delete some of them in the table first"
+                "they may take: delete some of them in the table first, or, where they are of "
+                f"other texts, their folders in {self.path}"
             )
         path = self.path / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
         runs = self.all()

@@ -83,7 +83,7 @@ RECIPES = {
         weight_decay=0.4, sampled_words=2048,
     ),
 }  # fmt: skip
-DOCUMENT, MINUTE = "the document's sizes", "learns in a minute"
+DOCUMENT, MINUTE = "d2l's sizes", "learns in a minute"
 PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(

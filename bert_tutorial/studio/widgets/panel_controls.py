@@ -6,17 +6,19 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import ipywidgets as ipw
+import traitlets as t
 
 from ...pretraining.run import duration
 from ..runs.fits import cost_of
 from ..runs.queue import RunQueue
-from ..runs.settings import PANEL_RECIPES, RunSettings
+from ..runs.settings import DOCUMENT, MINUTE, PANEL_RECIPES, RunSettings
 from .parts import NAME
-from .views import ChoiceSlider, NumberSlider, RateSlider
+from .views import ButtonRow, ChoiceSlider, NumberSlider, RateSlider, Slider
 
 MINE = "mine"  # settings that are none of those prepared
+NEXT = "for the next run"
 OPTIMIZERS = {"Muon and AdamW": "muon", "Adam, constant rate (d2l's)": "adam"}
-HIDDEN = [16, 32, 64, 96, 128, 192, 256, 384]
+WIDTHS = [16, 32, 64, 96, 128, 192, 256, 384]
 BATCHES = [8, 16, 32, 64, 128, 256, 512, 1024]
 OPTIMIZER = dict(options=OPTIMIZERS, style=NAME, layout=dict(width="auto", max_width="25rem"))
 # The settings that can be chosen: what they are called, and the control of each.
@@ -24,7 +26,7 @@ SETTINGS = {
     "num_steps": ("Steps", NumberSlider, dict(min=1, max=5000)),
     "num_heads": ("Heads", ChoiceSlider, dict(hint="they share the hidden units")),
     "num_layers": ("Layers", NumberSlider, dict(min=1, max=6)),
-    "num_hiddens": ("Hidden units", ChoiceSlider, dict(choices=HIDDEN, hint="numbers in a vector")),
+    "num_hiddens": ("Hidden units", ChoiceSlider, dict(choices=WIDTHS, hint="numbers in a vector")),
     "learning_rate": ("Learning rate", RateSlider, dict(max=0.1, hint="the highest of the run")),
     "batch_size": ("Batch size", ChoiceSlider,
         dict(choices=BATCHES, hint="sentence pairs in a step")),
@@ -53,12 +55,15 @@ def shown(name: str, value: Any) -> Any:
     return value < 1 if name == "next_sentence_rate" else value
 
 
-def from_shown(values: dict[str, Any]) -> RunSettings:
-    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3."""
+def from_shown(values: dict[str, Any], filled: RunSettings) -> RunSettings:
+    """The settings that the panel's controls show; 3 sentences are batches with 1, 2 and 3.
+
+    What no control shows is as it was filled in.
+    """
     values = values | {name: values[name] / 100 for name in PERCENT}
     values["sentences_per_segment"] = tuple(range(1, values["sentences_per_segment"] + 1))
     values["next_sentence_rate"] = 0.5 if values["next_sentence_rate"] else 1.0
-    return RunSettings(**values, ffn_num_hiddens=2 * values["num_hiddens"])
+    return replace(filled, **values, ffn_num_hiddens=2 * values["num_hiddens"])
 
 
 def as_text(name: str, value: Any) -> str:
@@ -84,20 +89,32 @@ def changes(before: RunSettings, after: RunSettings) -> str:
     )
 
 
+class Fold(ButtonRow):
+    """A button that shows and hides what stands below it."""
+
+    is_open = t.Bool(False)
+
+
 class Controls:
     """Prepared settings to choose, a control for each setting, and what a run will cost."""
 
     def __init__(self, queue: RunQueue, settings: RunSettings):
         self.queue, self._is_filling = queue, False
         how = dict(style=NAME, layout=dict(width="22rem", max_width="100%"))
-        self.recipe = ipw.Dropdown(options=[*PANEL_RECIPES, MINE], description="Settings", **how)
+        prepared = [MINUTE, DOCUMENT, MINE]
+        self.recipe = ipw.Dropdown(options=prepared, description="Settings", **how)
         self.note, self.cost = ipw.HTML(), ipw.HTML()
         controls = SETTINGS.items()
         self.by_name = {name: kind(description=text, **how) for name, (text, kind, how) in controls}
         columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
         layout = ipw.Layout(grid_template_columns=columns, grid_gap="0 1rem")
-        grid = ipw.GridBox(list(self.by_name.values()), layout=layout)
-        self.box = ipw.VBox([self.recipe, self.note, grid, self.cost])
+        first, others = (list(self.by_name.values())[part] for part in (slice(2), slice(2, None)))
+        first, others = (ipw.GridBox(part, layout=layout) for part in (first, others))
+        self.box = ipw.VBox([self.recipe, first, self.note, self.cost])
+        others.layout.display = "none"
+        self.fold = Fold(names=["More settings"], active=["More settings"], label="All settings")
+        self.more = ipw.VBox([self.fold, others])
+        self.fold.observe(lambda _: self._unfold(others), names="clicked")
         self.fill(settings)
         for control in self.by_name.values():
             control.observe(lambda _: self._changed(), names="value")
@@ -106,17 +123,21 @@ class Controls:
     @property
     def settings(self) -> RunSettings:
         """What the controls say."""
-        return from_shown({name: control.value for name, control in self.by_name.items()})
+        return from_shown({n: control.value for n, control in self.by_name.items()}, self._filled)
 
     def fill(self, settings: RunSettings) -> None:
         """Let the controls say these settings."""
-        self._is_filling = True
+        self._is_filling, self._filled = True, settings
         self.by_name["num_hiddens"].value = settings.num_hiddens  # which heads there are
         self._offer_heads()
         for name, control in self.by_name.items():
             control.value = shown(name, getattr(settings, name))
         self._is_filling = False
         self._changed()
+
+    def _unfold(self, others: ipw.GridBox) -> None:
+        self.fold.is_open = not self.fold.is_open
+        others.layout.display = "grid" if self.fold.is_open else "none"
 
     def _offer_heads(self) -> None:
         """Only heads that divide the hidden units."""
@@ -137,11 +158,20 @@ class Controls:
             self.note.value = f"<p>Changed: {html.escape(changes(before, after))}</p>"
 
     def tell_cost(self) -> None:
-        """Say what a run will cost; where nothing is known of this machine, measure."""
+        """Say what a run will cost, and what was changed only for the next one.
+
+        Where nothing is known of this machine, it is measured.
+        """
+        going = asdict(self.queue.settings) if self.queue.is_busy else {}
+        for name, control in self.by_name.items():
+            if isinstance(control, Slider):
+                is_next = name in going and shown(name, going[name]) != control.value
+                control.hint = NEXT if is_next else SETTINGS[name][2].get("hint", "")
         speed = self.queue.speed()
         self._show_cost(speed, "is being measured")
         if speed is None and not self.queue.is_busy:
-            threading.Thread(target=self._measure, name="measuring", daemon=True).start()
+            # No daemon: a script that ends meanwhile waits for it, else it would be aborted.
+            threading.Thread(target=self._measure, name="measuring").start()
 
     def _measure(self) -> None:
         try:
@@ -159,4 +189,5 @@ class Controls:
         if speed is not None:
             time = f"about {duration(settings.num_steps * cost.flops / speed)} on this machine"
         memory = f"about {max(1, round(cost.memory / 1e6)):,} MB for training"
-        self.cost.value = f"<p>{cost.parameters:,} parameters; {memory}; {time}</p>"
+        lead = f"{NEXT.capitalize()}: " if self.queue.is_busy else ""
+        self.cost.value = f"<p>{lead}{cost.parameters:,} parameters; {memory}; {time}</p>"

@@ -4,9 +4,12 @@ import csv
 import io
 from collections import Counter
 from contextlib import suppress
+from html import escape
+from typing import Any
 
 import ipywidgets as ipw
 
+from ...plots import shorten
 from ..lab.probe import Probe
 from ..runs.experiments import EXPERIMENTS
 from ..runs.overlay import describe_overlay, overlay, style_of
@@ -16,6 +19,7 @@ from .panel_controls import NAMES, as_text
 from .parts import FIELD, NAME, WIDE, paragraph, table
 from .views import ButtonRow, Picture, RunTable
 
+SENTENCE = "the bird laid two <mask> in its nest"  # eggs: learned in a minute, tests ask it
 RESULTS = ("seconds", "step", "held-out loss", "words right")  # columns beside the settings
 
 
@@ -55,41 +59,56 @@ class LearnedPart:
     """A sentence with a mask and a word with two senses, asked at every held-out point."""
 
     def __init__(self, probe: Probe):
-        knows_birds = all(word in probe.vocab for word in ("stood", "leg", "pond"))
-        sentence = probe.sentence or "the <mask> stood on one leg in the pond" * knows_birds
-        self.sentence = ipw.Text(sentence, description="Sentence with <mask>", **FIELD)
-        self.guess = ipw.Text("", description="Your guess", **FIELD)
+        knows_birds = all(word in probe.vocab for word in ("bird", "laid", "eggs", "nest"))
+        sentence = probe.sentence or SENTENCE * knows_birds
+        how = dict(placeholder="type, then press Enter", **FIELD)
+        self.sentence = ipw.Text(sentence, description="Sentence with <mask>", **how)
+        self.guess = ipw.Text("", description="Your guess", **how)
         self.word = ipw.Dropdown(description="Word with two senses", style=NAME)
         self.text = ipw.HTML().add_class("bert-table")
-        self.rows, self.probe = [], None
+        self.probe, self.run, self.again = None, None, []  # again: what was asked in between
         self.box = ipw.VBox([self.sentence, self.guess, self.word, self.text])
         self.use(probe)
-        for control in (self.sentence, self.word):
-            control.observe(lambda _: self._ask(), names="value")
         self.guess.observe(lambda _: self._draw(), names="value")
-        self._draw()
 
     def use(self, probe: Probe) -> None:
         """Ask this one, which may know other words than the last."""
         if probe is not self.probe:
             self.probe, words = probe, sorted(probe.words, key=lambda word: word != "crane")
-            self.word.options, self.word.value = words, words[0] if words else None
-            self._ask()
+            self.word.options, self.word.value = words, probe.word or next(iter(words), None)
+            self.ask()
 
-    def _ask(self) -> None:
+    def ask(self, *_: Any) -> None:
+        """Ask what is typed from now on; a network that is there answers at once, as it is."""
         self.probe.sentence, self.probe.word = self.sentence.value[:500], self.word.value or ""
+        if self.run is not None and self.run.probe is self.probe:  # it knows the same words
+            self.again.append((len(self.run.history), self.probe(self.run.net)))
+        self._draw()
 
     def show(self, queue: RunQueue) -> None:
         """Show what the run has found so far."""
-        self.rows = list(queue.run.probes) if queue.run is not None else []
+        if queue.run is not self.run:
+            self.run, self.again = queue.run, []
         self._draw()
 
     def _draw(self) -> None:
-        if not self.rows:
-            self.text.value = "<p>Guess first. The network's answers come while it trains.</p>"
-            return
-        own, rows = self.guess.value.strip().lower(), []
-        for step, answer in self.rows:
+        """A table for each sentence and word: first what stands in the fields, then the newest."""
+        now, tables = (self.probe.sentence, self.probe.word), {}
+        answers = [*self.run.probes, *self.again] if self.run is not None else []
+        for step, answer in sorted(answers, key=lambda answer: answer[0]):
+            what = answer.get("sentence", ""), answer.get("word", "")
+            tables.setdefault(what, {})[step] = answer
+        texts = [self._table(tables.pop(now, {}), is_now=True)]
+        texts += [self._table(found) for found in reversed(tables.values())]
+        self.text.value = "".join(texts)
+
+    def _table(self, found: dict[int, dict[str, Any]], is_now: bool = False) -> str:
+        """The answers to one sentence, by step; one's own guess is about the present one."""
+        if not found:
+            lead = "Guess first, and press Enter. The network's answers come while it trains."
+            return paragraph(lead) if self.run is None or not self.run.probes else ""
+        own, rows = self.guess.value.strip().lower() * is_now, []
+        for step, answer in found.items():
             guesses, senses = [""] * 5, ["", ""]
             for i, (token, p) in enumerate(answer.get("guesses", [])):
                 word = token if token[:1].isalnum() else f"“{token}”"
@@ -98,19 +117,20 @@ class LearnedPart:
                 senses = [f"{answer['right']:.0%} of {answer['of']}", f"{answer['apart']:.2f}"]
             rows.append([str(step), *guesses, *senses])
         header = ["step", "1.", "2.", "3.", "4.", "5.", "senses right", "means apart"]
-        last = self.rows[-1][1]
+        last = found[max(found)]
         caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
         said = [last["problem"]] if "problem" in last else []
         if own:
             words = [token for token, _ in last.get("guesses", [])]
             where = f"is guess {words.index(own) + 1}" if own in words else "is not among the five"
-            said.append(f"Your guess, {own}, {where} now.")
-        if "apart" in last:
+            said.append(f"Your guess, {own}, {where} at step {max(found)}.")
+        if is_now and "apart" in last:
             said.append(
                 "Means apart: the distance of the two senses' mean vectors, divided by how far "
-                "uses scatter around them."
+                "uses scatter around them. Another sentence or guess counts when you press Enter."
             )
-        self.text.value = table(header, rows, caption) + "".join(map(paragraph, said))
+        lead = "" if is_now else "Asked before: "
+        return table(header, rows, lead + caption) + "".join(map(paragraph, said))
 
 
 class ExperimentPart:
@@ -183,7 +203,8 @@ class RunsPart:
         used, limit = queue.saved.size() / 1e6, queue.saved.limit / 1e6
         self.size.value = (
             f"<p>Runs of this text: {len(runs)}. All saved runs take {used:,.0f} of the "
-            f"{limit:,.0f} MB that they may take. Stopped runs can go on.</p>"
+            f"{limit:,.0f} MB that they may take, in {escape(str(queue.saved.path))}. Stopped runs "
+            "can go on.</p>"
         )
         self.buttons.active = [*(["Save CSV"] if runs else []), *(["Save PNG"] if ticked else [])]
         self._draw([run for run in runs if run.id in ticked])
@@ -199,5 +220,9 @@ class RunsPart:
             label = f"{run.name} ({alike.index(run) + 1})" if alike[1:] else run.name
             curves[label] = run.steps(), run.held_out
         baselines = next((run.baselines for run in runs if run.baselines), None)
-        png = overlay(curves, baselines, self.smoothing) if curves else b""
-        self.picture.show(png, describe_overlay(curves) if curves else "")
+        png, alt = b"", describe_overlay(curves) if curves else ""
+        try:
+            png = overlay(curves, baselines, self.smoothing) if curves else b""
+        except Exception as error:  # the table stays
+            alt += f" The picture cannot be drawn: {shorten(str(error), 200)}"
+        self.picture.show(png, alt)

@@ -3,6 +3,7 @@
 What can be chosen and pressed; `studio/runs/queue.py` does it.
 """
 
+import atexit
 import html
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import ipywidgets as ipw
 
 from ...notebook import png_html
+from ...plots import shorten
 from ...pretraining.loss_plot import LossPlot
 from ...pretraining.run import status_line
 from ...text.corpora import read_text
@@ -22,10 +24,10 @@ from ..published.checkpoints import save_checkpoint, trained_path
 from ..runs.queue import RunQueue
 from ..runs.run import TrainingRun
 from ..runs.saved_runs import SavedRuns
-from ..runs.settings import DOCUMENT, PANEL_RECIPES, RunSettings
+from ..runs.settings import MINUTE, PANEL_RECIPES, RunSettings
 from .panel_controls import Controls
 from .panel_parts import ExperimentPart, LearnedPart, RunsPart, csv_of
-from .parts import NAME, WRAP, Panel
+from .parts import NAME, WRAP, Panel, paragraph
 from .views import ButtonRow, NumberSlider, Picture, StatusLine
 
 LOOK_EVERY = 0.1  # seconds between two looks at a run
@@ -41,12 +43,12 @@ class TrainingPanel(Panel):
     Args:
         train_iter: Examples of the text; a run has its own, by its settings.
         corpus: What the text was read from.
-        settings: What the controls say at first; d2l's sizes if None.
+        settings: What the controls say at first; those that learn in a minute if None.
         saved: Where runs are saved; None for the folder in the cache.
         folder: Where tables and pictures of runs are written.
     """
 
-    fallback = "Training panel (open this notebook in JupyterLab to use it)"
+    fallback = "Training panel (run this cell to use it; a run that goes on is shown again)"
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class TrainingPanel(Panel):
         self.queue = queue = RunQueue.open(train_iter, saved, self._probe)
         self._lock, self._plot = threading.RLock(), None
         going = queue.settings if queue.is_busy else None
-        self.controls = Controls(queue, going or settings or PANEL_RECIPES[DOCUMENT])
+        self.controls = Controls(queue, going or settings or PANEL_RECIPES[MINUTE])
         self.presses: dict[str, Callable[[], Any]] = {
             "Start": lambda: self._begin(queue.begin, self.settings),
             "Pause": queue.pause,
@@ -85,12 +87,14 @@ class TrainingPanel(Panel):
         self.show = ipw.Dropdown(options=list(self.parts), description="Show", style=NAME)
         self.part = ipw.VBox()
         choices = ipw.HBox([self.smoothing, self.show], layout=WRAP)
-        rows = [self.controls.box, self.buttons, self.status, self.bar, self.picture, choices]
-        super().__init__([*rows, self.part])
+        first = [self.controls.box, self.buttons, self.controls.more]
+        super().__init__([*first, self.status, self.bar, self.picture, choices, self.part])
         self.add_class("bert-panel")
         for widget, trait, react in (
             (self.smoothing, "value", self._smooth),
             (self.show, "value", self.show_part),
+            (self.learned.sentence, "value", self.learned.ask),
+            (self.learned.word, "value", self.learned.ask),
             (experiment.choice, "value", self.show_part),
             (runs.table, "ticked", self.show_part),
             (runs.table, "event", self._edit),
@@ -151,7 +155,7 @@ class TrainingPanel(Panel):
         if self.queue.is_busy or self.status.is_going:
             return
         self.queue.run = self.queue.experiment = self._plot = None
-        self.controls.fill(PANEL_RECIPES[DOCUMENT])
+        self.controls.fill(PANEL_RECIPES[MINUTE])
         self.picture.show(b"", "")
         self.bar.value = ""
         self.keep_static("")
@@ -195,21 +199,31 @@ class TrainingPanel(Panel):
         """Bring the view below the picture up to date."""
         with self._lock:
             part = self.parts[self.show.value]
-            part.show(self.queue)
-            self.part.children = (part.box,)
+            try:
+                part.show(self.queue)
+                box = part.box
+            except Exception as error:  # what cannot be drawn stops no run
+                said = f"This cannot be shown: {shorten(str(error) or type(error).__name__, 200)}"
+                box = ipw.HTML(paragraph(said))
+            self.part.children = (box,)
 
     def _follow(self) -> None:
         """Show the run from now on, in a thread of its own."""
         self.queue.viewer, self.status.is_going = self, True
-        threading.Thread(target=self._watch, name="drawing", daemon=True).start()
+        thread = threading.Thread(target=self._watch, name="drawing", daemon=True)
+        thread.start()
+        # A program that ends while a thread computes would be aborted, and the run not be saved.
+        atexit.register(lambda: (self.queue.stop(), thread.join(60)))
 
     def _watch(self) -> None:
         run = self.queue.run
         try:
             while True:  # an experiment has several runs
                 run, looks = self.queue.run, 0
+                self._try(self.controls.tell_cost)
                 self._plot = LossPlot(run, self.picture.show)
                 self._plot.smoothing = self.smoothing.value / 100
+                self._plot.title.set_visible(False)  # the line with the bar is newer
                 while not run.wait(LOOK_EVERY):
                     if self.queue.viewer is not self:
                         self.status.say("Another panel shows this run now.")
@@ -247,6 +261,7 @@ class TrainingPanel(Panel):
 
     def _close(self, run: TrainingRun) -> None:
         """Show how a run ended; what ended it, if it failed, is raised."""
+        self._plot.title.set_visible(True)
         self._plot.close()
         done, heads = len(run.history), counted(run.net.config.num_heads, "head")
         self._show_bar(run, f"step {done} of {run.settings.num_steps}: {run.state}")

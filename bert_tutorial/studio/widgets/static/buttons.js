@@ -17,9 +17,11 @@ function render({ model, el }) {
   const mark = () => {
     for (const button of row.children) {
       button.setAttribute("aria-disabled", !model.get("active").includes(button.dataset.key));
+      const isOpen = model.get("is_open"); // of one that folds
+      if (isOpen !== undefined) button.setAttribute("aria-expanded", isOpen);
     }
   };
-  return follow({ model, el }, ["names", "label"], ["active"], build, mark);
+  return follow({ model, el }, ["names", "label"], ["active", "is_open"], build, mark);
 }
 
 export default { render };

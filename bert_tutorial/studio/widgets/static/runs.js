@@ -2,7 +2,7 @@
 // twice a second while a run trains, and neither the focus nor what is being typed may be lost.
 
 const MARK = "◆";
-const LONGEST_NAME = 80; // characters
+const LONGEST_NAME = 60; // characters, as many as are kept
 
 function fill(cell, text, isMarked) {
   if (!isMarked) return write(cell, text);
