@@ -41,8 +41,8 @@ ROOMS = (
     "pretraining", "representation", "exercises", "studio", "pretrain", "from_d2l", "__main__", "",
 )  # fmt: skip
 # Lines that each room may have, docstrings included. A change that needs more says what for.
-BUDGETS = {"text": 1008, "network": 630, "pretraining": 960, "representation": 830,
-           "exercises": 1375, "studio": 3865, "": 865}  # fmt: skip
+BUDGETS = {"text": 1090, "network": 632, "pretraining": 1003, "representation": 875,
+           "exercises": 1424, "studio": 4340, "": 1155}  # fmt: skip
 
 # Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on
 # something that is wrong.
