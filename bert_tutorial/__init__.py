@@ -2,10 +2,11 @@
 
 import os
 
-# Threads that wait for one another sleep, and leave the processor to other programs. This is read
-# where PyTorch is loaded; who has chosen for himself keeps it.
+# On a busy machine threads that wait for one another sleep, and leave the processor to others; on a
+# quiet one they look out for a moment. Read where PyTorch is loaded; who has chosen keeps it.
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    is_quiet = hasattr(os, "getloadavg") and os.getloadavg()[0] < (os.cpu_count() or 1) / 2
+    os.environ |= {"GOMP_SPINCOUNT": "100000"} if is_quiet else {"OMP_WAIT_POLICY": "PASSIVE"}
 
 from . import from_d2l
 from .devices import try_all_gpus

@@ -116,7 +116,7 @@ def test_a_recipe_fills_in_the_rest_and_says_what_it_changed(make):
     assert panel.controls.recipe.value == MINUTE  # whatever the seed
     panel.controls.recipe.value = DOCUMENT
     assert panel.settings == replace(PANEL_RECIPES[DOCUMENT], seed=5)
-    assert "Changed: Steps 600 → 50, Batch size 128 → 512" in panel.controls.note.value
+    assert "Changed: Steps 540 → 50, Batch size 128 → 512" in panel.controls.note.value
     panel.controls.recipe.value = MINUTE
     controls["num_layers"].value = 3
     assert panel.controls.recipe.value == MINE and panel.controls.note.value == ""

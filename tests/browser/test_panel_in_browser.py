@@ -137,7 +137,7 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     set_numbers(page, Steps="many")  # no field takes letters
     page.get_by_label("Settings", exact=True).select_option("learns in a minute")
     page.get_by_text("Changed: Steps ").wait_for()
-    expect_values(page, Steps=600)
+    expect_values(page, Steps=540)
     set_numbers(page, **SMALL | {"Steps": 8})
     expect_values(page, Settings="mine")
 
@@ -172,7 +172,7 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     press(page, "Run experiment", "heads 1")
     press(page, "Stop", "heads 1: stopped after")
     press(page, "Reset", "As at the beginning")
-    expect_values(page, Steps=600)
+    expect_values(page, Steps=540)
     assert shared_lab.errors() == []
 
 

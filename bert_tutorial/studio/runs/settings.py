@@ -73,7 +73,7 @@ class RunSettings(Settings):
 # Of `python -m bert_tutorial.pretrain`, by the name of the corpus; found by benchmarks/search.py.
 RECIPES = {
     "bundled": RunSettings(
-        num_steps=2600, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2, 3),
+        num_steps=2600, batch_size=128, mask_rate=0.5, sentences_per_segment=(1, 2, 3),
         next_sentence_rate=1.0, num_hiddens=168, ffn_num_hiddens=336, num_heads=4, dropout=0.1,
         embedding_rate=0.5, sampled_words=2048,
     ),
@@ -87,7 +87,7 @@ DOCUMENT, MINUTE = "d2l's sizes", "learns in a minute"
 PANEL_RECIPES = {
     DOCUMENT: RunSettings(),
     MINUTE: RunSettings(
-        num_steps=600, batch_size=128, mask_rate=0.4, sentences_per_segment=(1, 2),
+        num_steps=540, batch_size=128, mask_rate=0.5, sentences_per_segment=(1, 2, 3),
         next_sentence_rate=1.0, dropout=0.0, embedding_rate=0.5, sampled_words=2048,
     ),
 }  # fmt: skip
