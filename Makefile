@@ -17,9 +17,6 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/.jupyter/runtime
 export IPYTHONDIR := $(CURDIR)/.jupyter/ipython
 export JUPYTER_PREFER_ENV_PATH := 1
 
-# Threads that wait sleep, also where PyTorch is loaded before bert_tutorial, which sets the same.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 # Tests and stored outputs must not depend on what was trained before: these verbs begin with an empty
 # cache.
 notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
