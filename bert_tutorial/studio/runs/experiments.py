@@ -33,9 +33,9 @@ EXPERIMENTS = {
         "find out where to look. After 430 steps all four lie within 0.15 nats.",
         lambda losses: losses[3] > max(losses[:2]) + 0.25,
     ),
-    "mask rate 5, 15, 40, 70 %": Experiment(
+    "mask rate 5, 15, 50, 80 %": Experiment(
         "The network is asked for the hidden words only. Is it better to hide few or many?",
-        _vary("mask rate", "mask_rate", {f"{n} %": n / 100 for n in (5, 15, 40, 70)}),
+        _vary("mask rate", "mask_rate", {f"{n} %": n / 100 for n in (5, 15, 50, 80)}),
         "40 % is best, and 5 % is worst, by half a nat or more: few hidden words are few questions "
         "a step. With 70 % too little is left to guess from.",
         lambda losses: losses.index(min(losses)) == 2 and losses[0] > losses[2] + 0.5,
