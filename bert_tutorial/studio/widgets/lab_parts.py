@@ -286,8 +286,8 @@ class HiddenWord(Part):
         answer += table(list(found), list(zip(*columns, strict=True)), caption)
         return answer + paragraph(
             f"The untrained network gives no word more than {random:.1%}. On held-out text the "
-            "networks in the package are right as often as they say. On short sentences that "
-            "somebody types they are not: see benchmarks/README.md."
+            "networks in the package are right as often as they say. In short sentences that "
+            "somebody types, only the bundled network's are: see benchmarks/README.md."
         )
 
 
