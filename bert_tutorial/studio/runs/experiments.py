@@ -30,14 +30,14 @@ EXPERIMENTS = {
         "The heads share the 128 hidden units. Do more heads learn more in 150 steps?",
         _vary("heads", "num_heads", {str(n): n for n in (1, 2, 4, 8)}),
         "8 heads are a quarter of a nat or more behind 1 and 2: many narrow heads take longer to "
-        "find out where to look. After 430 steps all four lie within 0.15 nats.",
+        "find out where to look.",
         lambda losses: losses[3] > max(losses[:2]) + 0.25,
     ),
     "mask rate 5, 15, 50, 80 %": Experiment(
         "The network is asked for the hidden words only. Is it better to hide few or many?",
         _vary("mask rate", "mask_rate", {f"{n} %": n / 100 for n in (5, 15, 50, 80)}),
-        "40 % is best, and 5 % is worst, by half a nat or more: few hidden words are few questions "
-        "a step. With 70 % too little is left to guess from.",
+        "50 % is best, and 5 % is worst, by half a nat or more: few hidden words are few questions "
+        "a step. With 80 % too little is left to guess from.",
         lambda losses: losses.index(min(losses)) == 2 and losses[0] > losses[2] + 0.5,
     ),
     "d2l's Adam at 0.01, or ours": Experiment(
