@@ -135,6 +135,7 @@ def test_a_run_by_mouse_its_guesses_the_table_of_runs_and_an_experiment(shared_l
     page.get_by_role("slider", name="Steps, slider").click(position={"x": 90, "y": 6})
     assert 1000 < int(page.get_by_label("Steps", exact=True).input_value()) < 4000
     set_numbers(page, Steps="many")  # no field takes letters
+    expect_values(page, Settings="mine")
     page.get_by_label("Settings", exact=True).select_option("learns in a minute")
     page.get_by_text("Changed: Steps ").wait_for()
     expect_values(page, Steps=540)
