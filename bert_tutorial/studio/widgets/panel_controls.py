@@ -107,7 +107,7 @@ class Controls:
         controls = SETTINGS.items()
         self.by_name = {name: kind(description=text, **how) for name, (text, kind, how) in controls}
         columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
-        layout = dict(grid_template_columns=columns, grid_gap="0 1rem")  # one for each: it is hidden
+        layout = dict(grid_template_columns=columns, grid_gap="0 1rem")  # not shared
         first, others = (list(self.by_name.values())[part] for part in (slice(2), slice(2, None)))
         first, others = (ipw.GridBox(part, layout=layout) for part in (first, others))
         self.box = ipw.VBox([self.recipe, first, self.note, self.cost])
