@@ -125,6 +125,8 @@ def test_the_fresh_network_is_preferred_and_named(folders):
         assert told in which and "bundled" in which and vocab.itos == VOCAB.itos
         assert_same_weights(net, found)
     assert_same_weights(OTHER, load_pretrained(prefer="shipped").net)
+    for part in ("encyclopaedia", "everyday"):  # the bundled network has learned from both
+        assert_same_weights(OTHER, load_pretrained(part, "shipped").net)
 
 
 def test_every_corpus_has_a_network_of_its_own_whatever_its_path(folders):

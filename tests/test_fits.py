@@ -172,3 +172,10 @@ def test_memory_is_about_what_a_training_takes(change):
 
 def test_speed_is_that_of_this_machine():
     assert 1e6 < measure_speed(some_examples()) < 1e16
+
+
+def test_a_step_that_decodes_some_words_costs_less():
+    config = BERTConfig.small(8000)
+    every, some, more = (flops_of(config, 40, 0.5, decoded) for decoded in (0, 4000, 9000))
+    words = 3 * 20 * 2 * 128  # operations of a word that is decoded, for the 20 hidden places
+    assert every == more and every - some == pytest.approx(4000 * words)

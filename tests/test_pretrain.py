@@ -122,13 +122,14 @@ def test_a_run_needs_nobody_who_reads_what_it_says(text_file, tmp_path):
     assert process.wait(5 * PATIENCE) == 0 and (tmp_path / "out" / "network.safetensors").exists()
 
 
-def test_what_nobody_reads_is_lost_and_nothing_else(tmp_path):
+def test_what_nobody_reads_is_lost_and_nothing_else(tmp_path, capsys):
     for file in (None, (tmp_path / "closed").open("w")):
         if file is not None:
             file.close()
         file = best_effort(file)
         print("lost", file=file, flush=True)
     print("kept", file=best_effort(sys.stdout), flush=True)
+    assert capsys.readouterr().out == "kept\n"
 
 
 def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):

@@ -33,7 +33,7 @@ FEW = 4  # batches of held-out text: enough to see where a run stands
 def plain_steps(
     net: BERTModel, train_iter: PretrainingExamples, settings: Settings
 ) -> Iterator[tuple[float, float]]:
-    """The loop itself: `train_steps` without what saves time and memory.
+    """The loop itself, both games played: `train_steps` without what saves time and memory.
 
     Yields the MLM loss and the NSP loss of each step, as `train_steps` does.
     """

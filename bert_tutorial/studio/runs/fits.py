@@ -203,7 +203,12 @@ def cost_of(settings: RunSettings, of: PretrainingExamples) -> Cost:
     length = LENGTH_MULTIPLE * math.ceil(tokens / LENGTH_MULTIPLE)
     slots = max(1, round(tokens * settings.mask_rate))
     memory = memory_of(config, batch_size, length, slots=slots, **how_of(settings, device))
-    flops = batch_size * flops_of(config, tokens, settings.mask_rate)
+    flops = batch_size * flops_of(
+        config,
+        tokens,
+        settings.mask_rate,
+        settings.sampled_words and (settings.sampled_words + batch_size * slots),
+    )
     return Cost(count_parameters(config), memory.total, flops)
 
 
@@ -214,9 +219,13 @@ def mean_tokens(settings: RunSettings, of: PretrainingExamples) -> float:
     return sum(min(of.max_len, 2 * count * sentence + 3) for count in counts) / len(counts)
 
 
-def flops_of(config: BERTConfig, tokens: float, mask_rate: float) -> float:
-    """Of one pair: a product with a matrix is two operations a number of it, and twice backward."""
-    D, F, V = config.num_hiddens, config.ffn_num_hiddens, config.vocab_size
+def flops_of(config: BERTConfig, tokens: float, mask_rate: float, decoded: int = 0) -> float:
+    """Of one pair: a product with a matrix is two operations a number of it, and twice backward.
+
+    `decoded` is the number of words that a step decodes; 0 for all.
+    """
+    D, F = config.num_hiddens, config.ffn_num_hiddens
+    V = min(decoded or config.vocab_size, config.vocab_size)
     words = tokens * mask_rate
     per_token = 8 * D * D + 4 * D * F + 4 * tokens * D
     layers = (config.num_layers - 1) * tokens + words  # the last computes no others (`read_out`)
