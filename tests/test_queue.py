@@ -209,7 +209,7 @@ def test_nothing_follows_a_run_after_another_panel_was_reset(queue):
 
 def test_a_run_that_fails_is_told_and_another_one_can_begin(queue, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(training, "check_finite", lambda *_: 1 / 0)
+        patch.setattr(training, "update", lambda *_: 1 / 0)
         begin_experiment(queue, monkeypatch, THREE)
         assert queue.run.wait(PATIENCE) and queue.run.state == "failed"
         assert not queue.begin_next(queue.run) and not queue.is_busy

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -80,19 +80,14 @@ def train_steps(
     device, sampler = net.mlm.bias.device, make_sampler(train_iter.vocab, settings)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, settings.num_steps):
-        began, learning_rate = time.perf_counter(), settings.learning_rate_at(step)
+        began = time.perf_counter()
         batch = train_iter.batch_at(step).trim().to(device)
         net.zero_grad(set_to_none=True)
         losses = losses_and_gradients(net, batch, settings, step, with_nsp, sampler, processes)
-        length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
-        check_finite(step, *losses, length, settings)
-        with in_mode(net, training=True):  # whoever reads the network waits for whole weights
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * group.get("factor", 1.0)
-                optimizer.step()
+        update(net, optimizers, settings, step, losses)
         seconds = time.perf_counter() - began
-        yield Step(step + 1, *losses, len(batch.nsp_labels), seconds, learning_rate)
+        rate = settings.learning_rate_at(step)
+        yield Step(step + 1, *losses, len(batch.nsp_labels), seconds, rate)
 
 
 def losses_and_gradients(
@@ -134,14 +129,30 @@ def make_sampler(vocab: Vocab, settings: Settings) -> WordSampler | None:
     return WordSampler(vocab.counts, settings.sampled_words) if is_sampled else None
 
 
-def check_finite(step: int, mlm: float, nsp: float, length: float, settings: Settings) -> None:
-    """Stop before numbers that are none reach the weights."""
-    if not math.isfinite(mlm + nsp + length):
+def update(
+    net: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    settings: Settings,
+    step: int,
+    losses: Sequence[float],
+) -> None:
+    """Shorten gradients that are too long, and let the optimizers change the weights.
+
+    Raises:
+        FloatingPointError: A loss or a gradient is not a number; the weights are not changed.
+    """
+    length = nn.utils.clip_grad_norm_(net.parameters(), settings.max_grad_norm).item()
+    if not math.isfinite(sum(losses) + length):
         raise FloatingPointError(
-            f"step {step + 1} gave a loss of {mlm:.3g} + {nsp:.3g} and a gradient of length "
-            f"{length:.3g}: training has diverged; a lower learning_rate than "
+            f"step {step + 1} gave a loss of {' + '.join(f'{loss:.3g}' for loss in losses)} and a "
+            f"gradient of length {length:.3g}: training has diverged; a lower learning_rate than "
             f"{settings.learning_rate:g} helps"
         )
+    with in_mode(net, training=True):  # whoever reads the network waits for whole weights
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate_at(step) * group.get("factor", 1.0)
+            optimizer.step()
 
 
 def prepare(net: BERTModel, train_iter: PretrainingExamples, settings: Settings) -> None:
