@@ -21,6 +21,7 @@ from torch import Tensor, distributed, nn
 from .text.examples import Batch
 
 PATIENCE = "BERT_TUTORIAL_PATIENCE"  # in the environment: seconds to wait for another process
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"  # of torchrun: each start has a store of its own
 BEAT = 1.0  # seconds between two signs of life of a process that works by itself
 T = TypeVar("T")
 
@@ -177,6 +178,12 @@ def join_processes(device: torch.device) -> Processes:
         raise ValueError(
             f"the environment has RANK={said[0]} and WORLD_SIZE={said[1]}, but must have both, "
             "RANK below WORLD_SIZE, as torchrun sets them: unset them to train in one process"
+        )
+    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")
+    if restarts != "0" and os.environ.get(OWN_STORE) != "1":  # or they meet those that have ended
+        raise ValueError(
+            f"torchrun --max-restarts {restarts} needs {OWN_STORE}=1 in its environment (PyTorch's "
+            "issue 135712): set it on every host, and start torchrun again"
         )
     if processes.world_size > 1:
         # What is added up lies on the GPUs, what is told to one another in ordinary memory.

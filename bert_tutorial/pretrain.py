@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import torch
 from tqdm import tqdm
@@ -23,6 +23,8 @@ from tqdm.utils import ObjectWrapper
 
 from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
+from .exercises.memory import count_parameters, told_bytes
+from .network.config import BERTConfig
 from .network.model import BERTModel
 from .parallel import join_processes, own_device
 from .pretraining.evaluation import baselines, evaluate, evaluate_parts
@@ -32,7 +34,7 @@ from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
 from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
-from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
+from .studio.runs.settings import EXAMPLES, RECIPES, SIZES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
 from .text.own_file import describe_own_text
@@ -43,6 +45,7 @@ SHORTER = {
     "num_steps": "steps", "num_layers": "layers", "num_hiddens": "hidden",
     "ffn_num_hiddens": "ffn", "num_heads": "heads",
 }  # fmt: skip
+SIZES_OF = {"small": BERTConfig.small, "base": BERTConfig.base, "large": BERTConfig.large}
 HELP = {
     "sentences_per_segment": "several numbers, as in 1 2 3: each batch has another",
     "next_sentence_rate": "how often the second segment follows; 1: no NSP loss",
@@ -65,14 +68,27 @@ of its training text only, and is of no use for anything else.
 """
 
 
-def parse(arguments: Sequence[str] | None) -> tuple[str, Path, int, RunSettings]:
-    """Corpus, folder, steps between checkpoints, settings: given, or of the corpus's recipe."""
+class Command(NamedTuple):
+    """What was typed, or is the recipe of the corpus."""
+
+    corpus: str
+    out: Path
+    save_every: int  # steps between checkpoints
+    checkpointing: bool
+    settings: RunSettings
+
+
+def parse(arguments: Sequence[str] | None) -> Command:
+    """Read the options."""
     parser = argparse.ArgumentParser("python -m bert_tutorial.pretrain", description=main.__doc__)
     add = parser.add_argument
     corpora = f"{', '.join(CORPORA)}, or the path of a UTF-8 text file"
     add("--corpus", default="bundled", help=corpora)
     add("--out", type=Path, required=True, help="folder for checkpoint, log and network")
     add("--save-every", type=int, default=100, help="steps between checkpoints")
+    add("--size", choices=SIZES_OF, help="of the network: d2l's, or a published one")
+    twice = "compute each layer twice: far less memory, about a third more time"
+    add("--checkpointing", action="store_true", help=twice)
     of_type = {bool: {"action": argparse.BooleanOptionalAction}}
     of_type |= {tuple: {"type": int, "nargs": "+"}, type(None): {"type": int}}
     for field in fields(RunSettings):
@@ -80,24 +96,30 @@ def parse(arguments: Sequence[str] | None) -> tuple[str, Path, int, RunSettings]
         option = f"--{SHORTER.get(field.name, field.name).replace('_', '-')}"
         add(option, dest=field.name, default=argparse.SUPPRESS, help=HELP.get(field.name), **how)
     given = vars(parser.parse_args(arguments))
-    corpus, out, save_every = (given.pop(name) for name in ("corpus", "out", "save_every"))
+    names = "corpus", "out", "save_every", "size", "checkpointing"
+    corpus, out, save_every, size, checkpointing = (given.pop(name) for name in names)
+    if size is not None:
+        config = SIZES_OF[size](vocab_size=5)
+        given = {name: getattr(config, name) for name in SIZES} | given
     if save_every < 1:
         raise ValueError(f"--save-every is {save_every}, but must be 1 or more")
     find_corpus(corpus)  # there is one
     if "sentences_per_segment" in given:
         given["sentences_per_segment"] = tuple(given["sentences_per_segment"])
     recipe = RECIPES.get(corpus, RECIPES["bundled"])
-    return corpus, out, save_every, replace(recipe, **given)
+    return Command(corpus, out, save_every, checkpointing, replace(recipe, **given))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain a small BERT, or go on; leaves the network and its card in a folder."""
-    corpus, out, save_every, settings = parse(arguments)
+    corpus, out, save_every, checkpointing, settings = parse(arguments)
     device = own_device(try_all_gpus())
     processes, last = join_processes(device), settings.num_steps
     train_iter, vocab = processes.work(partial(read_examples, corpus, settings))
-    check_fits(settings.config(len(vocab), settings.max_len), train_iter, settings)
+    config, how = settings.config(len(vocab), settings.max_len), dict(checkpointing=checkpointing)
+    need = check_fits(config, train_iter, settings, processes=processes.world_size, **how)
     net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
+    net.encoder.checkpointing = checkpointing
     optimizers = make_optimizers(net, settings)
     about = {"corpus": corpus}
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
@@ -105,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about["optimizer"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
     about["text"] = hash_of(train_iter)
     versions = f"bert_tutorial {metadata.version('bert_tutorial')}, PyTorch {torch.__version__}"
-    processes.agree(about | {"save_every": str(save_every), "versions": versions})
+    alike = about | {"save_every": str(save_every), "versions": versions}
+    processes.agree({name: said for name, said in alike.items() if name != "corpus"})  # a path
     record = {"settings": about, "processes": processes.world_size}
     with closing(SavedRun(out, record, "use another folder (--out)")) as run:
         # The one with the newest checkpoint: after a restart another process may be the first.
@@ -117,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             before = json.loads((out / "record.json").read_text("utf-8")).get("processes", 1)
             run.update()
             done = run.load(net, optimizers)
+            count, size = count_parameters(config), told_bytes(need.total)
+            print(f"{count:,} parameters; a step's tensors take {size} in each process")
             run.write_log(logged := run.steps(done))
             seconds = sum(step.seconds for step in logged)
             if done:

@@ -20,12 +20,8 @@ from bert_tutorial.parallel import ALONE, Processes
 from bert_tutorial.pretraining import training
 from bert_tutorial.pretraining.evaluation import Evaluation, baselines, evaluate
 from bert_tutorial.pretraining.run import Progress, Settings, Step, status_line
-from bert_tutorial.pretraining.training import (
-    losses_and_gradients,
-    plain_steps,
-    prepare,
-    run_training,
-)
+from bert_tutorial.pretraining.running import run_training
+from bert_tutorial.pretraining.training import losses_and_gradients, plain_steps, prepare
 from bert_tutorial.text.examples import Batch
 
 
