@@ -182,7 +182,7 @@ def _see_encoding(function: Function, net: BERTModel, *rows: Tensor) -> dict[str
 
     def go_on() -> Tensor:
         # A training beside it draws from the same generator, in its turn.
-        with in_mode(net, net.training), torch.random.fork_rng(devices=[]):
+        with in_mode(torch.nn.Module(), True), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             return net(*rows).encoded
 
