@@ -85,7 +85,9 @@ class Baselines(NamedTuple):
     unigram: float  # nats: every token as likely as it is frequent in the training text
     unigram_accuracy: float  # always the most frequent token
     nsp: float  # nats: a coin, ln 2
-    neighbours: float  # nats: what stood between two such neighbours, counted in the training text
+    # Nats: what stood between two such neighbours, counted in the training text; of a large one in
+    # its beginning.
+    neighbours: float
     neighbours_accuracy: float
 
     def __str__(self):
@@ -162,7 +164,11 @@ class Between:
 
 
 def count_pairs(text: TokenizedText, vocab: Vocab) -> Tensor:
-    """How often each word stands before each other one: sparse (V, V), borders as `<sep>`."""
+    """How often each word stands before each other one: sparse (V, V), borders as `<sep>`.
+
+    Of a large text its beginning is counted, a share that fits into memory.
+    """
+    text = text.beginning()
     ids, starts = text.token_ids.long(), text.sentence_starts
     before = ids.roll(1)
     before[starts[:-1]] = vocab.sep_id
