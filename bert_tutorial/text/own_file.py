@@ -186,8 +186,9 @@ def _cleaned(text: str) -> str:
     text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
     text = "\n\n".join(_LIBRARY_BOOK.findall(text)) or text
     text = _FOOTNOTE.sub("", regex.sub(r"\xad[ \t]*\n[ \t]*", "", text))
-    words = set(regex.findall(r"\p{L}+", text.lower()))
-    hyphens = {True: "", False: "-"}
+    if not regex.search(r"[-‐][ \t]*\n", text):
+        return text
+    words, hyphens = set(regex.findall(r"\p{L}+", text.lower())), {True: "", False: "-"}
     return _DIVIDED.sub(lambda m: hyphens[(m[1] + m[2]).lower() in words].join(m.groups()), text)
 
 

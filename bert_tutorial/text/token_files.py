@@ -51,8 +51,7 @@ def read_token_files(
     """
     about = {"format": FORMAT, "min_freq": [min_freq, least], "sources": _stamps(files)}
     about["vocabulary"] = vocab and [type(vocab).__name__, *vocab.itos]
-    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
-    folder = cache_dir() / "token_files" / key
+    folder = cache_dir() / "token_files" / _hash(about)[:32]
     with suppress(Exception):  # missing, or damaged: to be written anew
         return _load(folder, vocab)
     with locked(folder.parent, "cuts a large text into words"):
@@ -76,6 +75,8 @@ def _stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 def _load(folder: Path, vocab: Vocab | None) -> tuple[list[Tensor], Vocab]:
     header, tensors = json.loads((folder / "header.json").read_text("utf-8")), []
+    if header.pop("sha256") != _hash(header):
+        raise ValueError(f"{folder / 'header.json'} is damaged")
     for name, (dtype, length, digest) in header["files"].items():
         if _digest(folder / name) != digest:
             raise ValueError(f"{folder / name} is damaged")
@@ -83,6 +84,10 @@ def _load(folder: Path, vocab: Vocab | None) -> tuple[list[Tensor], Vocab]:
         tensors.append(torch.from_file(str(folder / name), shared=False, size=length, dtype=dtype))
     words, counts = header["words"], header["counts"]
     return tensors, vocab.counted(counts) if vocab else Vocab.from_counts(words, counts)
+
+
+def _hash(about: dict) -> str:
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -117,7 +122,7 @@ def _write(folder: Path, files: Sequence[Path], about: dict, vocab: Vocab | None
             size = (folder / name).stat().st_size // dtype.itemsize
             header["files"][name] = dtype.name, size, _digest(folder / name)
     header |= {"words": vocab.itos, "counts": counts.tolist()}
-    _append(folder / "header.json", json.dumps(header).encode())
+    _append(folder / "header.json", json.dumps(header | {"sha256": _hash(header)}).encode())
 
 
 class _Index(dict):
@@ -153,7 +158,7 @@ def _cut(folder: Path, files: Sequence[Path], vocab: Vocab | None) -> tuple[_Ind
     index, size, usable, found = _Index(vocab), total_size(files), 0, 0
     counts, every = np.zeros(index.total, np.int64), max(10, size // HELD_OUT)
     for split, name in product(SPLITS, ("words", *FIELDS[1:])):
-        _append(folder / f"{split}_{name}", np.zeros(name != "words", np.int64))
+        _append(folder / f"{split}_{name}", np.zeros(int(name != "words"), np.int64))
     with tqdm(total=size, desc="cutting text into words", unit="B", unit_scale=True) as bar:
         for text in chain.from_iterable(map(read_chunks, files)):
             rows = {split: ([], [], []) for split in SPLITS}

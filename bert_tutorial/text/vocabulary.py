@@ -37,7 +37,7 @@ _TOKEN = regex.compile(
     r"|(?:\p{L}\.){2,}"  # u.s.
     r"|'(?:s|t|m|d|re|ve|ll)\b"  # crane 's, don 't
     rf"|[{_CJK}]\p{{M}}*"
-    rf"|(?:[^\W_{_CJK}]\p{{M}}*)+"  # a word: letters and digits, each with its marks
+    rf"|[^\W_{_CJK}]+(?:\p{{M}}+[^\W_{_CJK}]*)*"  # a word: letters and digits, each with its marks
     r"|\.{2,}"  # an ellipsis
     r"|[🇦-🇿]{2}"  # a flag
     r"|\S[\p{M}🏻-🏿]*"  # any other sign, with its marks or its colour of skin
@@ -50,9 +50,10 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The crane's 3.5-metre wings")
     ['the', 'crane', "'s", '3', '@.@', '5', '@-@', 'metre', 'wings']
     """
-    visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text.lower()))
-    plain = unicodedata.normalize("NFC", visible).translate(_PLAIN)
-    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", plain))
+    text = _CONTROL.sub(" ", text.lower())
+    if not text.isascii():  # plain English has nothing of this
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).translate(_PLAIN)
+    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", text))
 
 
 def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST) -> int:
