@@ -90,11 +90,8 @@ def read_own_text(path: Path) -> Corpus:
     return Corpus(path.name, train, "".join(lines[i] for i in sorted(held_out)))
 
 
-def too_little(path: Path, needed: object, usable: int, found: int) -> ValueError:
-    """What to say of a text with too few paragraphs.
-
-    Next-sentence pairs need sentences of another paragraph, in training and in validation.
-    """
+def too_little(path: str | Path, needed: object, usable: int, found: int) -> ValueError:
+    """What to say where next-sentence pairs find too few sentences of another paragraph."""
     return ValueError(
         f"{path} has too little text: at least {needed} paragraphs of two or more sentences are "
         f"needed, but {usable} of its {found} paragraphs have two (sentences end "

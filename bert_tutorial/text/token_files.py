@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -30,20 +31,11 @@ FIELDS = "token_ids", "sentence_starts", "paragraph_starts"  # of `TokenizedText
 def read_token_files(
     files: Sequence[Path], min_freq: int | None, least: int, vocab: Vocab | None = None
 ) -> tuple[list[Tensor], Vocab]:
-    """The token ids of text files; they are cut into words the first time.
+    """The fields of `TokenizedText` of training and of held-out text, and their vocabulary.
 
-    The cache folder keeps a folder for each text (its paths, sizes and times), with `header.json`
-    and six files of numbers: about half as many bytes as the text has.
-
-    Args:
-        files: UTF-8 texts of any size.
-        min_freq: Rarer words become `<unk>`; None for `least`, or more for a text of many words.
-        least: See `min_freq`.
-        vocab: A vocabulary to take instead of the text's own words.
-
-    Returns:
-        The fields of `TokenizedText` of training and of held-out text, mapped into memory, and the
-        vocabulary with its counts in the training text.
+    The texts are cut into words the first time. The cache keeps a folder for each text (its paths,
+    sizes and times), with `header.json` and six files of numbers: half as many bytes as the text.
+    Arguments are those of `tokenize_corpus` and `vocab_of`.
 
     Raises:
         OSError: A file cannot be read, or the cache cannot be written.
@@ -75,6 +67,9 @@ def _stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 def _load(folder: Path, vocab: Vocab | None) -> tuple[list[Tensor], Vocab]:
     header, tensors = json.loads((folder / "header.json").read_text("utf-8")), []
+    size = sum((folder / name).stat().st_size for name in header["files"])
+    if size > 1e9:
+        print(f"checking {size / 1e6:,.0f} MB of token ids in {folder}", file=sys.stderr)
     if header.pop("sha256") != _hash(header):
         raise ValueError(f"{folder / 'header.json'} is damaged")
     for name, (dtype, length, digest) in header["files"].items():
@@ -101,11 +96,12 @@ def _write(folder: Path, files: Sequence[Path], about: dict, vocab: Vocab | None
         folder.mkdir()
     index, counts = _cut(folder, files, vocab)
     if _stamps(files) != about["sources"]:
-        raise ValueError(f"{files[0]}, or a file beside it, was changed while it was read")
+        raise ValueError(f"{os.path.commonpath(files)} was changed while it was read")
     new_ids = np.arange(len(counts))
     if vocab is None:
-        frequencies = Counter({word: int(counts[i]) for word, (i,) in index.items()})
-        vocab = vocab_of(+frequencies, *about["min_freq"])
+        times = counts.tolist()
+        frequencies = Counter({word: times[i] for word, (i,) in index.items() if times[i]})
+        vocab = vocab_of(frequencies, *about["min_freq"])
         vocab.counts[vocab.unk_id] += int(counts.sum()) - frequencies.total()  # the dropped ones
         new_ids[:], counts = vocab.unk_id, np.array(vocab.counts)
         new_ids[[i for (i,) in index.values()]] = vocab[index]
@@ -114,8 +110,7 @@ def _write(folder: Path, files: Sequence[Path], about: dict, vocab: Vocab | None
     for split in SPLITS:
         numbers = np.memmap(folder / f"{split}_words", np.int32)
         for start in range(0, len(numbers), AT_ONCE):
-            ids = new_ids[numbers[start : start + AT_ONCE]]
-            _append(folder / f"{split}_token_ids", ids)
+            _append(folder / f"{split}_token_ids", new_ids[numbers[start : start + AT_ONCE]])
         (folder / f"{split}_words").unlink()
         for name in (f"{split}_{field}" for field in FIELDS):
             dtype = new_ids.dtype if "ids" in name else np.dtype(np.int64)
@@ -179,7 +174,7 @@ def _cut(folder: Path, files: Sequence[Path], vocab: Vocab | None) -> tuple[_Ind
             index.drop_rare(counts)
             bar.update(len(text.encode()))
     if usable < 2 * every:
-        raise too_little(files[0], 2 * every, usable, found)
+        raise too_little(os.path.commonpath(files), 2 * every, usable, found)
     return index, counts
 
 

@@ -20,7 +20,7 @@ from .token_files import read_token_files
 from .vocabulary import Vocab, vocab_of
 from .wikitext_format import Corpus, paragraphs
 
-BEGINNING = 2**22  # tokens of a large text that are enough to count neighbours in
+BEGINNING = 2**21  # tokens of a large text that are enough to count neighbours in
 
 
 class TokenizedText(NamedTuple):

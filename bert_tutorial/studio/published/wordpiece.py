@@ -103,11 +103,9 @@ def train_wordpiece(corpus: str | Path, size: int = 30_000, seed: int = 0) -> Wo
     lines = sample(entry.files, seed) if is_large else entry.read().train.split("\n")
     lines = [_JOINER.sub(r"\1", line).replace(UNK, "") for line in lines]
     # The trainer numbers what goes on a word in an order of chance, unless it is told before.
-    letters = (
-        letter
-        for letter, _ in Counter(chain.from_iterable(lines)).most_common(max(1000, size // 4))
-    )
-    letters = list(dict.fromkeys("".join("".join(map(made.normalize, letters)).split())))
+    letters = Counter(chain.from_iterable(lines)).most_common(max(1000, size // 4))
+    letters = "".join(made.normalize(letter) for letter, _ in letters)
+    letters = list(dict.fromkeys("".join(letters.split())))
     cut = made.pre_tokenizer.pre_tokenize_str
     known = [*BERT_SPECIAL_TOKENS, *(f"##{x}" for x in letters if len(cut(f"a{x}")) == 1)]
     how = dict(initial_alphabet=letters, limit_alphabet=len(letters), special_tokens=known)
