@@ -4,20 +4,14 @@ import json
 import math
 import os
 import random
-import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import torch
-from one_sentence import assert_one_sentence
 from small import PATIENCE
-from torch.testing import assert_close
 
-from bert_tutorial.parallel import Processes, join_processes, own_device
 from bert_tutorial.pretrain import best_effort, main, parse
 from bert_tutorial.studio.published.checkpoints import load_checkpoint
 from bert_tutorial.studio.runs.settings import RECIPES
@@ -68,7 +62,7 @@ def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, t
     short = "--steps 7 --layers 3 --hidden 64 --ffn 96 --heads 4 --sentences-per-segment 1 4"
     more = "--no-word-neighbours --optimizer adam"
     *others, settings = parse(["--corpus", path, "--out", "run", *short.split(), *more.split()])
-    assert others == [path, Path("run"), 100]
+    assert others == [path, Path("run"), 100, False]
     given = dict(num_steps=7, num_layers=3, num_hiddens=64, ffn_num_hiddens=96, num_heads=4)
     given |= dict(sentences_per_segment=(1, 4), word_neighbours=False, optimizer="adam")
     assert vars(settings) == vars(RECIPES[corpus if corpus in RECIPES else "bundled"]) | given
@@ -158,86 +152,3 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
         pretrain(text_file, tmp_path / "out", 5, *more.split())
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-# Several processes
-
-
-def test_processes_meet_on_one_machine_and_wait_as_long_as_said(monkeypatch):
-    cpu, met = torch.device("cpu"), []
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **how: met.append(how))
-    monkeypatch.setattr(os, "environ", dict(RANK="1", WORLD_SIZE="2"))
-    assert join_processes(cpu) == Processes(1, 2)
-    for said in ("soon", "0", "-5", "nan"):
-        os.environ["BERT_TUTORIAL_PATIENCE"] = said
-        with pytest.raises(ValueError, match=f"^BERT_TUTORIAL_PATIENCE is '{said}', but must be "):
-            join_processes(cpu)
-    os.environ["BERT_TUTORIAL_PATIENCE"] = "7"
-    join_processes(cpu)
-    assert [how["timeout"].total_seconds() for how in met] == [300, 7]
-    for rank, size in (("5", None), ("2", "2"), (None, "2"), ("x", "2")):  # what others left
-        left = dict(RANK=rank, WORLD_SIZE=size)
-        left = {name: value for name, value in left.items() if value is not None}
-        with monkeypatch.context() as m, pytest.raises(ValueError, match="environment has RANK="):
-            m.setattr(os, "environ", left)
-            join_processes(cpu)
-    os.environ["LOCAL_WORLD_SIZE"] = "1"
-    with pytest.raises(ValueError, match="spread over several machines"):
-        join_processes(cpu)
-    gpus = [torch.device("cuda", i) for i in range(2)]
-    for place, wanted in (("0", gpus[0]), ("1", gpus[1])):
-        os.environ["LOCAL_RANK"] = place
-        assert own_device(gpus) == wanted and own_device([cpu]) == cpu
-    os.environ["LOCAL_RANK"] = "2"
-    with pytest.raises(ValueError, match="use --nproc-per-node 2 at most"):
-        own_device(gpus)
-
-
-@pytest.mark.nightly
-def test_two_processes_give_the_losses_of_one(text_file, tmp_path):
-    more = "--precision fp32 --next-sentence-rate 0.5 --dropout 0".split()
-    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2"
-    process = pretrain(text_file, tmp_path / "two", 20, *more, launcher=launcher)
-    pretrain(text_file, tmp_path / "one", 20, *more)
-    _, said = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == 0, said[-3000:]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(two) == 20
-    assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=2e-4)
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGSTOP")
-@pytest.mark.parametrize(("rank", "how", "waits"), [(1, "SIGSTOP", 10), (0, "SIGKILL", 60)])
-def test_a_process_waits_for_another_for_a_while_only(text_file, tmp_path, rank, how, waits):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port, launcher="")
-    shared["BERT_TUTORIAL_PATIENCE"], out = str(waits), tmp_path / "out"
-    # Without torchrun, which would end both.
-    processes = [pretrain(text_file, out, 1_000_000, RANK=i, **shared) for i in "01"]
-    try:
-        wait_for_a_checkpoint(out, *processes)
-        processes[rank].send_signal(getattr(signal, how))
-        _, said = processes[1 - rank].communicate(timeout=PATIENCE)
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    assert processes[1 - rank].returncode == 1 and "Traceback" not in said
-    sentence = said.splitlines()[-1]
-    assert_one_sentence(sentence)
-    assert sentence.startswith("another process of this run has ended or stands still: ")
-    assert f"process {1 - rank} of 2 waited " in sentence
-    assert f"at most {waits} (BERT_TUTORIAL_PATIENCE)" in sentence
-
-
-def test_processes_that_disagree_are_refused(monkeypatch):
-    def gather(values, value):
-        values[:] = [value, "other"]
-
-    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
-    with pytest.raises(ValueError, match="^the processes of this run have different settings"):
-        Processes(0, 2).agree("settings", "mine")
-    Processes().agree("settings", "mine")

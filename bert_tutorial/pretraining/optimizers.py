@@ -89,3 +89,25 @@ def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Opti
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
     return [Muon(inside, rate, decay), torch.optim.AdamW(groups, rate, fused=True)]
+
+
+def state_of(net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """All that training needs to go on: weights, and what the optimizers remember."""
+    tensors = {f"net.0.{name}": value for name, value in net.state_dict().items()}
+    for number, optimizer in enumerate(optimizers):
+        for p, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def restore(
+    net: BERTModel, optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]
+) -> None:
+    """Bring a network and its optimizers into the state that `state_of` has given."""
+    states: dict = defaultdict(lambda: defaultdict(dict))
+    for key, value in tensors.items():
+        part, p, name = key.split(".", 2)
+        states[part][int(p)][name] = value
+    net.load_state_dict(states["net"][0])
+    for number, optimizer in enumerate(optimizers):
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": states[str(number)]})

@@ -23,7 +23,7 @@ from ...pretraining.run import Settings
 from ...pretraining.training import train_steps
 from ...text.examples import LENGTH_MULTIPLE, PretrainingExamples
 from ...text.pairs import segment_lengths
-from .settings import RunSettings
+from .settings import MINUTE, PANEL_RECIPES, RunSettings
 
 SHORTEST = 32  # positions: what is suggested at the least
 
@@ -143,19 +143,26 @@ def longest_row(train_iter: PretrainingExamples) -> int:
 
 
 def check_fits(
-    net: Any, of: PretrainingExamples, settings: Settings, available: int | None = None
-) -> None:
+    net: Any,
+    of: PretrainingExamples,
+    settings: Settings,
+    available: int | None = None,
+    *,
+    processes: int = 1,
+    checkpointing: bool = False,
+) -> Memory:
     """Refuse a training that the system would kill, before its first step, with a MemoryError.
 
     Only in doubt it looks at the text, and makes room first. What is not known is not refused.
     `net` is a network, or the `BERTConfig` of one to be made. `available` are bytes besides it;
-    what `available_memory` says if None.
+    what `available_memory` says if None. Several `processes` share the rows of a batch. Returns
+    what a step takes in each.
     """
-    config, batch_size = getattr(net, "config", net), of.batch_size
+    config, batch_size = getattr(net, "config", net), -(-of.batch_size // processes)
     is_made = net is not config
     device = net.mlm.bias.device if is_made else try_all_gpus()[0]
     how = how_of(settings, device) | dict(rows=rows_at_once(config, device))
-    how |= dict(checkpointing=is_made and net.encoder.checkpointing)
+    how |= dict(checkpointing=net.encoder.checkpointing if is_made else checkpointing)
 
     def need_and_room(length: int) -> tuple[Memory, float]:
         slots = max(1, round(length * of.mask_rate))
@@ -171,7 +178,7 @@ def check_fits(
                 ctypes.CDLL("libc.so.6").malloc_trim(0)
         memory, there = need_and_room(length := longest_row(of))
     if memory.total <= there:
-        return
+        return memory
     name, size = max(memory.parts().items(), key=lambda part: part[1])
     nearest = nearest_that_fits(config, batch_size, length, there, smaller="batch_size", **how)
     advice = nearest[0].sentence if nearest else "Even one layer and one short row do not fit."
@@ -234,7 +241,11 @@ def flops_of(config: BERTConfig, tokens: float, mask_rate: float, decoded: int =
 
 
 def measure_speed(of: PretrainingExamples) -> float:
-    """Operations per second of this machine, roughly, by three small steps of a real training."""
-    settings = RunSettings(num_steps=3, batch_size=64, mask_rate=0.4, word_neighbours=False)
-    *_, last = train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)
-    return cost_of(settings, of).flops * last.num_pairs / settings.batch_size / last.seconds
+    """Operations per second of this machine, roughly, by a few steps of a real training.
+
+    A step's speed depends on its rows; the recipe has short, middle and long ones by turns.
+    """
+    settings = replace(PANEL_RECIPES[MINUTE], num_steps=8, word_neighbours=False)
+    steps = [*train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)][2:]
+    pairs, seconds = (sum(column) for column in [*zip(*steps, strict=True)][3:5])
+    return cost_of(settings, of).flops * pairs / settings.batch_size / seconds
