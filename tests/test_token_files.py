@@ -62,7 +62,7 @@ def own_text(monkeypatch, tmp_path):
 @pytest.fixture
 def all_are_large(monkeypatch):
     """Every text goes the way of a large one."""
-    monkeypatch.setattr(tokenized_text, "LARGE", 0)
+    monkeypatch.setattr(own_file, "LARGE", 0)
 
 
 def kept(pattern="[!.]*"):
@@ -104,7 +104,7 @@ def test_files_are_cut_between_paragraphs_and_behind_books(own_text):
 def test_a_large_text_has_the_tokens_that_it_has_in_memory(own_text, monkeypatch, capsys):
     wanted = tokenize_corpus(own_text)
     with monkeypatch.context() as patch:
-        patch.setattr(tokenized_text, "LARGE", 0)
+        patch.setattr(own_file, "LARGE", 0)
         assert_same(tokenize_corpus(own_text), wanted)
         assert "cutting text into words: 100%" in capsys.readouterr().err
         patch.setattr(token_files, "cut_paragraphs", lambda _: pytest.fail("it was cut again"))
@@ -139,13 +139,13 @@ def test_a_folder_and_a_pattern_are_one_text(own_text, monkeypatch):
         == describe_own_text(own_text).split(":")[1:]
     )
     wanted = tokenize_corpus(own_text)
-    monkeypatch.setattr(tokenized_text, "LARGE", 0)
+    monkeypatch.setattr(own_file, "LARGE", 0)
     assert_same(tokenize_corpus(pattern), wanted)
 
 
 @pytest.mark.parametrize("is_large", [False, True])
 def test_a_file_that_is_not_utf8_in_the_middle_is_named(own_text, monkeypatch, is_large):
-    monkeypatch.setattr(tokenized_text, "LARGE", 0 if is_large else 10**9)
+    monkeypatch.setattr(own_file, "LARGE", 0 if is_large else 10**9)
     content, place = own_text.read_bytes(), 20_001
     other = own_text.with_name("other.txt")
     other.write_bytes(content[:place] + b"Caf\xe9. " + content[place:])
@@ -176,7 +176,7 @@ def test_a_large_text_with_few_paragraphs_is_refused(own_text, all_are_large):
 
 def test_damage_is_noticed_and_what_was_left_behind_is_cleared(own_text, monkeypatch):
     wanted = tokenize_corpus(own_text)
-    monkeypatch.setattr(tokenized_text, "LARGE", 0)
+    monkeypatch.setattr(own_file, "LARGE", 0)
     tokenize_corpus(own_text)
     (folder,) = kept()
     left = folder.with_name("other.part")
@@ -264,7 +264,7 @@ def test_word_pieces_are_learned_from_a_text_and_train(own_text, monkeypatch):
     assert wanted.vocab.to_tokens(first.long()) == pieces.tokenize("a long-legged crane flies")
     counts = wanted.train.token_ids.bincount(minlength=60).tolist()
     assert wanted.vocab.counts == counts and counts[pieces.unk_id] == 80 and not any(pieces.counts)
-    monkeypatch.setattr(tokenized_text, "LARGE", 0)
+    monkeypatch.setattr(own_file, "LARGE", 0)
     monkeypatch.setattr(wordpiece, "SAMPLE", 3000)
     for _ in range(2):  # written, and read back
         assert_same(tokenize_corpus(own_text, vocab=pieces), wanted)
@@ -404,7 +404,7 @@ def private_memory():
 
 def measure(path, large, counts):
     """Prepare a text, train a little, look at places all over an epoch; say what that took."""
-    tokenized_text.LARGE = large
+    own_file.LARGE = large
     before, done, most = private_memory(), threading.Event(), [0]
 
     def watch():

@@ -130,10 +130,7 @@ class PretrainingExamples(IterableDataset):
         return torch.Generator().manual_seed(bits)
 
     def pairs(self, epoch: int, block: int = 0) -> list[Pairs]:
-        """A block's pairs in an epoch, in the order of its batches, for each number of sentences.
-
-        A text of at most `BLOCK` tokens has one block.
-        """
+        """Pairs of an epoch (of one block), in its batches' order, for each number of sentences."""
         kept, pairs = self._pairs  # once: another run may draw those of another epoch meanwhile
         if kept != (epoch, block):
             generator = self.generator(epoch, "block", block) if block else self.generator(epoch)

@@ -72,13 +72,17 @@ def total_size(files: Iterable[Path]) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def is_large(files: Iterable[Path]) -> bool:
+    """Whether a text is too large to be read whole: `load_data_wiki` takes it from token files."""
+    return total_size(files) > LARGE
+
+
 def read_own_text(path: Path) -> Corpus:
     """Read text files, and hold out every tenth paragraph, at least two; may raise ValueError."""
-    files = text_files(path)
-    if (size := total_size(files)) > LARGE:
+    if is_large(files := text_files(path)):
         raise ValueError(
-            f"{path} has {size / 1e6:,.0f} MB, too many to read whole ({LARGE / 1e6:.0f} MB at "
-            "most): load_data_wiki and bert_tutorial.pretrain can train on it"
+            f"{path} has {total_size(files) / 1e6:,.0f} MB, too many to read whole (at most "
+            f"{LARGE / 1e6:.0f}): load_data_wiki and bert_tutorial.pretrain can train on it"
         )
     found = [p for file in files for chunk in read_chunks(file) for p in cut_paragraphs(chunk)]
     usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
@@ -119,7 +123,7 @@ def describe_own_text(path: Path) -> str:
     """How much of a text is used, and what it looks like if it is no running text."""
     files = text_files(path)
     limit, part = total_size(files), ""
-    if limit > LARGE:
+    if is_large(files):
         limit, part = DESCRIBED, f" of its first {DESCRIBED / 1e6:.0f} MB"
     if limit > 5e6:
         print(f"reading {limit / 1e6:.0f} MB of text from {path.name}", file=sys.stderr)
@@ -217,12 +221,11 @@ def _decode(content: bytes, path: Path, offset: int) -> str:
         found = [_wide_encoding(start)]
     else:
         try:
-            text = content.decode("utf-8")
-            return text if offset else text.removeprefix("\ufeff")
+            return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             where = f"the byte at offset {offset + error.start} is not"
-            begin = max(0, error.start - 100)
             content += b"\n"  # whole lines, so that no character is cut in two
+            begin = max(0, error.start - 100)
             found = _narrow_encodings(content[begin : content.find(b"\n", begin + 40_000)])
     hint = f"it may be {' or '.join(found)}" if found else "its encoding is not known"
     hint += ": save it as UTF-8 in your editor"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..cache import cache_dir, write_file
 from .corpora import find_corpus
-from .own_file import LARGE, total_size
+from .own_file import is_large
 from .token_files import read_token_files
 from .vocabulary import Vocab, vocab_of
 from .wikitext_format import Corpus, paragraphs
@@ -83,7 +83,7 @@ def tokenize_corpus(
 ) -> TokenizedCorpus:
     """Read a corpus and look up all its tokens; but for the bundled one, the cache keeps them.
 
-    A text of more than `LARGE` bytes stays on disk (`read_token_files`).
+    A large text (`is_large`) stays on disk (`read_token_files`).
 
     Args:
         corpus: As in `read_text`, and texts of any size.
@@ -93,7 +93,7 @@ def tokenize_corpus(
             back as a copy that has the counts of this text.
     """
     entry = find_corpus(corpus)
-    if total_size(entry.files) > LARGE:
+    if is_large(entry.files):
         fields, vocab = read_token_files(entry.files, min_freq, entry.min_freq, vocab)
         return TokenizedCorpus(TokenizedText(*fields[:3]), TokenizedText(*fields[3:]), vocab)
     corpus = entry.read()
