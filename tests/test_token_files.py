@@ -432,7 +432,7 @@ def measure(path, large, counts):
     return found | {"megabytes": (most[0] - before) / 1e6}
 
 
-def measured(path, large=0, counts=1):
+def measured(path, large=0, counts=0):
     command = [sys.executable, __file__, path, str(large), str(counts)]
     return json.loads(subprocess.check_output(command, text=True).splitlines()[-1])
 
@@ -446,19 +446,20 @@ def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch, megabytes, is
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "own.txt"
     write_large(path, megabytes * 1e6, is_wikitext)
-    first, again = measured(path), measured(path, counts=0)
+    is_night = not is_wikitext
+    first, again = measured(path, counts=int(is_night)), measured(path)
     disk, size = sum(file.stat().st_size for file in kept("[!.]*/*")), path.stat().st_size
     print(f"{size / 1e6:.0f} MB of text, {disk / 1e6:.0f} MB on disk: {first}, again: {again}")
     assert (first["losses"], first["batches"]) == (again["losses"], again["batches"])
     assert disk < 0.6 * size and again["of processor"] < first["of processor"] / 2
-    assert first["megabytes"] < 700 and again["megabytes"] < 350
+    assert first["megabytes"] < (700 if is_night else 350) and again["megabytes"] < 350
 
 
 @pytest.mark.nightly
 def test_the_same_text_in_memory_takes_much_more(tmp_path, monkeypatch):
     monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
     write_large(tmp_path / "own.txt", 50e6)
-    on_disk, in_memory = (measured(tmp_path / "own.txt", large, 0) for large in (0, 10**9))
+    on_disk, in_memory = (measured(tmp_path / "own.txt", large) for large in (0, 10**9))
     assert on_disk["batches"] == in_memory["batches"]
     assert in_memory["megabytes"] > 700 > 2 * on_disk["megabytes"]
 

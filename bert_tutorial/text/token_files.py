@@ -108,9 +108,9 @@ def _write(folder: Path, files: Sequence[Path], about: dict, vocab: Vocab | None
     new_ids = new_ids.astype(np.uint16 if len(vocab) <= 2**16 else np.int32)
     header = {"sources": about["sources"], "files": {}}
     for split in SPLITS:
-        numbers = np.memmap(folder / f"{split}_words", np.int32)
-        for start in range(0, len(numbers), AT_ONCE):
-            _append(folder / f"{split}_token_ids", new_ids[numbers[start : start + AT_ONCE]])
+        with (folder / f"{split}_words").open("rb") as file:
+            while len(numbers := np.fromfile(file, np.int32, AT_ONCE)):
+                _append(folder / f"{split}_token_ids", new_ids[numbers])
         (folder / f"{split}_words").unlink()
         for name in (f"{split}_{field}" for field in FIELDS):
             dtype = new_ids.dtype if "ids" in name else np.dtype(np.int64)
