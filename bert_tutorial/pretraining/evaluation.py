@@ -110,7 +110,7 @@ def count_baselines(text: TokenizedText, vocab: Vocab, examples: PretrainingExam
     log_probability = counts.log() - counts.sum().log()
     left, right, labels = true_neighbours(vocab, examples)
     between, losses, hits = Between(text, vocab), [], []
-    for some in torch.arange(len(labels))[:4096].split(512):  # places: those are enough
+    for some in torch.arange(len(labels))[:4096].split(128):  # places: those are enough
         p = between(left[some], right[some])
         losses.append(-p.gather(1, labels[some, None])[:, 0].log())
         hits.append(p.argmax(1) == labels[some])
