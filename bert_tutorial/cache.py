@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, uint8
@@ -41,6 +43,27 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror or error}): make room or give access "
             f"there, or {other} another folder"
         ) from error
+
+
+@contextmanager
+def locked(folder: Path, doing: str, limit: float = -1) -> Iterator[None]:
+    """Let one process at a time work in a folder; another one says what it waits for.
+
+    It waits at most `limit` seconds, without end by default, and then raises a TimeoutError.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print(f"waiting for another process, which {doing}", file=sys.stderr)
+        lock.acquire(timeout=limit)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -22,11 +22,14 @@ def test_bundled_corpus_is_read_from_the_package(monkeypatch, tmp_path):
     assert read_text() == read_text("bundled") == read_text(text) == text
 
 
-@pytest.mark.parametrize("name", ["wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b", Path()])
-def test_a_name_that_leads_nowhere_lists_the_choices(name):
-    found = "a folder" if name == Path() else "no file"
+@pytest.mark.parametrize("name", [
+    "wikitext2", "", "no/such/file.txt", "x" * 5000, "a\0b", "*.text", Path()
+])  # fmt: skip
+def test_a_name_that_leads_nowhere_lists_the_choices(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {"*.text": "a pattern without files", Path(): "a folder without .txt files"}
     names = '"bundled", "encyclopaedia", "everyday", "wikitext-2"'
-    message = f"{names} or a text file, but .* is {found}"
+    message = f"{names} or a text file, .* but .* is {found.get(name, 'no file')} "
     with pytest.raises(OSError, match=message) as caught:
         read_text(name)
     assert_one_sentence(str(caught.value))

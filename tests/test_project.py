@@ -41,7 +41,7 @@ ROOMS = (
     "pretraining", "representation", "exercises", "studio", "pretrain", "from_d2l", "__main__", "",
 )  # fmt: skip
 # Lines that each room may have, docstrings included. A change that needs more says what for.
-BUDGETS = {"text": 1090, "network": 632, "pretraining": 1003, "representation": 875,
+BUDGETS = {"text": 1430, "network": 632, "pretraining": 1003, "representation": 875,
            "exercises": 1424, "studio": 4362, "": 1155}  # fmt: skip
 
 # Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on

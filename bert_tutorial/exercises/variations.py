@@ -185,10 +185,10 @@ class SentenceOrderExamples(PretrainingExamples):
     Source: Lan et al. 2020 (ALBERT), section 3.1.
     """
 
-    def pairs(self, epoch: int) -> list[Pairs]:
+    def pairs(self, epoch: int, block: int = 0) -> list[Pairs]:
         """The pairs of an epoch, none of them from elsewhere."""
         found = []
-        for count, pairs in zip(self.sentence_counts, super().pairs(epoch), strict=True):
+        for count, pairs in zip(self.sentence_counts, super().pairs(epoch, block), strict=True):
             both = torch.stack([pairs.first, pairs.first + count])
             found.append(Pairs(*both.where(pairs.is_next == 1, both.flip(0)), pairs.is_next))
         return found

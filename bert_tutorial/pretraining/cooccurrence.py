@@ -65,9 +65,13 @@ def word_vectors(text: TokenizedText, vocab: Vocab, window: int, size: int) -> T
 
 
 def count_near(text: TokenizedText, vocab: Vocab, window: int) -> "csr_array":
-    """How often two words stand at most `window` apart in a paragraph: symmetric (V, V)."""
+    """How often two words stand at most `window` apart in a paragraph: symmetric (V, V).
+
+    Of a large text its beginning is counted, a share that fits into memory.
+    """
     from scipy.sparse import csr_array
 
+    text = text.beginning()
     ids = text.token_ids.numpy()
     lengths = text.sentence_starts[text.paragraph_starts].diff()
     paragraph = torch.arange(len(lengths)).repeat_interleave(lengths).numpy()

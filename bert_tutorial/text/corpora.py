@@ -1,12 +1,13 @@
 """Which texts there are; to add one, write its reader and its entry in `CORPORA`."""
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .own_file import read_own_text
+from .own_file import read_own_text, text_files
 from .wikitext2 import read_wikitext2
 from .wikitext_format import Corpus
 
@@ -21,6 +22,7 @@ class CorpusEntry(NamedTuple):
     read: Callable[[], Corpus]
     min_freq: int = 2  # rarer words become <unk>
     licence: str = "that of your text"  # and so of what is trained on it
+    files: Sequence[Path] = ()  # of a text of yours
 
 
 def _packaged(name: str) -> Corpus:
@@ -52,13 +54,15 @@ def find_corpus(corpus: str | Path | Corpus) -> CorpusEntry:
     if corpus in CORPORA:
         return CORPORA[corpus]
     path = os.path.expanduser(corpus)
-    if os.path.isfile(path):
-        return CorpusEntry(lambda: read_own_text(Path(path)))
+    if files := text_files(path):
+        return CorpusEntry(partial(read_own_text, Path(path)), files=files)
     names = ", ".join(f'"{name}"' for name in CORPORA)
-    found = "a folder" if os.path.isdir(path) else "no file"
+    is_pattern = re.search(r"[*?[]", path)
+    found = "a pattern without files" if is_pattern else "no file"
+    found = "a folder without .txt files" if os.path.isdir(path) else found
     raise FileNotFoundError(
-        f"corpus must be {names} or a text file, but {path[:200]!r} is {found}"
-        f" (looked at {os.path.abspath(path)[:300]!r})"
+        f"corpus must be {names} or a text file, a folder of such or a pattern, but "
+        f"{path[:200]!r} is {found} (looked at {os.path.abspath(path)[:300]!r})"
     )
 
 
@@ -68,10 +72,12 @@ def read_text(corpus: str | Path | Corpus = "bundled") -> Corpus:
     Args:
         corpus: "bundled", or one of its parts: "encyclopaedia" and "everyday", what people say
             and write; "wikitext-2", which is downloaded the first time; the path of a UTF-8 text
-            file of yours; or a `Corpus`, which is given back as it is.
+            file of yours, of a folder of .txt files, or a pattern such as "texts/**/*.txt"; or a
+            `Corpus`, which is given back as it is.
 
     Raises:
         OSError: It is neither a name nor a file, or WikiText-2 cannot be had.
-        ValueError: Your file cannot be used; the message says what would be right.
+        ValueError: Your text cannot be used, or is too large to be read whole (`load_data_wiki`
+            takes it all the same); the message says what would be right.
     """
     return find_corpus(corpus).read()

@@ -9,6 +9,7 @@ Shapes: B sentence pairs in a batch, L = max_len positions, P slots for predicti
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from .wikitext_format import Corpus
 
 LENGTH_MULTIPLE = 8  # the lengths of trimmed batches are multiples of it
 HELD_OUT_BATCH_SIZE = 128
+BLOCK = 2**24  # tokens: pairs of a larger text are drawn and sorted in blocks of about this size
 
 
 class Batch(NamedTuple):
@@ -63,11 +65,14 @@ class PretrainingExamples(IterableDataset):
     Iterating gives one epoch of batches, iterating again the next one; a DataLoader's workers share
     it (`batch_size=None, persistent_workers=True`). `load_data_wiki` says what the settings are;
     one that cannot be, and a text too short for pairs, raise a ValueError.
+
+    An epoch of a large text takes one block of it after the other, in another order each time: so
+    it takes no more memory than a block does.
     """
 
     vocab: Vocab
     text: TokenizedText
-    batch_size: int  # B; a text with fewer pairs gives one smaller batch an epoch
+    batch_size: int  # B; a text (or all blocks) with fewer pairs: one smaller batch an epoch
     max_len: int  # L
     mask_rate: float = 0.15
     sentences_per_segment: int | Sequence[int] = 1
@@ -89,21 +94,27 @@ class PretrainingExamples(IterableDataset):
             raise ValueError(f"mask_rate is {self.mask_rate!r}, not between 0 and 1")
         if not 0 <= self.next_sentence_rate <= 1:
             raise ValueError(f"next_sentence_rate is {self.next_sentence_rate!r}, not from 0 to 1")
-        sentences_of, fewest = self.text.paragraph_starts.diff(), min(counts)
-        num_pairs = {count: int((sentences_of - count).clamp(min=0).sum()) for count in counts}
+        starts, fewest = self.text.paragraph_starts, min(counts)
+        self.blocks = list(pairwise(self.text.cuts(BLOCK)))  # by their paragraphs
+        sentences_of = (starts[first : last + 1].diff() for first, last in self.blocks)
+        pairs = [[int((n - c).clamp(min=0).sum()) for c in counts] for n in sentences_of]
+        pairs = torch.tensor(pairs)  # of each block, for each number of sentences
         # Not those for which the text has too few pairs to fill a batch.
-        self.sentence_counts = [n for n in counts if n == fewest or num_pairs[n] >= self.batch_size]
-        self.num_pairs = min(num_pairs[count] for count in self.sentence_counts)
-        if self.num_pairs == 0 or len(sentences_of) < 2:
+        is_used = (pairs.amax(0) >= self.batch_size) | (torch.tensor(counts) == fewest)
+        self.sentence_counts = [c for c, used in zip(counts, is_used, strict=True) if used]
+        pairs = pairs[:, is_used].amin(1)
+        self.num_pairs = int(pairs.sum())
+        if self.num_pairs == 0 or len(starts) < 3:
             needed = f"at least two paragraphs, one of them with {fewest + 1} sentences"
             raise ValueError(f"a text needs {needed}, to draw pairs from")
-        self.batch_size = min(self.batch_size, self.num_pairs)
+        self.batch_size = min(self.batch_size, int(pairs.max()))
+        self.batches_of = (pairs // self.batch_size).tolist()  # each block
         self.epoch = 0
-        self._pairs: tuple[int | None, list[Pairs]] = (None, [])
+        self._pairs: tuple[tuple[int, int] | None, list[Pairs]] = (None, [])
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return self.num_pairs // self.batch_size
+        return sum(self.batches_of)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, self.epoch = self.epoch, self.epoch + 1
@@ -118,32 +129,45 @@ class PretrainingExamples(IterableDataset):
         bits = random.Random(f"{self.seed} {place}").getrandbits(32)
         return torch.Generator().manual_seed(bits)
 
-    def pairs(self, epoch: int) -> list[Pairs]:
-        """The pairs of an epoch, in the order of its batches, for each number of sentences."""
+    def pairs(self, epoch: int, block: int = 0) -> list[Pairs]:
+        """Pairs of an epoch (of one block), in its batches' order, for each number of sentences."""
         kept, pairs = self._pairs  # once: another run may draw those of another epoch meanwhile
-        if kept != epoch:
-            generator = self.generator(epoch)
-            pairs = [self._draw(generator, count) for count in self.sentence_counts]
-            self._pairs = epoch, pairs
+        if kept != (epoch, block):
+            generator = self.generator(epoch, "block", block) if block else self.generator(epoch)
+            pairs = [self._draw(generator, count, block) for count in self.sentence_counts]
+            self._pairs = (epoch, block), pairs
         return pairs
 
-    def _draw(self, generator: torch.Generator, count: int) -> Pairs:
-        pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
+    def _draw(self, generator: torch.Generator, count: int, block: int) -> Pairs:
+        first, last = self.blocks[block]
+        text, num_batches = self.text.block(first, last), self.batches_of[block]
+        pairs = draw_pairs(text, generator, count, self.next_sentence_rate)
         # Pairs of similar length stand together, so that a batch holds little padding
         # (`Batch.trim`). Which pairs of one length meet, and the order of the batches, is random.
-        lengths = sum(segment_lengths(self.text, s, count) for s in (pairs.first, pairs.second))
+        lengths = sum(segment_lengths(text, s, count) for s in (pairs.first, pairs.second))
         lengths = lengths.clamp(max=self.max_len - 3)
-        order = torch.randperm(len(lengths), generator=generator)[: len(self) * self.batch_size]
-        batches = order[lengths[order].argsort(stable=True)].view(len(self), self.batch_size)
-        order = batches[torch.randperm(len(batches), generator=generator)].flatten()
-        return Pairs(*(column[order] for column in pairs))
+        order = torch.randperm(len(lengths), generator=generator)[: num_batches * self.batch_size]
+        batches = order[lengths[order].argsort(stable=True)].view(num_batches, self.batch_size)
+        order = batches[torch.randperm(num_batches, generator=generator)].flatten()
+        begin = self.text.paragraph_starts[first]  # sentences before the block
+        return Pairs(pairs.first[order] + begin, pairs.second[order] + begin, pairs.is_next[order])
+
+    def _find(self, epoch: int, index: int) -> tuple[int, int]:
+        """In which block batch `index` of an epoch is, and its number there."""
+        generator = self.generator(epoch, "blocks")
+        for block in torch.randperm(len(self.blocks), generator=generator).tolist():
+            if index < self.batches_of[block]:
+                return block, index
+            index -= self.batches_of[block]
+        raise IndexError(f"an epoch has {len(self)} batches")
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Batch `index` of an epoch; it follows from the text, the settings and the seed alone."""
         epoch = 0 if self.fixed else epoch
         turn = (epoch * len(self) + index) % len(self.sentence_counts)
-        place = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        pairs = Pairs(*(column[place] for column in self.pairs(epoch)[turn]))
+        block, row = self._find(epoch, index)
+        place = slice(row * self.batch_size, (row + 1) * self.batch_size)
+        pairs = Pairs(*(column[place] for column in self.pairs(epoch, block)[turn]))
         count = self.sentence_counts[turn]
         ids, segments, valid_lens = assemble(self.vocab, self.text, pairs, self.max_len, count)
         masked = mask_tokens(self.vocab, ids, self.generator(epoch, index), self.mask_rate)
@@ -163,6 +187,7 @@ def load_data_wiki(
     sentences_per_segment: int | Sequence[int] = 1,
     next_sentence_rate: float = 0.5,
     min_freq: int | None = None,
+    vocab: Vocab | None = None,
     seed: int = 0,
 ) -> tuple[PretrainingExamples, Vocab]:
     """d2l's function: batches of pretraining examples, and the vocabulary.
@@ -170,13 +195,15 @@ def load_data_wiki(
     Args:
         batch_size: B, sentence pairs in a batch.
         max_len: L, positions in a row, special tokens included.
-        corpus: As in `read_text`; None for "bundled", and then that is said: d2l has WikiText-2.
+        corpus: As in `read_text`, and a text of any size; None for "bundled", and then that is
+            said: d2l has WikiText-2.
         mask_rate: Part of the positions to predict, 0.15 in BERT.
         sentences_per_segment: 1 in d2l; BERT fills its segments with as much text as fits. With
             several numbers, such as (1, 2, 3), each batch has another one.
         next_sentence_rate: How often the second segment is the next one, 0.5 in BERT; with 1
             training leaves the next-sentence loss out.
         min_freq: Rarer tokens become `<unk>`; None for the corpus's own number.
+        vocab: A vocabulary to take instead of the corpus's own words, such as word pieces.
         seed: What pairs, order and masks follow from.
 
     Returns:
@@ -185,7 +212,7 @@ def load_data_wiki(
     """
     if corpus is None:
         print('corpus: bundled; d2l\'s is load_data_wiki(..., corpus="wikitext-2")')
-    train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq)
+    train, valid, vocab = tokenize_corpus(corpus or "bundled", min_freq, vocab)
     valid = PretrainingExamples(vocab, valid, HELD_OUT_BATCH_SIZE, max_len, seed=seed, fixed=True)
     sizes, rates = (batch_size, max_len), (mask_rate, sentences_per_segment, next_sentence_rate)
     return PretrainingExamples(vocab, train, *sizes, *rates, seed=seed, valid=valid), vocab

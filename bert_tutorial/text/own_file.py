@@ -1,7 +1,11 @@
-"""A text file of your own, brought into WikiText's format."""
+"""A text of your own, in one file or several, brought into WikiText's format."""
 
+import glob
+import os
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import regex
@@ -10,6 +14,9 @@ from charset_normalizer import from_bytes
 from .vocabulary import LARGEST, SENTENCE_END, fitting_min_freq, tokenize
 from .wikitext_format import Corpus, paragraphs
 
+LARGE = 64_000_000  # bytes: a larger text is not read whole
+CHUNK = 2**22  # bytes of a file that are read at a time; up to twice as many are cut at a time
+DESCRIBED = 16_000_000  # bytes of a large text that `describe_own_text` looks at
 LONGEST = 60  # tokens of a sentence: as many as a row of 64 positions can show
 PIECE = 30  # tokens of the pieces of a longer one: a row shows two of them
 # That text files have, apart from Unicode's; where two fit equally, the first is named.
@@ -36,6 +43,9 @@ _DIVIDED = regex.compile(r"(?<!\p{L})(\p{L}++)[-‐][ \t]*+\n[ \t]*(\p{Ll}+)")
 _WIKITEXT = (regex.compile(r"^ ?= .+ = *$", regex.M), regex.compile(r" \. *$", regex.M))
 # Libraries put a licence before and behind a book.
 _LIBRARY_BOOK = regex.compile(r"^\*{3} ?START OF .*?$(.*?)^\*{3} ?END OF ", regex.M | regex.S)
+# Behind what a file is cut, the best first: a book, a blank line, a line, a word, a character.
+_CUTS = (rb"(?m)^\*{3} ?END OF .*\n", rb"\n[ \t\r]*\n", rb"[\r\n]", rb"[ \t]")
+_CUTS = [regex.compile(rb"(?r)" + cut) for cut in (*_CUTS, rb"(?s).(?=[\xc2-\xf4])")]
 _LOOKS = {  # the part of the lines that look so, at least
     "subtitles": (0.1, r"^[\d:]+[.,]\d+ *-->"),
     "HTML": (0.5, r"^\s*</?[a-zA-Z!][^>]*>"),
@@ -47,44 +57,98 @@ _LOOKS = {  # the part of the lines that look so, at least
 }
 
 
+def text_files(path: str | Path) -> list[Path]:
+    """The files of a text: the one of that path, those of a folder (*.txt), or of a pattern."""
+    path = os.path.expanduser(path)
+    if os.path.isfile(path):
+        return [Path(path)]
+    pattern = os.path.join(glob.escape(path), "*.txt") if os.path.isdir(path) else path
+    found = sorted(glob.glob(pattern, recursive=True))
+    return [Path(file) for file in found if os.path.isfile(file)]
+
+
+def total_size(files: Iterable[Path]) -> int:
+    """Bytes of all files."""
+    return sum(file.stat().st_size for file in files)
+
+
+def is_large(files: Iterable[Path]) -> bool:
+    """Whether a text is too large to be read whole: `load_data_wiki` takes it from token files."""
+    return total_size(files) > LARGE
+
+
 def read_own_text(path: Path) -> Corpus:
-    """Read a text file, and hold out every tenth paragraph, at least two; may raise ValueError."""
-    found = cut_paragraphs(_decode(path))
-    usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
-    # Next-sentence pairs need sentences of another paragraph, in training and in validation.
-    if len(usable) < 4:
+    """Read text files, and hold out every tenth paragraph, at least two; may raise ValueError."""
+    if is_large(files := text_files(path)):
         raise ValueError(
-            f"{path} has too little text: at least four paragraphs of two or more sentences are "
-            f"needed, but {len(usable)} of its {len(found)} paragraphs have two (sentences end "
-            "with . ! ? …, blank lines separate paragraphs; without any, each line is one)"
+            f"{path} has {total_size(files) / 1e6:,.0f} MB, too many to read whole (at most "
+            f"{LARGE / 1e6:.0f}): load_data_wiki and bert_tutorial.pretrain can train on it"
         )
+    found = [p for file in files for chunk in read_chunks(file) for p in cut_paragraphs(chunk)]
+    usable = [i for i, sentences in enumerate(found) if len(sentences) >= 2]
+    if len(usable) < 4:
+        raise too_little(path, "four", len(usable), len(found))
     held_out = set(usable[9::10] if len(usable) >= 20 else usable[-2:])
     lines = ["".join(f" {sentence} ." for sentence in sentences) + " \n" for sentences in found]
     train = "".join(line for i, line in enumerate(lines) if i not in held_out)
     return Corpus(path.name, train, "".join(lines[i] for i in sorted(held_out)))
 
 
+def too_little(path: str | Path, needed: object, usable: int, found: int) -> ValueError:
+    """What to say where next-sentence pairs find too few sentences of another paragraph."""
+    return ValueError(
+        f"{path} has too little text: at least {needed} paragraphs of two or more sentences are "
+        f"needed, but {usable} of its {found} paragraphs have two (sentences end "
+        "with . ! ? …, blank lines separate paragraphs; without any, each line is one)"
+    )
+
+
+def read_chunks(path: Path) -> Iterator[str]:
+    """The text of a file, some MB at a time, cut between paragraphs.
+
+    Raises:
+        ValueError: It is not UTF-8; the message says where, and what it may be.
+    """
+    with path.open("rb") as file:
+        start, content = 0, file.read(CHUNK)
+        while content:
+            more = file.read(CHUNK)
+            found = (cut.search(content) for cut in _CUTS) if more else ()
+            end = next((mark.end() for mark in found if mark), len(content))
+            yield _decode(content[:end], path, start)
+            content, start = content[end:] + more, start + end
+
+
 def describe_own_text(path: Path) -> str:
-    """How much of a file is used, and what it looks like if it is no running text."""
-    if (megabytes := path.stat().st_size / 1e6) > 5:
-        print(f"reading {megabytes:.0f} MB of text from {path.name}", file=sys.stderr)
-    whole_text = _decode(path)
-    text = _cleaned(whole_text)
-    words = Counter(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
-    both, is_end = (words, Counter(tokenize(text))), SENTENCE_END.fullmatch
+    """How much of a text is used, and what it looks like if it is no running text."""
+    files = text_files(path)
+    limit, part = total_size(files), ""
+    if is_large(files):
+        limit, part = DESCRIBED, f" of its first {DESCRIBED / 1e6:.0f} MB"
+    if limit > 5e6:
+        print(f"reading {limit / 1e6:.0f} MB of text from {path.name}", file=sys.stderr)
+    words, every, lines, is_book = Counter(), Counter(), [], False
+    for chunk in chain.from_iterable(map(read_chunks, files)):
+        text = _cleaned(chunk)
+        words.update(w for sentences in cut_paragraphs(text) for s in sentences for w in s.split())
+        every.update(tokenize(text))
+        lines += [line.strip() for line in text.splitlines() if line.strip()]
+        is_book |= bool(_LIBRARY_BOOK.search(chunk))
+        if (limit := limit - len(chunk.encode())) < 0:
+            break
+    both, is_end = (words, every), SENTENCE_END.fullmatch
     used, whole = (sum(n for word, n in some.items() if not is_end(word)) for some in both)
     whole = max(1, used, whole)
-    said = f"{path.name}: {used:,} of {whole:,} words are used ({used / whole:.0%})"
-    said += " between the library's notes" if _LIBRARY_BOOK.search(whole_text) else ""
+    said = f"{path.name}: {used:,} of {whole:,} words{part} are used ({used / whole:.0%})"
+    said += " between the library's notes" if is_book else ""
     if used < whole:
         said += "; headings, and other lines without a sentence end, are left out"
     if fitting_min_freq(words, 2) > 2:
         said += f". It has {len(words):,} different words: the vocabulary keeps about the "
         said += f"{LARGEST:,} most frequent, the others are read as <unk>"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for name, (part, shape) in _LOOKS.items():
+    for name, (least, shape) in _LOOKS.items():
         search = regex.compile(shape).search
-        if sum(bool(search(line)) for line in lines) > part * len(lines):
+        if sum(bool(search(line)) for line in lines) > least * len(lines):
             return f"{said}. The file looks like {name}: plain running text works best"
     return said
 
@@ -121,10 +185,11 @@ def cut_paragraphs(text: str) -> list[list[str]]:
 def _cleaned(text: str) -> str:
     """A text without a library's notes, footnote marks and divided words."""
     text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
-    text = book[1] if (book := _LIBRARY_BOOK.search(text)) else text
+    text = "\n\n".join(_LIBRARY_BOOK.findall(text)) or text
     text = _FOOTNOTE.sub("", regex.sub(r"\xad[ \t]*\n[ \t]*", "", text))
-    words = set(regex.findall(r"\p{L}+", text.lower()))
-    hyphens = {True: "", False: "-"}
+    if not regex.search(r"[-‐][ \t]*\n", text):
+        return text
+    words, hyphens = set(regex.findall(r"\p{L}+", text.lower())), {True: "", False: "-"}
     return _DIVIDED.sub(lambda m: hyphens[(m[1] + m[2]).lower() in words].join(m.groups()), text)
 
 
@@ -150,17 +215,18 @@ def _in_pieces(sentence: list[str]) -> list[str]:
     return [" ".join(sentence[i : i + size]) for i in range(0, length, size or 1)]
 
 
-def _decode(path: Path) -> str:
-    content, where = path.read_bytes(), "it is not"
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[:2000].count(0) > 100:
-        found = [_wide_encoding(content[:2000])]
+def _decode(content: bytes, path: Path, offset: int) -> str:
+    where, start = "it is not", content[:2000] if offset == 0 else b""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start.count(0) > 100:
+        found = [_wide_encoding(start)]
     else:
         try:
             return content.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            where, start = f"the byte at offset {error.start} is not", max(0, error.start - 100)
+            where = f"the byte at offset {offset + error.start} is not"
             content += b"\n"  # whole lines, so that no character is cut in two
-            found = _narrow_encodings(content[start : content.find(b"\n", start + 40_000)])
+            begin = max(0, error.start - 100)
+            found = _narrow_encodings(content[begin : content.find(b"\n", begin + 40_000)])
     hint = f"it may be {' or '.join(found)}" if found else "its encoding is not known"
     hint += ": save it as UTF-8 in your editor"
     hint += f", or with: iconv -f {found[0]} -t UTF-8 old.txt > new.txt" if found else ""

@@ -3,6 +3,7 @@
 What someone types is cut the way WikiText-2 is cut, so that it meets the tokens of training.
 """
 
+import copy
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,7 +37,7 @@ _TOKEN = regex.compile(
     r"|(?:\p{L}\.){2,}"  # u.s.
     r"|'(?:s|t|m|d|re|ve|ll)\b"  # crane 's, don 't
     rf"|[{_CJK}]\p{{M}}*"
-    rf"|(?:[^\W_{_CJK}]\p{{M}}*)+"  # a word: letters and digits, each with its marks
+    rf"|[^\W_{_CJK}]+(?:\p{{M}}+[^\W_{_CJK}]*)*"  # a word: letters and digits, each with its marks
     r"|\.{2,}"  # an ellipsis
     r"|[🇦-🇿]{2}"  # a flag
     r"|\S[\p{M}🏻-🏿]*"  # any other sign, with its marks or its colour of skin
@@ -49,9 +50,10 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The crane's 3.5-metre wings")
     ['the', 'crane', "'s", '3', '@.@', '5', '@-@', 'metre', 'wings']
     """
-    visible = _CONTROL.sub(" ", _INVISIBLE.sub("", text.lower()))
-    plain = unicodedata.normalize("NFC", visible).translate(_PLAIN)
-    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", plain))
+    text = _CONTROL.sub(" ", text.lower())
+    if not text.isascii():  # plain English has nothing of this
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).translate(_PLAIN)
+    return _TOKEN.findall(_JOINER.sub(lambda joiner: f" @{joiner[0]}@ ", text))
 
 
 def fitting_min_freq(frequencies: Counter, min_freq: int, largest: int = LARGEST) -> int:
@@ -114,6 +116,12 @@ class Vocab:
         is_word = torch.ones(len(itos)).index_fill(0, torch.tensor(self.special_ids), 0)
         self.word_ids = is_word.nonzero().flatten()
 
+    def counted(self, counts: Sequence[int]) -> "Vocab":
+        """The same vocabulary with the counts of another text."""
+        vocab = copy.copy(self)
+        vocab.counts = list(counts)
+        return vocab
+
     def __len__(self) -> int:
         return len(self.itos)
 
@@ -161,3 +169,16 @@ class Vocab:
     def pieces(self, word: str) -> list[str]:
         """What one word is read as. Here it is one token; in `WordPieceVocab` it may be several."""
         return [word]
+
+
+def vocab_of(frequencies: Counter, min_freq: int | None, least: int) -> Vocab:
+    """The vocabulary of a text: words that occur `min_freq` times.
+
+    If that is None, those that occur `least` times, or more often where that leaves more words
+    than can be trained with (`fitting_min_freq`).
+    """
+    min_freq = min_freq or fitting_min_freq(frequencies, least)
+    vocab = Vocab(frequencies, min_freq)
+    if not len(vocab.word_ids):
+        raise ValueError(f"no word occurs {min_freq} times: a smaller min_freq leaves some")
+    return vocab

@@ -7,17 +7,15 @@ import hashlib
 import io
 import os
 import re
-import sys
 import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import requests
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from ..cache import cache_dir, write_file, writing
+from ..cache import cache_dir, locked, write_file
 from .wikitext_format import Corpus
 
 SHA256 = {  # whoever serves the files, only these very bytes are used
@@ -41,19 +39,8 @@ def read_wikitext2() -> Corpus:
     """Read WikiText-2 from the cache, or download it into the cache first."""
     folder = cache_dir() / "wikitext-2"
     if not (files := _cached(folder)):
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / ".lock").touch()
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=1)
-        except Timeout:  # the second process finds the files
-            print("waiting for another process, which downloads WikiText-2", file=sys.stderr)
-            lock.acquire(timeout=LIMIT)
-        try:
-            files = _cached(folder) or _download(folder)
-        finally:
-            lock.release()
+        with locked(folder, "downloads WikiText-2", LIMIT):
+            files = _cached(folder) or _download(folder)  # the second process finds them
     return Corpus("wikitext-2", *(content.decode("utf-8") for content in files))
 
 

@@ -4,13 +4,18 @@ Source: Wu et al. 2016, section 4.1; Devlin et al. 2019, section 3.
 """
 
 import json
-from collections.abc import Sequence
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import regex
 
 from ...text import vocabulary
+from ...text.corpora import find_corpus
+from ...text.own_file import cut_paragraphs, read_chunks, total_size
 from ...text.vocabulary import CLS, MASK, SEP, SPECIAL_TOKENS, UNK, Vocab, Word
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ _AS_WRITTEN = ("PreTrainedTokenizer", "TokenizersBackend")
 SPECIAL_NAMES = ("unk_token", "pad_token", "mask_token", "cls_token", "sep_token")
 BERT_SPECIAL_TOKENS = ("[UNK]", "[PAD]", "[MASK]", "[CLS]", "[SEP]")
 _MASK = regex.compile(MASK, regex.IGNORECASE)
+_JOINER = regex.compile(r"@([-.,])@")  # of WikiText
+SAMPLE = 50_000_000  # bytes of a large text, about, from which word pieces are learned
 _UNUSED = regex.compile(r"\[unused\d+\]|\[no entry \d+\]")
 
 
@@ -74,8 +81,44 @@ class WordPieceVocab(Vocab):
         return words
 
     def pieces(self, word: str) -> list[str]:
-        """The pieces of one word."""
-        return self.tokenize(word) or [word]
+        """The pieces of one word, of a text or typed."""
+        if word == UNK:
+            return [self.itos[self.unk_id]]
+        return self.tokenize(_JOINER.sub(r"\1", word)) or [word]
+
+
+def train_wordpiece(corpus: str | Path, size: int = 30_000, seed: int = 0) -> WordPieceVocab:
+    """Learn word pieces from a text, for `load_data_wiki(..., vocab=...)`: seconds to minutes.
+
+    Args:
+        corpus: As in `load_data_wiki`. Of a large text a random sample of `SAMPLE` bytes is read.
+        size: Most entries of the vocabulary.
+        seed: What the sample follows from.
+    """
+    from tokenizers import Tokenizer
+    from tokenizers.implementations import BertWordPieceTokenizer
+
+    made, entry = BertWordPieceTokenizer(), find_corpus(corpus)
+    is_large = total_size(entry.files) > SAMPLE
+    lines = sample(entry.files, seed) if is_large else entry.read().train.split("\n")
+    lines = [_JOINER.sub(r"\1", line).replace(UNK, "") for line in lines]
+    # The trainer numbers what goes on a word in an order of chance, unless it is told before.
+    letters = Counter(chain.from_iterable(lines)).most_common(max(1000, size // 4))
+    letters = "".join(made.normalize(letter) for letter, _ in letters)
+    letters = list(dict.fromkeys("".join(letters.split())))
+    cut = made.pre_tokenizer.pre_tokenize_str
+    known = [*BERT_SPECIAL_TOKENS, *(f"##{x}" for x in letters if len(cut(f"a{x}")) == 1)]
+    how = dict(initial_alphabet=letters, limit_alphabet=len(letters), special_tokens=known)
+    made.train_from_iterator(lines, size, show_progress=False, **how)
+    return WordPieceVocab(Tokenizer.from_str(BertWordPieceTokenizer(made.get_vocab()).to_str()))
+
+
+def sample(files: Sequence[Path], seed: int) -> Iterator[str]:
+    """Paragraphs of some parts of a large text, which a seed chooses; the same order as there."""
+    draw, part = random.Random(seed), SAMPLE / total_size(files)
+    for chunk in chain.from_iterable(map(read_chunks, files)):
+        if draw.random() < part:
+            yield from map(" ".join, cut_paragraphs(chunk))
 
 
 def check_file(path: Path, most: int = 10**18) -> None:
