@@ -32,6 +32,7 @@ from .pretraining.optimizers import make_optimizers
 from .pretraining.training import train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
+from .studio.published.wordpiece import train_wordpiece
 from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
 from .studio.runs.settings import EXAMPLES, RECIPES, SIZES, RunSettings, hash_of
@@ -76,6 +77,7 @@ class Command(NamedTuple):
     out: Path
     save_every: int  # steps between checkpoints
     checkpointing: bool
+    word_pieces: int  # entries of the vocabulary; 0: the words of the text
     settings: RunSettings
 
 
@@ -90,6 +92,8 @@ def parse(arguments: Sequence[str] | None) -> Command:
     add("--size", choices=SIZES_OF, help="of the network: d2l's, or a published one")
     twice = "compute each layer twice: far less memory, about a third more time"
     add("--checkpointing", action="store_true", help=twice)
+    pieces = "so many word pieces, learned from the text, in place of its words"
+    add("--word-pieces", type=int, default=0, help=pieces)
     of_type = {bool: {"action": argparse.BooleanOptionalAction}}
     of_type |= {tuple: {"type": int, "nargs": "+"}, type(None): {"type": int}}
     for field in fields(RunSettings):
@@ -97,26 +101,28 @@ def parse(arguments: Sequence[str] | None) -> Command:
         option = f"--{SHORTER.get(field.name, field.name).replace('_', '-')}"
         add(option, dest=field.name, default=argparse.SUPPRESS, help=HELP.get(field.name), **how)
     given = vars(parser.parse_args(arguments))
-    names = "corpus", "out", "save_every", "size", "checkpointing"
-    corpus, out, save_every, size, checkpointing = (given.pop(name) for name in names)
+    names = "corpus", "out", "save_every", "size", "checkpointing", "word_pieces"
+    corpus, out, save_every, size, *how = (given.pop(name) for name in names)
     if size is not None:
         config = SIZES_OF[size](vocab_size=5)
         given = {name: getattr(config, name) for name in SIZES} | given
+    if how[1] < 0 or 0 < how[1] < 500:
+        raise ValueError(f"--word-pieces is {how[1]}, but must be 500 or more, or 0 for words")
     if save_every < 1:
         raise ValueError(f"--save-every is {save_every}, but must be 1 or more")
     find_corpus(corpus)  # there is one
     if "sentences_per_segment" in given:
         given["sentences_per_segment"] = tuple(given["sentences_per_segment"])
     recipe = RECIPES.get(corpus, RECIPES["bundled"])
-    return Command(corpus, out, save_every, checkpointing, replace(recipe, **given))
+    return Command(corpus, out, save_every, *how, replace(recipe, **given))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain a small BERT, or go on; leaves the network and its card in a folder."""
-    corpus, out, save_every, checkpointing, settings = parse(arguments)
+    corpus, out, save_every, checkpointing, word_pieces, settings = parse(arguments)
     device = own_device(try_all_gpus())
     processes, last = join_processes(device), settings.num_steps
-    train_iter, vocab = processes.work(partial(read_examples, corpus, settings))
+    train_iter, vocab = processes.work(partial(read_examples, corpus, word_pieces, settings))
     config, how = settings.config(len(vocab), settings.max_len), dict(checkpointing=checkpointing)
     need = check_fits(config, train_iter, settings, processes=processes.world_size, **how)
     net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
@@ -126,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
     about["precision"] = str(pick_dtype(settings.precision, device))
     about["optimizer"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
-    about["text"] = hash_of(train_iter)
+    about |= {"text": hash_of(train_iter)}
+    about |= {"word_pieces": str(len(vocab))} if word_pieces else {}
     versions = f"bert_tutorial {metadata.version('bert_tutorial')}, PyTorch {torch.__version__}"
     alike = about | {"save_every": str(save_every), "versions": versions}
     processes.agree({name: said for name, said in alike.items() if name != "corpus"})  # a path
@@ -166,12 +173,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processes.leave()
 
 
-def read_examples(corpus: str, settings: RunSettings) -> tuple[PretrainingExamples, Vocab]:
+def read_examples(
+    corpus: str, word_pieces: int, settings: RunSettings
+) -> tuple[PretrainingExamples, Vocab]:
     """The text as training examples, and its vocabulary."""
     if corpus not in CORPORA and os.environ.get("LOCAL_RANK", "0") == "0":
         print(describe_own_text(Path(corpus).expanduser()))
     of_examples = {name: getattr(settings, name) for name in (*EXAMPLES, "max_len", "min_freq")}
-    return load_data_wiki(corpus=corpus, **of_examples)
+    vocab = train_wordpiece(corpus, word_pieces, settings.seed) if word_pieces else None
+    return load_data_wiki(corpus=corpus, vocab=vocab, **of_examples)
 
 
 def finish(

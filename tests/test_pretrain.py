@@ -63,7 +63,7 @@ def test_what_the_command_line_leaves_open_is_the_recipe_of_the_corpus(corpus, t
     short = "--steps 7 --layers 3 --hidden 64 --ffn 96 --heads 4 --sentences-per-segment 1 4"
     more = "--no-word-neighbours --optimizer adam"
     *others, settings = parse(["--corpus", path, "--out", "run", *short.split(), *more.split()])
-    assert others == [path, Path("run"), 100, False]
+    assert others == [path, Path("run"), 100, False, 0]
     given = dict(num_steps=7, num_layers=3, num_hiddens=64, ffn_num_hiddens=96, num_heads=4)
     given |= dict(sentences_per_segment=(1, 4), word_neighbours=False, optimizer="adam")
     assert vars(settings) == vars(RECIPES[corpus if corpus in RECIPES else "bundled"]) | given

@@ -67,7 +67,8 @@ class Workers:
         self.path, vocab = Path(self._folder.name), train_iter.vocab
         about = dict(config=asdict(net.config), settings=asdict(settings), first_step=first_step)
         about |= dict(examples={name: getattr(train_iter, name) for name in OF_EXAMPLES})
-        about |= dict(itos=vocab.itos, counts=vocab.counts, pid=os.getpid())
+        about |= dict(itos=vocab.itos, counts=vocab.counts, word_ids=vocab.word_ids.tolist())
+        about |= dict(special=[vocab.itos[number] for number in vocab.special_ids])
         about["checkpointing"] = net.encoder.checkpointing
         about["text"] = {}
         for name, field in train_iter.text._asdict().items():  # as large as it may be
@@ -184,7 +185,8 @@ def main(folder: Path) -> None:
     about = json.loads((folder / RUN).read_text("utf-8"))
     fields = (np.memmap(folder / name, kind, "c") for name, kind in about["text"].items())
     text = TokenizedText(*map(torch.from_numpy, fields))
-    vocab = Vocab.from_counts(about["itos"], about["counts"])
+    vocab = Vocab.from_counts(about["itos"], about["counts"], about["special"])
+    vocab.word_ids = torch.tensor(about["word_ids"])
     examples = PretrainingExamples(vocab, text, **about["examples"])
     net, settings = (
         BERTModel.from_config(BERTConfig(**about["config"])),

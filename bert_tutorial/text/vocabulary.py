@@ -100,12 +100,17 @@ class Vocab:
         self._set([*SPECIAL_TOKENS, *words], counts)
 
     @classmethod
-    def from_counts(cls, itos: Sequence[str], counts: Sequence[int]) -> "Vocab":
-        """Rebuild a vocabulary from its saved `itos` and `counts`."""
-        if tuple(itos[:5]) != SPECIAL_TOKENS:
+    def from_counts(
+        cls, itos: Sequence[str], counts: Sequence[int], special: Sequence[str] = SPECIAL_TOKENS
+    ) -> "Vocab":
+        """Rebuild a vocabulary from its saved `itos` and `counts`.
+
+        Another kind has other `special` tokens, in the same order.
+        """
+        if special is SPECIAL_TOKENS and tuple(itos[:5]) != SPECIAL_TOKENS:
             raise ValueError(f"a vocabulary begins with {list(SPECIAL_TOKENS)}, not {itos[:5]}")
         vocab = cls.__new__(cls)
-        vocab._set(list(itos), list(counts))
+        vocab._set(list(itos), list(counts), special)
         return vocab
 
     def _set(self, itos: list[str], counts: list[int], special: Sequence = SPECIAL_TOKENS) -> None:
