@@ -138,9 +138,9 @@ def table(results: dict) -> str:
             plain = found["as it is"]
             row = [size, way, f"{plain['ms']:.0f}", f"{plain['megabytes']:.1f}"]
             for case in CASES:
-                one, two = results[size]["one process"][case], found[case]
-                if two == "fails":
-                    row.append("fails")
+                one, two = results[size]["one process"].get(case), found.get(case, "")
+                if isinstance(two, str):
+                    row.append(two)
                     continue
                 far = max(abs(a - b) for a, b in zip(one["losses"], two["losses"], strict=True))
                 row.append(f"{far:.0e}" if far else "0")
@@ -154,7 +154,7 @@ def main() -> None:
     results = {"machine": MACHINE}
     for size in SIZES:
         results[size] = {"one process": {}} | {way: {} for way in WAYS}
-        for case in CASES:
+        for case in CASES if size == next(iter(SIZES)) else [next(iter(CASES))]:
             results[size]["one process"][case] = run("flat", size, case, 1)
             for way in WAYS:
                 results[size][way][case] = run(way, size, case, 2)
