@@ -35,10 +35,11 @@ from .studio.published.checkpoints import save_checkpoint
 from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
 from .studio.runs.settings import EXAMPLES, RECIPES, SIZES, RunSettings, hash_of
-from .text.corpora import CORPORA, find_corpus, read_text
+from .text.corpora import CORPORA, find_corpus
 from .text.examples import PretrainingExamples, load_data_wiki
-from .text.own_file import describe_own_text
+from .text.own_file import describe_own_text, is_large
 from .text.vocabulary import Vocab
+from .text.wikitext_format import Corpus
 
 # Each setting is an option of its name, or of a shorter one.
 SHORTER = {
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str] | None) -> Command:
     """Read the options."""
     parser = argparse.ArgumentParser("python -m bert_tutorial.pretrain", description=main.__doc__)
     add = parser.add_argument
-    corpora = f"{', '.join(CORPORA)}, or the path of a UTF-8 text file"
+    corpora = f"{', '.join(CORPORA)}, or the path of a UTF-8 text file, a folder or a pattern"
     add("--corpus", default="bundled", help=corpora)
     add("--out", type=Path, required=True, help="folder for checkpoint, log and network")
     add("--save-every", type=int, default=100, help="steps between checkpoints")
@@ -177,7 +178,7 @@ def finish(
     net: BERTModel, train_iter: PretrainingExamples, corpus: str, out: Path, about: dict[str, str]
 ) -> None:
     """Measure the trained network, and save it with its card."""
-    device, vocab = next(net.parameters()).device, train_iter.vocab
+    device, vocab, entry = next(net.parameters()).device, train_iter.vocab, find_corpus(corpus)
     net.half().float()  # what is measured is what will be written
     about |= {
         "parameters": f"{sum(p.numel() for p in net.parameters()):,}",
@@ -185,9 +186,9 @@ def finish(
         "held_out": str(evaluate(net, train_iter.valid)),
         "without_context": str(baselines(train_iter)),
         "senses": "not measured: no word of this text has its senses marked",
-        "licence": find_corpus(corpus).licence,
+        "licence": entry.licence,
     }
-    text = read_text(corpus)
+    text = Corpus(corpus, "", "") if is_large(entry.files) else entry.read()
     for part, of_part in evaluate_parts(net, train_iter.valid, text).items():
         about[f"held_out_{part}"] = of_part.masked_words
     if scores := sense_scores(net.cpu(), vocab, text):

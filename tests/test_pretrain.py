@@ -14,6 +14,7 @@ from small import PATIENCE
 
 from bert_tutorial.pretrain import best_effort, main, parse
 from bert_tutorial.studio.published.checkpoints import load_checkpoint
+from bert_tutorial.studio.runs.saved_runs import SavedRun
 from bert_tutorial.studio.runs.settings import RECIPES
 from bert_tutorial.text.corpora import CORPORA
 
@@ -155,3 +156,20 @@ def test_wrong_settings_get_one_sentence(text_file, tmp_path, more, message):
         pretrain(text_file, tmp_path / "out", 5, *more.split())
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_large_text_is_trained_on_from_token_files(text_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bert_tutorial.text.own_file.LARGE", 1000)
+    monkeypatch.setattr("bert_tutorial.text.examples.BLOCK", 600)  # tokens: four of them
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path / "cache"))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    pretrain(text_file, whole, 20)
+    with pytest.raises(ZeroDivisionError), monkeypatch.context() as patch:
+        add = SavedRun.add
+        patch.setattr(SavedRun, "add", lambda run, step: add(run, step) or 1 / (step.step < 12))
+        pretrain(text_file, broken, 20)
+    pretrain(text_file, broken, 20)
+    assert "going on after step 10 of 20" in capsys.readouterr().out
+    assert losses(broken) == losses(whole)
+    assert "| senses | not measured" in (whole / "model_card.md").read_text()
+    assert any((tmp_path / "cache" / "token_files").glob("*/header.json"))

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -53,11 +53,11 @@ def text_file(tmp_path):
     return write_text(tmp_path / "text.txt")
 
 
-def torchrun(how, text_file, out, *more, **environment):
-    command = [sys.executable, "-m", "torch.distributed.run", *how.split()]
+def torchrun(how, text_file, out, *more, within=(), **environment):
+    command = [*within, sys.executable, "-m", "torch.distributed.run", *how.split()]
     command += ["-m", "bert_tutorial.pretrain", "--corpus", text_file, "--out", str(out), *RUN]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
-    environment |= {"GLOO_SOCKET_IFNAME": "lo"}
+    environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"} | environment
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return subprocess.Popen([*command, *more], env=environment, start_new_session=True, **pipe)
 
@@ -81,8 +81,11 @@ def two_hosts(tmp_path, texts, *more, **environment):
 
 
 def workers(*launchers):
-    found = [child for launcher in launchers for child in psutil.Process(launcher.pid).children()]
-    return [child for child in found if "bert_tutorial.pretrain" in child.cmdline()]
+    found = []
+    for child in (c for launcher in launchers for c in psutil.Process(launcher.pid).children()):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found += [child] * ("bert_tutorial.pretrain" in child.cmdline())
+    return found
 
 
 def logged(out):
@@ -175,6 +178,55 @@ def test_a_worker_that_is_gone_or_silent_ends_the_run_on_both_hosts(
         if how == "SIGSTOP":
             worker.kill()
         ends(hosts[1])
+
+
+@pytest.mark.nightly
+def test_a_link_that_is_cut_ends_the_run_on_both_hosts(text_file, tmp_path):
+    """Two network namespaces, each with one end of a link, which goes down in the middle."""
+    names = [f"bert{os.getpid()}{end}" for end in "ab"]
+
+    def ip(*words):
+        return subprocess.run(["ip", *words], capture_output=True, check=True)
+
+    try:
+        ip("netns", "add", names[0])
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no network namespace can be made here")
+    hosts, folders = [], (tmp_path / "first", tmp_path / "second")
+    try:
+        ip("netns", "add", names[1])
+        peer = "type", "veth", "peer", "name", "end", "netns", names[1]
+        ip("link", "add", "end", "netns", names[0], *peer)
+        for number, name in enumerate(names, start=1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "end")
+            for card in ("lo", "end"):
+                ip("-n", name, "link", "set", card, "up")
+            meet = f"{TWO_HOSTS.replace('127.0.0.1', f'10.77.0.{number}')} --rdzv-id cut"
+            meet += f" --rdzv-conf is_host={2 - number}"
+            hosts.append(torchrun(
+                f"{meet} --rdzv-endpoint 10.77.0.1:29400", text_file, folders[number - 1],
+                "--steps", "1000000", within=("ip", "netns", "exec", name),
+                GLOO_SOCKET_IFNAME="end", BERT_TUTORIAL_PATIENCE="15",
+            ))  # fmt: skip
+        wait_for_step(5, *folders)
+        ip("-n", names[1], "link", "set", "end", "down")
+        began = time.monotonic()
+        while any(host.poll() is None and workers(host) for host in hosts):
+            assert time.monotonic() - began < 60
+            time.sleep(0.1)
+        print(f"ended on both hosts after {time.monotonic() - began:.0f} s")
+        for host in hosts:  # torchrun itself looks for the other one longer
+            with suppress(ProcessLookupError):
+                os.killpg(host.pid, signal.SIGKILL)
+            said = ends(host).splitlines()
+            assert_one_sentence(next(x for x in said if x.startswith("another process of this")))
+    finally:
+        for host in hosts:
+            if host.poll() is None:
+                os.killpg(host.pid, signal.SIGKILL)
+            host.communicate()
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
 def test_processes_end_bit_for_bit_alike_and_show_that_they_live(tmp_path):
