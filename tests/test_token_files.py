@@ -451,8 +451,9 @@ def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch, megabytes, is
     disk, size = sum(file.stat().st_size for file in kept("[!.]*/*")), path.stat().st_size
     print(f"{size / 1e6:.0f} MB of text, {disk / 1e6:.0f} MB on disk: {first}, again: {again}")
     assert (first["losses"], first["batches"]) == (again["losses"], again["batches"])
-    assert disk < 0.6 * size and again["of processor"] < first["of processor"] / 2
-    assert first["megabytes"] < (700 if is_night else 350) and again["megabytes"] < 350
+    assert disk < 0.65 * size and again["of processor"] < first["of processor"] / 2
+    most = 700 if is_night else 350  # a whole block is large
+    assert first["megabytes"] < most and again["megabytes"] < most
 
 
 @pytest.mark.nightly
