@@ -53,6 +53,7 @@ def _load(path: str | Path) -> tuple[BERTModel, Vocab, dict[str, str]]:
             from tokenizers import Tokenizer
 
             vocab = WordPieceVocab(Tokenizer.from_str(about["tokenizer"]), len(about["itos"]))
+            vocab.counts = about["counts"]
         else:
             vocab = Vocab.from_counts(about["itos"], about["counts"])
         check_vocab(net, vocab)
