@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     corpus, out, save_every, checkpointing, word_pieces, settings = parse(arguments)
     device = own_device(try_all_gpus())
     processes, last = join_processes(device), settings.num_steps
-    train_iter, vocab = processes.work(partial(read_examples, corpus, word_pieces, settings))
+    train_iter, vocab = processes.work(partial(read_examples, corpus, settings, word_pieces))
     config, how = settings.config(len(vocab), settings.max_len), dict(checkpointing=checkpointing)
     need = check_fits(config, train_iter, settings, processes=processes.world_size, **how)
     net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_examples(
-    corpus: str, word_pieces: int, settings: RunSettings
+    corpus: str, settings: RunSettings, word_pieces: int = 0
 ) -> tuple[PretrainingExamples, Vocab]:
     """The text as training examples, and its vocabulary."""
     if corpus not in CORPORA and os.environ.get("LOCAL_RANK", "0") == "0":
