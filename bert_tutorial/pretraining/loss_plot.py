@@ -10,25 +10,10 @@ from matplotlib.transforms import Bbox
 
 from ..plots import BLUE, GREY, ORANGE, new_figure, shorten, to_png
 from .evaluation import Baselines, Evaluation
-from .run import Progress, Step, describe, status_line
+from .run import Progress, Step, describe, smooth, status_line
 
 Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-
-
-def smooth(values: Iterable[float], smoothing: float) -> list[float]:
-    """A running mean: what lies k steps back counts smoothing^k. What is no number spoils no other.
-
-    >>> smooth([4.0, 1.0], 0.5)  # the second: (0.5 * 4 + 1) / (0.5 + 1)
-    [4.0, 2.0]
-    """
-    total, weight, means = 0.0, 0.0, []
-    for value in values:
-        if math.isfinite(value):
-            total, weight = smoothing * total + value, smoothing * weight + 1
-            value = total / weight
-        means.append(value)
-    return means
 
 
 def vertical_range(
@@ -66,7 +51,7 @@ class Panel:
         self, runs: Iterable[Curves], num_steps: int, baselines: Baselines | None, smoothing: float
     ) -> tuple:
         """Put the losses in; returns what all but the curves depends on."""
-        lines, curves = iter(self.lines), []
+        lines, curves, begun, ends = iter(self.lines), [], [], []
         for history, held_out in runs:
             steps, raw = [x.step for x in history], [getattr(x, self.field) for x in history]
             # Of two evaluations after one step the second is on other text than the dots before.
@@ -75,6 +60,8 @@ class Panel:
             curves.append((raw, smooth(raw, smoothing), [dots[step] for step in places]))
             for x, y in zip((steps, steps, places), curves[-1], strict=True):
                 next(lines).set_data(x, y)
+                begun += y[:1]
+                ends += y[-1:] if x and x[-1] > 0.8 * num_steps else []
         levels = {"a coin": math.log(2)} if self.field == "nsp_loss" else {}
         if self.field == "mlm_loss" and baselines is not None:
             levels = {"uniform": baselines.uniform, "word frequencies": baselines.unigram}
@@ -83,31 +70,49 @@ class Panel:
         if self.field == "nsp_loss":
             low, high = min(0.3, low), max(1.1, high)
         self.axes.set(xlim=(0, max(2, num_steps)), ylim=(low, high))
-        if (low, high, levels) != self.still:
-            self.still = low, high, levels
+        # A name stands at the right, or, if a curve ends there, at the left if none begins there.
+        near = (high - low) / 8
+        left = [
+            any(abs(level - y) < near for y in ends) and all(abs(level - y) > near for y in begun)
+            for level in levels.values()
+        ]
+        if (low, high, levels, left) != self.still:
+            self.still = low, high, levels, left
             self._draw_levels(*self.still)
         return self.still
 
-    def _draw_levels(self, low: float, high: float, levels: dict[str, float]) -> None:
+    def _draw_levels(
+        self, low: float, high: float, levels: dict[str, float], left: list[bool]
+    ) -> None:
         """A line for each baseline within the axis; at its ends the names of the others."""
         for artist in self.levels:
             artist.remove()
-        self.levels, above, below = [], [], []
-        box = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
-        text = dict(fontsize=8, color=GREY, ha="right", bbox=box)
+        told = {name: f"{name} {level:.2f}" for name, level in levels.items()}
+        above = [told[name] for name, level in levels.items() if level > high]
+        below = [told[name] for name, level in levels.items() if level < low]
+        above, below = (
+            (", ".join(above) + " ↑" * bool(above)),
+            (", ".join(below) + " ↓" * bool(below)),
+        )
+        self.levels = []
         dashes = ":", "-.", (0, (5, 1, 1, 1, 1, 1))
-        for (name, level), dash in zip(levels.items(), dashes, strict=False):
-            told = f"{name} {level:.2f}"
-            if low <= level <= high:
-                self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
-                text["va"] = "top" if name == "two neighbours" else "bottom"  # of its line
-                place = dict(transform=self.axes.get_yaxis_transform())  # x from 0 to 1, y in nats
-                self.levels.append(self.axes.text(0.99, level, told, **text, **place))
-            else:
-                (below if level < low else above).append(told)
-        for y, va, arrow, names in ((0.98, "top", "↑", above), (0.02, "bottom", "↓", below)):
-            told, text["va"] = ", ".join(names) + f" {arrow}" * bool(names), va
-            self.levels.append(self.axes.text(0.99, y, told, **text, transform=self.axes.transAxes))
+        for (name, level), dash, is_left in zip(levels.items(), dashes, left, strict=False):
+            if not low <= level <= high:
+                continue
+            self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
+            height, text = (level - low) / (high - low), told[name]
+            if height > 0.8 and above:  # there is no room for two texts
+                text, above = f"{above}\n{text}", ""
+            self._write(height, text, is_left, under=height > 0.86)
+        self._write(0.98, above, is_left=False, under=True)
+        self._write(0.02, below, is_left=True, under=False)
+
+    def _write(self, height: float, text: str, is_left: bool, under: bool) -> None:
+        """A name in the picture, above or under a height (0 to 1), at the left or the right end."""
+        box = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        x, ha = (0.01, "left") if is_left else (0.99, "right")
+        look = dict(fontsize=8, color=GREY, ha=ha, ma=ha, va="top" if under else "bottom", bbox=box)
+        self.levels.append(self.axes.text(x, height, text, transform=self.axes.transAxes, **look))
 
 
 def make_panels(
@@ -160,7 +165,7 @@ class LossPlot:
         self._show(f"{len(self.run.history)} steps, {speed}")
 
     def _show(self, title: str) -> None:
-        alt = describe(self.run)
+        alt = describe(self.run, self.smoothing)
         what = self.smoothing, self.run.doing, title, alt
         if what == self.drawn:
             return
@@ -177,7 +182,7 @@ class LossPlot:
         curves = list(run.history), list(run.held_out)  # as they are now: the run goes on
         what = [curves], run.settings.num_steps, run.baselines, self.smoothing
         still = [panel.fill(*what) for panel in self.panels]
-        self.title.set_text(shorten(title, 68))
+        self.title.set_text(shorten(title, 72))
         if still != self.still:
             canvas.draw()  # but for what is "animated"
             self.still, self.background = still, canvas.copy_from_bbox(self.figure.bbox)

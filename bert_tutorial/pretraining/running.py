@@ -159,20 +159,24 @@ def noticing_interrupts() -> Iterator[threading.Event]:
 @contextmanager
 def shown(progress: Progress) -> Iterator[Callable[[], None]]:
     """Show a run, in a notebook as a picture and in a terminal as a bar; gives what updates it."""
-    if in_notebook():
-        from .loss_plot import LossPlot  # here, so that importing stays fast
+    progress.in_cells.add(progress)
+    try:
+        if in_notebook():
+            from .loss_plot import LossPlot  # here, so that importing stays fast
 
-        with closing(LossPlot(progress, Display().show_png)) as plot:
-            yield plot.update
-        return
+            with closing(LossPlot(progress, Display().show_png)) as plot:
+                yield plot.update
+        else:
+            with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
+                yield lambda: update_bar(bar, progress)
+    finally:
+        progress.in_cells.discard(progress)
 
-    with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
 
-        def update() -> None:
-            if progress.history:
-                bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
-            bar.update(len(progress.history) - bar.n)
-            if bar.desc != (doing := DOING.get(progress.doing, "")):
-                bar.set_description_str(doing)
-
-        yield update
+def update_bar(bar: tqdm, progress: Progress) -> None:
+    """Show in a terminal where a run is."""
+    if progress.history:
+        bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
+    bar.update(len(progress.history) - bar.n)
+    if bar.desc != (doing := DOING.get(progress.doing, "")):
+        bar.set_description_str(doing)
