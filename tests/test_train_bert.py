@@ -36,7 +36,7 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys, monkeypatch):
         f"{run.pairs_per_second:.1f} sentence pairs/sec on [{device!r}]",
         f"held-out text, all of it: MLM loss {found.mlm_loss:.3f} ({found.mlm_accuracy:.1%} of "
         f"masked words right), NSP loss {found.nsp_loss:.3f} ({found.nsp_accuracy:.1%} right); "
-        f"the part that the dots ask: {run.dots[25].mlm_loss:.3f}; "
+        f"the part that the dots ask: {run.held_out[-2][1].mlm_loss:.3f}; "
         f"baselines: uniform {known.uniform:.2f}, word frequencies {known.unigram:.2f} "
         f"({known.unigram_accuracy:.1%}), two neighbours {known.neighbours:.2f} "
         f"({known.neighbours_accuracy:.1%}), a coin 0.69",

@@ -51,7 +51,7 @@ class Panel:
         self, runs: Iterable[Curves], num_steps: int, baselines: Baselines | None, smoothing: float
     ) -> tuple:
         """Put the losses in; returns what all but the curves depends on."""
-        lines, curves, begun, ends = iter(self.lines), [], [], []
+        lines, curves = iter(self.lines), []
         for history, held_out in runs:
             steps, raw = [x.step for x in history], [getattr(x, self.field) for x in history]
             # Of two evaluations after one step the second is on other text than the dots before.
@@ -60,8 +60,6 @@ class Panel:
             curves.append((raw, smooth(raw, smoothing), [dots[step] for step in places]))
             for x, y in zip((steps, steps, places), curves[-1], strict=True):
                 next(lines).set_data(x, y)
-                begun += y[:1]
-                ends += y[-1:] if x and x[-1] > 0.8 * num_steps else []
         levels = {"a coin": math.log(2)} if self.field == "nsp_loss" else {}
         if self.field == "mlm_loss" and baselines is not None:
             levels = {"uniform": baselines.uniform, "word frequencies": baselines.unigram}
@@ -70,49 +68,33 @@ class Panel:
         if self.field == "nsp_loss":
             low, high = min(0.3, low), max(1.1, high)
         self.axes.set(xlim=(0, max(2, num_steps)), ylim=(low, high))
-        # A name stands at the right, or, if a curve ends there, at the left if none begins there.
-        near = (high - low) / 8
-        left = [
-            any(abs(level - y) < near for y in ends) and all(abs(level - y) > near for y in begun)
-            for level in levels.values()
-        ]
-        if (low, high, levels, left) != self.still:
-            self.still = low, high, levels, left
+        if (low, high, levels) != self.still:
+            self.still = low, high, levels
             self._draw_levels(*self.still)
         return self.still
 
-    def _draw_levels(
-        self, low: float, high: float, levels: dict[str, float], left: list[bool]
-    ) -> None:
+    def _draw_levels(self, low: float, high: float, levels: dict[str, float]) -> None:
         """A line for each baseline within the axis; at its ends the names of the others."""
         for artist in self.levels:
             artist.remove()
         told = {name: f"{name} {level:.2f}" for name, level in levels.items()}
-        above = [told[name] for name, level in levels.items() if level > high]
-        below = [told[name] for name, level in levels.items() if level < low]
-        above, below = (
-            (", ".join(above) + " ↑" * bool(above)),
-            (", ".join(below) + " ↓" * bool(below)),
-        )
-        self.levels = []
-        dashes = ":", "-.", (0, (5, 1, 1, 1, 1, 1))
-        for (name, level), dash, is_left in zip(levels.items(), dashes, left, strict=False):
-            if not low <= level <= high:
-                continue
-            self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
-            height, text = (level - low) / (high - low), told[name]
-            if height > 0.8 and above:  # there is no room for two texts
-                text, above = f"{above}\n{text}", ""
-            self._write(height, text, is_left, under=height > 0.86)
-        self._write(0.98, above, is_left=False, under=True)
-        self._write(0.02, below, is_left=True, under=False)
-
-    def _write(self, height: float, text: str, is_left: bool, under: bool) -> None:
-        """A name in the picture, above or under a height (0 to 1), at the left or the right end."""
-        box = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
-        x, ha = (0.01, "left") if is_left else (0.99, "right")
-        look = dict(fontsize=8, color=GREY, ha=ha, ma=ha, va="top" if under else "bottom", bbox=box)
-        self.levels.append(self.axes.text(x, height, text, transform=self.axes.transAxes, **look))
+        above = ", ".join(told[name] for name, level in levels.items() if level > high)
+        below = ", ".join(told[name] for name, level in levels.items() if level < low)
+        above, below, self.levels = above and f"{above} ↑", below and f"{below} ↓", []
+        texts, dashes = [(0.02, below, True)], (":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+        for (name, level), dash in zip(levels.items(), dashes, strict=False):
+            if low <= level <= high:
+                self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
+                height, text = (level - low) / (high - low), told[name]
+                if height > 0.8 and above:  # there is no room for two texts
+                    text, above = f"{above}\n{text}", ""
+                texts.append((height, text, name == "two neighbours"))  # where curves end
+        look = dict(fontsize=8, color=GREY, transform=self.axes.transAxes)
+        look["bbox"] = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        for height, text, is_left in (*texts, (1.0, above, False)):
+            x, ha = (0.01, "left") if is_left else (0.99, "right")
+            y, va = (height - 0.02, "top") if height > 0.86 else (height, "bottom")  # of the line
+            self.levels.append(self.axes.text(x, y, text, ha=ha, ma=ha, va=va, **look))
 
 
 def make_panels(

@@ -103,11 +103,6 @@ class Progress:
         return 0 < self.train_iter.next_sentence_rate < 1
 
     @property
-    def dots(self) -> dict[int, Evaluation]:
-        """By step, the evaluations on the same few batches: the dots of the picture."""
-        return dict(list(self.held_out)[::-1])  # of two after the last step, the first
-
-    @property
     def seconds(self) -> float:
         """Seconds of training, evaluation not counted."""
         return sum(step.seconds for step in list(self.history))
@@ -134,10 +129,7 @@ def smooth(values: Iterable[float], smoothing: float) -> list[float]:
 
 
 def summary(run: Progress, devices: list[torch.device]) -> str:
-    """d2l's two lines, and a third: the held-out losses beside their baselines.
-
-    Nothing of the next-sentence game where it is not played.
-    """
+    """d2l's two lines, and a third: the held-out losses beside their baselines."""
     # Of the last tenth of the steps; d2l averages over all, the first ones included.
     done, known = len(run.history), run.baselines
     last = run.history[-max(1, done // 10) :]
@@ -158,8 +150,8 @@ def last_held_out(run: Progress) -> str:
     step, found = run.held_out[-1]
     where = ", all of it" if step == run.settings.num_steps else f" after step {step}"
     text = f"held-out text{where}: {found if run.with_nsp else found.masked_words}"
-    dot = run.dots[step]
-    return text if dot == found else f"{text}; the part that the dots ask: {dot.mlm_loss:.3f}"
+    dot = dict(run.held_out[::-1])[step].mlm_loss  # of two after the last step, the first
+    return text if dot == found.mlm_loss else f"{text}; the part that the dots ask: {dot:.3f}"
 
 
 def status_line(run: Progress) -> str:
@@ -186,10 +178,10 @@ def describe(run: Progress, smoothing: float = 0.9) -> str:
         verb = "falls" if last < means[0] else "goes"
         begun = f"Training loss of the masked words, as a running mean, {verb} from {means[0]:.2f} "
         begun += f"to {last:.2f} nats over {len(losses)} steps"
-    for step in list(run.dots)[:1]:
-        also.append(f"held-out text {run.dots[step].mlm_loss:.2f} at the last dot, step {step}")
-        if run.held_out[-1][1] != run.dots[step]:
-            also.append(f"{run.held_out[-1][1].mlm_loss:.2f} on all of it")
+    for step, found in (held_out := list(run.held_out))[-1:]:
+        dot = dict(held_out[::-1])[step].mlm_loss
+        also.append(f"held-out text {dot:.2f} at the last dot, step {step}")
+        also += [f"{found.mlm_loss:.2f} on all of it"] * (dot != found.mlm_loss)
     if run.baselines is not None:
         also.append(f"word frequencies alone reach {run.baselines.unigram:.2f}")
         also.append(f"two neighbours {run.baselines.neighbours:.2f}")

@@ -159,24 +159,22 @@ def noticing_interrupts() -> Iterator[threading.Event]:
 @contextmanager
 def shown(progress: Progress) -> Iterator[Callable[[], None]]:
     """Show a run, in a notebook as a picture and in a terminal as a bar; gives what updates it."""
-    progress.in_cells.add(progress)
-    try:
+    with ExitStack() as at_end:
+        progress.in_cells.add(progress)
+        at_end.callback(progress.in_cells.discard, progress)
         if in_notebook():
             from .loss_plot import LossPlot  # here, so that importing stays fast
 
-            with closing(LossPlot(progress, Display().show_png)) as plot:
-                yield plot.update
-        else:
-            with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
-                yield lambda: update_bar(bar, progress)
-    finally:
-        progress.in_cells.discard(progress)
+            yield at_end.enter_context(closing(LossPlot(progress, Display().show_png))).update
+            return
+        total = progress.settings.num_steps
+        bar = at_end.enter_context(tqdm(total=total, unit="step", file=sys.stderr))
 
+        def update() -> None:
+            if progress.history:
+                bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
+            bar.update(len(progress.history) - bar.n)
+            if bar.desc != (doing := DOING.get(progress.doing, "")):
+                bar.set_description_str(doing)
 
-def update_bar(bar: tqdm, progress: Progress) -> None:
-    """Show in a terminal where a run is."""
-    if progress.history:
-        bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
-    bar.update(len(progress.history) - bar.n)
-    if bar.desc != (doing := DOING.get(progress.doing, "")):
-        bar.set_description_str(doing)
+        yield update

@@ -135,9 +135,8 @@ class LearnedPart:
             noted = f"Noted: {own}." if own else "Guess first, and press Enter."
             said.append(f"{noted} The network's answers come while it trains.")
         said += [now[max(now)].get("problem", "")] if now else []
-        text = learned_table(sentence, own, now, of_word) + "".join(
-            map(paragraph, filter(None, said))
-        )
+        text = learned_table(sentence, own, now, of_word)
+        text += "".join(paragraph(one) for one in said if one)
         for other in reversed(asked):
             text += learned_table(other, self._own(other), asked[other], {}, "Asked before: ")
         self.text.value = text
@@ -147,28 +146,23 @@ class LearnedPart:
 
 
 def learned_table(
-    sentence: str,
-    own: str,
-    answers: dict[int, dict[str, Any]],
-    senses: dict[int, dict[str, Any]],
-    lead: str = "",
+    sentence: str, own: str, asked: dict[int, dict], senses: dict[int, dict], lead: str = ""
 ) -> str:
-    """By step, what was said to a sentence and of a word's senses; and how one's own guess did.
-
-    Nothing where there is neither.
-    """
-    rows, columns, about = {step: [str(step)] for step in answers or senses}, ["step"], []
-    said, last = [], max(rows, default=0)
-    if any("guesses" in answer for answer in answers.values()):
+    """By step, what was said to a sentence and of a word's senses; and how one's own guess did."""
+    rows, columns, about = {step: [str(step)] for step in asked or senses}, ["step"], []
+    said, last = "", max(rows, default=0)
+    if "guesses" in asked.get(last, ()):
         columns += ["1.", "2.", "3.", "4.", "5."]
         about.append(f"“{shorten(sentence, 200)}”")
         for step, row in rows.items():
-            cells = [guess_cell(*guess, own) for guess in answers[step]["guesses"]]
-            row += [*cells, *[""] * (5 - len(cells))]
+            for token, p in asked[step]["guesses"]:
+                word = token if token[:1].isalnum() else f"“{token}”"
+                row.append(f"{'✓ ' * (token == own)}{word} {p:.0%}")
+            row += [""] * (6 - len(row))
         if own:
-            words = [token for token, _ in answers[last]["guesses"]]
+            words = [token for token, _ in asked[last]["guesses"]]
             where = f"is guess {words.index(own) + 1}" if own in words else "is not among the five"
-            said.append(f"Your guess, {own}, {where} at step {last}.")
+            said = paragraph(f"Your guess, {own}, {where} at step {last}.")
     if senses:
         newest = senses[max(senses)]
         columns += ["senses right", "means apart"]
@@ -176,22 +170,12 @@ def learned_table(
         for step, row in rows.items():
             found = senses.get(step)
             row += [f"{found['right']:.0%}", f"{found['apart']:.2f}"] if found else ["", ""]
-        said.append(
+        said += paragraph(
             f"Senses right: of {newest['of']} held-out uses of {newest['word']}, those whose "
             "vector is nearer to the mean of their own sense than to the other's; a coin gets 50%. "
             "Means apart: the distance of these means, divided by how far uses scatter around them."
         )
-    if not about:
-        return ""
-    return table(columns, list(rows.values()), lead + ", and ".join(about)) + "".join(
-        map(paragraph, said)
-    )
-
-
-def guess_cell(token: str, probability: float, own: str) -> str:
-    """A guess of the network; a comma in quotes, one's own with a tick."""
-    word = token if token[:1].isalnum() else f"“{token}”"
-    return f"{'✓ ' * (token == own)}{word} {probability:.0%}"
+    return table(columns, [*rows.values()], lead + ", and ".join(about)) + said if about else ""
 
 
 class ExperimentPart:
@@ -203,8 +187,7 @@ class ExperimentPart:
         self.guess = ipw.Text("", description="What will happen?", **how)
         self.buttons = ButtonRow(names=["Run experiment"], label="Experiment")
         self.text, self.picture = ipw.HTML().add_class("bert-table"), Comparison()
-        parts = self.choice, self.text, self.picture, self.guess, self.buttons
-        self.box = ipw.VBox(parts)
+        self.box = ipw.VBox([self.choice, self.text, self.picture, self.guess, self.buttons])
 
     def show(self, queue: RunQueue) -> None:
         """Show the question, how far it is, and the answer once all its runs have ended."""
