@@ -24,6 +24,7 @@ from bert_tutorial.exercises.answers import (
 )
 from bert_tutorial.exercises.check import Check, brief, plain, same
 from bert_tutorial.exercises.guard import in_process, in_thread
+from bert_tutorial.network import model
 from bert_tutorial.network.model import in_mode
 
 
@@ -277,6 +278,41 @@ def test_a_training_beside_a_check_draws_what_it_draws_alone():
         thread.join()
         torch.manual_seed(5)
         assert drawn == [torch.rand(()).item() for _ in drawn]
+
+
+def test_beside_a_training_a_right_answer_is_right_in_a_thread_too(monkeypatch):
+    monkeypatch.setattr("bert_tutorial.exercises.check.run_apart", in_thread)
+    ended = threading.Event()
+
+    def train():
+        while not ended.is_set():
+            with in_mode(torch.nn.Module(), True), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(1)
+                time.sleep(0.001)
+
+    threading.Thread(target=train, daemon=True).start()
+    verdict = CHECKS["dropout"](CHECKS["dropout"].solution)
+    ended.set()
+    assert verdict.is_right, verdict
+
+
+def test_a_lock_that_another_thread_holds_is_not_copied():
+    ended, found = threading.Event(), []
+
+    def hold():
+        while not ended.is_set():
+            with model._row_lock:
+                time.sleep(0.02)
+
+    def code():
+        with in_mode(torch.nn.Module(), True):
+            yield 1
+
+    threading.Thread(target=hold, daemon=True).start()
+    for _ in range(3):
+        found += in_process(code, 10.0).values
+    ended.set()
+    assert found == [1, 1, 1]
 
 
 @pytest.mark.parametrize("run", [in_process, in_thread])

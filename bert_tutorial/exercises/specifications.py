@@ -180,7 +180,8 @@ def _see_encoding(function: Function, net: BERTModel, *rows: Tensor) -> dict[str
     """The vectors, twice, and what a training that goes on finds afterwards."""
 
     def go_on() -> Tensor:
-        with torch.random.fork_rng(devices=[]):
+        # A training beside it draws from the same generator, in its turn.
+        with in_mode(torch.nn.Module(), True), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             return net(*rows).encoded
 

@@ -35,7 +35,7 @@ CONTROLS = {
 
 
 class MemoryCalculator(Panel):
-    """What one training step takes, by size of the network, length, batch and ways to save.
+    """What the tensors of a training step take, by size of the network, batch and ways to save.
 
     Args:
         size: "small", "base" or "large", at first.
@@ -74,14 +74,14 @@ class MemoryCalculator(Panel):
         config = SIZES[name](30_522, max_len=max(512, how["length"]))
         self.memory = memory_of(config, **how)
         bars = {f"BERT {name}": self.memory}
-        said = f"One step takes {told_bytes(self.memory.total)}"
+        said = f"The tensors of one step take {told_bytes(self.memory.total)}"
         if self.memory.quadratic:
             share = self.memory.quadratic / self.memory.total
             said += f", {share:.0%} of it for attention weights, which grow with the length squared"
         if self.available is None:
             said += "; how much there is, this system does not tell."
         elif self.memory.total <= self.available:
-            said += f"; it fits into the {told_bytes(self.available)} that there are."
+            said += f"; they fit into the {told_bytes(self.available)} that there are."
         else:
             found = nearest_that_fits(config, available=self.available, **how)
             if found:
