@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from .network.config import BERTConfig
 from .plots import BLUE, GREY, new_figure, shorten, to_png
@@ -90,7 +90,7 @@ def layer_diagram(config: BERTConfig, tokens: Sequence[str] | None = None) -> tu
         (2.3, "Add and normalise", added("self-attention")),
         (3.1, "Feed-forward", f"{D} → {inner} (GELU) → {D}, each position alone"),
         (3.9, "Add and normalise", added("feed-forward")),
-        (top, "Out", f"{vectors}; layers one after another: {config.num_layers}"),
+        (top, "Out", f"{vectors}; layers like this one: {config.num_layers}"),
     )
     for y, name, about in steps:
         _text(axes, right + 0.25, y + 0.22, name, ha="left", va="top", weight="bold")
@@ -114,10 +114,14 @@ def layer_diagram(config: BERTConfig, tokens: Sequence[str] | None = None) -> tu
 
 
 def _canvas(height: float) -> Axes:
-    """Axes whose units are inches."""
-    axes = new_figure(WIDTH, height, layout=None).add_axes((0, 0, 1, 1))
+    """Axes whose units are inches: a white card, round which a dark page is seen."""
+    figure = new_figure(WIDTH, height, layout=None)
+    figure.patch.set_alpha(0)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(0, height))
     axes.axis("off")
+    edge = dict(boxstyle="round,pad=0,rounding_size=0.1", facecolor="white", edgecolor=FAINT)
+    axes.add_patch(FancyBboxPatch((0.02, 0.02), WIDTH - 0.04, height - 0.04, zorder=0, **edge))
     return axes
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bert_tutorial import Vocab
-from bert_tutorial.representation.contexts import CRANE, CRANES, masked_sentences, two_contexts
+from bert_tutorial.representation.contexts import CRANE, PREPARED, masked_sentences, two_contexts
 from bert_tutorial.text.wikitext_format import Corpus
 
 VALID = " the ferry left . it was late . \n a ferry came . it was new . \n"
@@ -23,9 +23,9 @@ def test_d2ls_example_where_its_words_are_known_else_a_word_of_two_paragraphs():
 
 
 def test_masked_sentences_have_words_that_the_vocabulary_knows():
-    cranes = [sentence for sentence, _ in CRANES]
-    vocab = Vocab(" ".join(cranes).replace("<mask>", "").split())
-    assert masked_sentences(vocab, Corpus("x", "", VALID)) == CRANES
+    prepared = [sentence for sentence, _ in PREPARED]
+    vocab = Vocab(" ".join(prepared).replace("<mask>", "").split())
+    assert masked_sentences(vocab, Corpus("x", "", VALID)) == PREPARED
     found = masked_sentences(Vocab(VALID.split()), Corpus("x", "", VALID))
     assert found == [("the <mask> left", "ferry"), ("a <mask> came", "ferry")]
 

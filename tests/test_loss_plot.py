@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,7 +85,7 @@ def test_every_dot_asks_the_same_text_and_what_all_of_it_says_is_told():
     run.held_out.append((10, run.held_out[0][1]._replace(mlm_loss=9.0)))  # of all held-out text
     plot, _, alt = drawn(run)
     assert [list(values) for values in plot.panels[0].lines[2].get_data()] == [[0, 10], [7.0, 6.0]]
-    assert "held-out text 9.00 after step 10" in alt
+    assert "held-out text 6.00 at the last dot, step 10, 9.00 on all of it" in alt
 
 
 def test_a_picture_takes_at_most_two_percent_of_the_time(monkeypatch):
@@ -184,20 +184,34 @@ def test_the_axis_moves_gently_while_a_noisy_run_goes_on():
 
 
 @pytest.mark.parametrize(
-    ("loss", "inside", "outside"),
+    ("losses", "names"),
     [
-        (6.0, "word frequencies 6.80", ["uniform 9.90 ↑", "two neighbours 4.90 ↓"]),
-        (3.0, "two neighbours 4.90", ["uniform 9.90, word frequencies 6.80 ↑"]),
+        ([6.5] * 50, ["word frequencies 6.80", "uniform 9.90 ↑", "two neighbours 4.90 ↓"]),
+        ([7.0] * 50, ["uniform 9.90", "word frequencies 6.80", "two neighbours 4.90 ↓"]),
+        ([3.0] * 50, ["uniform 9.90, word frequencies 6.80 ↑\ntwo neighbours 4.90"]),
+        (
+            [6.7 - i / 26 for i in range(50)],  # it ends where the name would stand at the right
+            ["uniform 9.90 ↑\nword frequencies 6.80", "two neighbours 4.90"],
+        ),
     ],
 )
-def test_the_nearest_baseline_above_is_seen_and_others_are_told(loss, inside, outside):
-    panel = drawn(a_run([loss] * 50, {50: loss}))[0].panels[0]
-    assert names_in(panel) == [inside, *outside]
-    line, name, *others = panel.levels
-    assert line.get_ydata()[0] == name.get_position()[1] == float(inside.split()[-1])
-    room = panel.axes.bbox
-    for box in (text.get_window_extent() for text in (name, *others) if text.get_text()):
+def test_the_nearest_baseline_above_is_seen_and_no_name_stands_on_another_or_on_a_curve(
+    losses, names
+):
+    panel = drawn(a_run(losses, {50: losses[-1]}))[0].panels[0]
+    assert sorted(names_in(panel)) == sorted(names)
+    inside = [line.get_ydata()[0] for line in panel.levels if hasattr(line, "get_ydata")]
+    assert inside == pytest.approx(
+        [float(name.split()[-1]) for name in names if name[-1].isdigit()]
+    )
+    room, texts = panel.axes.bbox, [text for text in panel.levels if hasattr(text, "get_text")]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    for box in boxes:
         assert room.x0 < box.x0 and box.x1 < room.x1 and room.y0 < box.y0 and box.y1 < room.y1
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    to_pixels = panel.axes.transData.transform
+    ends = [to_pixels((line.get_xdata()[-1], line.get_ydata()[-1])) for line in panel.lines[1:]]
+    assert not any(box.contains(*end) for box in boxes for end in ends)
 
 
 @pytest.mark.parametrize(
@@ -215,12 +229,14 @@ def test_any_losses_can_be_drawn(losses):
 
 def test_a_run_in_words():
     assert describe(a_run([8.51, 6.0, 5.62], {0: 9.9, 3: 5.83})) == (
-        "Training loss of the masked words falls from 8.51 to 5.62 nats over 3 steps; held-out "
-        "text 5.83 after step 3, word frequencies alone reach 6.80, two neighbours 4.90."
+        "Training loss of the masked words, as a running mean, falls from 8.51 to 6.61 nats over 3 "
+        "steps; held-out text 5.83 at the last dot, step 3, word frequencies alone reach 6.80, two "
+        "neighbours 4.90."
     )
-    assert "goes from 5.00 to 7.00 nats" in describe(a_run([5.0, 7.0]))
+    assert "goes from 5.00 to 7.00 nats" in describe(a_run([5.0, 7.0]), smoothing=0)
+    assert "falls from 7.00 to 6." in describe(a_run([7.0, *[6.0] * 30, 9.0]))  # as the line does
     assert describe(a_run(known=None, held_out={})) == "No training step yet."
-    assert "yet; held-out text 7.00 after step 0." in describe(a_run([], {0: 7.0}, None))
+    assert "yet; held-out text 7.00 at the last dot, step 0." in describe(a_run([], {0: 7.0}, None))
 
 
 def test_several_runs_in_words():

@@ -91,9 +91,9 @@ def test_the_layer_diagram_has_the_sizes_of_the_network():
     for config, said in (
         (
             small,
-            ("128 numbers", "2 heads, each with 64 of 128", "128 → 256 (GELU)", "er: 2."),
+            ("128 numbers", "2 heads, each with 64 of 128", "128 → 256 (GELU)", "one: 2."),
         ),
-        (BERTConfig.large(), ("16 heads, each with 64 of 1024", "1024 → 4096", "another: 24.")),
+        (BERTConfig.large(), ("16 heads, each with 64 of 1024", "1024 → 4096", "one: 24.")),
         (BERTConfig.small(5000, num_heads=1), ("1 head with 128 numbers;",)),
     ):
         png, alt = layer_diagram(config)

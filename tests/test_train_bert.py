@@ -12,6 +12,7 @@ import torch
 from small import PATIENCE, losses, small_net, some_examples
 
 from bert_tutorial import train_bert, try_all_gpus
+from bert_tutorial.pretraining import running
 from bert_tutorial.pretraining.evaluation import evaluate
 from bert_tutorial.studio.runs import fits
 
@@ -21,8 +22,9 @@ def examples():
     return some_examples()
 
 
-def test_in_a_terminal_three_lines_are_printed(examples, capsys):
+def test_in_a_terminal_three_lines_are_printed(examples, capsys, monkeypatch):
     net = small_net(examples)
+    monkeypatch.setattr(running, "FEW", 1)
     run = train_bert(examples, net, 25, warmup=1.0)
     printed, last = capsys.readouterr(), run.history[-2:]  # a tenth of the steps
     assert run.history[0].learning_rate == pytest.approx(0.005 / 25)
@@ -32,8 +34,9 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     assert printed.out.splitlines() == [
         f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}",
         f"{run.pairs_per_second:.1f} sentence pairs/sec on [{device!r}]",
-        f"held-out, all of it: MLM loss {found.mlm_loss:.3f} ({found.mlm_accuracy:.1%} of masked "
-        f"words right), NSP loss {found.nsp_loss:.3f} ({found.nsp_accuracy:.1%} right); "
+        f"held-out text, all of it: MLM loss {found.mlm_loss:.3f} ({found.mlm_accuracy:.1%} of "
+        f"masked words right), NSP loss {found.nsp_loss:.3f} ({found.nsp_accuracy:.1%} right); "
+        f"the part that the dots ask: {run.held_out[-2][1].mlm_loss:.3f}; "
         f"baselines: uniform {known.uniform:.2f}, word frequencies {known.unigram:.2f} "
         f"({known.unigram_accuracy:.1%}), two neighbours {known.neighbours:.2f} "
         f"({known.neighbours_accuracy:.1%}), a coin 0.69",
@@ -41,6 +44,10 @@ def test_in_a_terminal_three_lines_are_printed(examples, capsys):
     assert step == 25 and found == evaluate(net, examples.valid)
     for words in ("25/25", "counting words", "reading held-out text"):
         assert words in printed.err  # the progress bar has reached its end
+    alone = some_examples(next_sentence_rate=1.0)  # of a game that is not played nothing is said
+    train_bert(alone, small_net(alone), 1)
+    printed = capsys.readouterr().out
+    assert "NSP" not in printed and "coin" not in printed and "MLM loss" in printed
     examples.valid = None
     with ThreadPoolExecutor(1) as pool:  # it runs in another thread too
         pool.submit(train_bert, examples, net, 1).result(PATIENCE)
@@ -70,7 +77,9 @@ def test_ctrl_c_ends_the_run_after_the_step_under_way_and_twice_at_once(
     run = train_bert(examples, small_net(examples), 9)
     stopped, losses_said, _, held_out = capsys.readouterr().out.splitlines()[3:]
     assert stopped == "Stopped after step 4 of 9: the network keeps what it has learned so far."
-    assert losses_said.startswith("MLM loss") and held_out.startswith("held-out after step 2: MLM")
+    assert losses_said.startswith("MLM loss") and held_out.startswith(
+        "held-out text after step 2: MLM"
+    )
     assert torch.equal(losses(run.history), losses(whole.history)[:4])
     times = 2
     with pytest.raises(KeyboardInterrupt):

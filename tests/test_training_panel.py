@@ -17,6 +17,9 @@ from test_probe import CRANES
 
 from bert_tutorial import load_data_wiki, load_pretrained
 from bert_tutorial.pretraining import training
+from bert_tutorial.pretraining.run import Progress, Settings
+from bert_tutorial.pretraining.running import shown
+from bert_tutorial.representation.contexts import PREPARED
 from bert_tutorial.representation.fill_mask import fill_mask
 from bert_tutorial.studio.published.checkpoints import trained_path
 from bert_tutorial.studio.runs.experiments import EXPERIMENTS, Experiment
@@ -89,7 +92,8 @@ def test_it_trains_what_the_controls_say_and_keeps_picture_and_network(make, mon
     trained(panel)
     assert panel.run.state == "finished" and panel.run.net.config.num_heads == 4
     assert panel.picture.png.startswith(b"\x89PNG") and "over 4 steps" in panel.picture.alt
-    assert "run 1: finished after 4 steps with 4 heads; held-out text: " in panel.status.text
+    said = "run 1: finished after 4 steps with 4 heads; held-out text, all of it: MLM loss "
+    assert said in panel.status.text
     assert panel.buttons.active == ["Start", "Reset", "Keep for notebook 3"]
     panel.corpus = "bundled"
     panel.buttons.press("Keep for notebook 3")
@@ -172,8 +176,12 @@ def test_a_new_sentence_is_asked_at_once_and_each_answer_stands_under_its_own(ma
     panel = make()
     field, guess, text = panel.learned.sentence, panel.learned.guess, panel.learned.text
     field.value = "the grey <mask> flies"
+    assert "Guess first, and press Enter." in text.value
+    guess.value = "Bird"
+    assert "Noted: bird. The network&#x27;s answers come while it trains." in text.value
     started(panel)
     until(lambda: "“the grey <mask> flies”" in unescape(text.value))
+    assert "Your guess, bird, is not among the five at step 0." in text.value
     first = panel.run.probes[0][1]["guesses"][0][0]
     guess.value = first
     assert f"Your guess, {first}, is guess 1 at step 0." in text.value
@@ -181,10 +189,11 @@ def test_a_new_sentence_is_asked_at_once_and_each_answer_stands_under_its_own(ma
     until(lambda: panel.run.state == "paused")
     done = len(panel.run.history)
     field.value = "it <mask> a load"
+    assert guess.value == ""  # it was about the other sentence, and stays with it
     now, before = unescape(text.value).split("Asked before: ")
-    assert "“it <mask> a load”" in now and f"<td>{done}</td>" in now and f"at step {done}." in now
-    assert "“the grey <mask> flies”" in before and "Your guess" not in before
-    assert "✓" not in before and "<td>0</td>" in before
+    assert "“it <mask> a load”" in now and f"<td>{done}</td>" in now and "Your guess" not in now
+    assert "“the grey <mask> flies”" in before and f"Your guess, {first}, is guess 1" in before
+    assert "✓" not in now and f"✓ {first}" in before and "<td>0</td>" in before
     panel.buttons.press("Stop")
     ended(panel)
     field.value = "nothing is hidden here"  # also of a run that has ended
@@ -192,18 +201,61 @@ def test_a_new_sentence_is_asked_at_once_and_each_answer_stands_under_its_own(ma
     assert "there is no <mask> in 'nothing is hidden here'" in now and len(before) == 2
     field.value = "it <mask> a load"
     assert unescape(text.value).count("“it <mask> a load”") == 1
+    assert "nothing is hidden" not in text.value  # there was no answer to it
+    field.value = "the grey <mask> flies"
+    assert guess.value == first
     assert len(panel.run.saved.record["probes"]) == len(panel.run.probes) < 3
     panel.buttons.press("Reset")
-    assert "Guess first" in text.value
+    assert f"Noted: {first}." in text.value
 
 
-def test_the_prepared_sentence_is_one_that_the_network_wins():
+def test_what_of_a_sentence_is_not_asked_is_said_and_another_word_repeats_nothing(make):
+    panel = trained(make())
+    field, text = panel.learned.sentence, panel.learned.text
+    field.value = ""
+    assert "There is no sentence: type one with &lt;mask&gt;" in text.value
+    assert "<th scope='col'>1.</th>" not in text.value and "senses right" in text.value
+    assert "Senses right: of 8 held-out uses of crane" in text.value
+    field.value = "zzz <mask> Привет <mask> <b>"
+    assert "Not in the vocabulary, so read as &lt;unk&gt;: zzz, привет" in text.value
+    assert "Only the first &lt;mask&gt; is asked." in text.value and "<b>" not in text.value
+    field.value = "grey " * 150 + "<mask>"
+    now, *_ = text.value.split("Asked before: ")
+    assert "first 2,000" not in now and "1.</th>" in now and "grey…”" in now  # it is answered
+    field.value = "grey " * 500 + "<mask>"
+    assert "Only the first 2,000 characters are read." in text.value
+    field.value = "the grey <mask> flies"
+    panel.learned.word.options = ("crane", "lake")
+    panel.learned.word.value = "lake"  # no word of two senses: nothing is said of it
+    now, *before = text.value.split("Asked before: ")
+    assert "the grey" in now and "senses" not in now
+    assert ["the grey" in other for other in before] == [False, False]  # two were answered
+    panel.learned.word.value = "crane"
+    assert "crane</caption>" in text.value
+
+
+def test_nothing_is_begun_beside_a_cell_that_trains(make):
+    panel, progress = make(), Progress(cranes(), Settings())
+    with shown(progress):
+        panel.buttons.press("Start")
+        assert panel.status.text == (
+            "Not possible: a cell trains now: wait for its end, or stop it with Jupyter's ■"
+        )
+    assert not panel.queue.runs()
+    assert trained(panel).run.state == "finished"
+
+
+PREPARED_ANSWERS = {SENTENCE: "eggs", PREPARED[0][0]: "nest", PREPARED[1][0]: "door"}
+
+
+def test_the_prepared_sentences_are_some_that_the_network_wins():
     net, vocab, _ = load_pretrained("bundled", "shipped")
-    assert fill_mask(net, vocab, SENTENCE)[0][0].token == "eggs"
+    for sentence, answer in PREPARED_ANSWERS.items():
+        assert fill_mask(net, vocab, sentence)[0][0].token == answer
 
 
 @pytest.mark.nightly
-def test_the_prepared_sentence_is_won_by_what_learns_in_a_minute(make):
+def test_the_prepared_sentences_are_won_by_what_learns_in_a_minute(make):
     panel = make(load_data_wiki(64, 64, "bundled")[0], None, "bundled")
     assert panel.learned.sentence.value == SENTENCE
     panel.buttons.press("Start")
@@ -211,6 +263,8 @@ def test_the_prepared_sentence_is_won_by_what_learns_in_a_minute(make):
     (step, last), *_ = reversed(panel.run.probes)
     assert step == panel.settings.num_steps and last["guesses"][0][0] == "eggs"
     assert panel.run.probes[0][1]["guesses"][0][0] != "eggs"
+    for sentence, answer in PREPARED_ANSWERS.items():
+        assert fill_mask(panel.run.net, panel.train_iter.vocab, sentence)[0][0].token == answer
 
 
 def test_what_is_changed_while_it_trains_is_said_to_be_for_the_next_run(make):
@@ -288,6 +342,8 @@ def test_an_experiment_is_run_and_told(make, monkeypatch):
     assert "What one should see: Neither." in text and "So it was here." in text
     assert "<img" not in text and "Your guess was: &lt;img" in text
     assert panel.status.text.startswith(f"{HOSTILE}: finished after 4 steps with 1 head;")
+    assert re.search("one .* after step 4, <img", panel.experiment.picture.alt)
+    assert panel.experiment.picture.png  # of both
     panel.show.value = "runs"
     table = panel.runs.table
     assert [row["name"] for row in table.rows] == [HOSTILE, "one"]

@@ -36,7 +36,7 @@ def test_answers_say_plainly_what_became_of_a_word():
         assert Masked(read, "sad", fate, False).answer() == said
 
 
-def test_answers_are_shown_when_guessed_or_clicked_not_before(explorer):
+def test_answers_are_shown_when_guessed_or_asked_for_not_before(explorer):
     explorer.rate.value = 95
     right = {place: token.typed for place, token in enumerate(explorer.tokens) if token.fate}
     assert explorer.chips.chosen == [1] and explorer.answers.value == explorer.text.value == ""
@@ -46,16 +46,24 @@ def test_answers_are_shown_when_guessed_or_clicked_not_before(explorer):
     explorer.guess.value = "left"
     assert "It was not left. Question 1: which word" in explorer.status.text
     assert explorer.guess.value == "left" and explorer.answers.value == ""
-    explorer.guess.value = " A "
-    assert "Right, a. Question 2" in explorer.status.text and explorer.chips.chosen == [2]
-    assert explorer.chips.tokens[1]["note"] == "question 1: a" and explorer.guess.value == ""
+    explorer.chips.clicked = {"index": 3, "count": 1}  # a guess belongs to what is chosen
+    assert explorer.chips.chosen == [3] and explorer.guess.value == explorer.answers.value == ""
+    explorer.guess.value = " IS "
+    assert "Right, is. Question 4" in explorer.status.text and explorer.chips.chosen == [4]
+    assert explorer.chips.tokens[3]["note"] == "question 3: is" and explorer.guess.value == ""
     explorer.guess.value = "left"  # of the next question: once more, it is another guess
-    for place in (3, 4, 2, 2, 0, 99):
-        explorer.chips.clicked = {"index": place, "count": len(explorer.chips.clicked) + place}
-        assert (place in right) == (f"Question {place}: " in explorer.answers.value)
-    assert "You guessed 1." in explorer.status.text and explorer.chips.chosen == []
+    for count, place in enumerate((0, 99, 3), 2):  # nothing is asked there
+        explorer.chips.clicked = {"index": place, "count": count}
+        assert explorer.chips.chosen == [4] and explorer.guess.value == "left"
+    for place in (4, 1, 2):  # then those before
+        assert explorer.chips.chosen == [place] and not explorer.reveal.disabled
+        assert (f"Question {place}: " in explorer.answers.value) is False
+        explorer.reveal.click()
+        assert f"Question {place}: " in explorer.answers.value
+    assert "You guessed 1 of 4." in explorer.status.text and explorer.chips.chosen == []
+    assert explorer.reveal.disabled
     explorer.guess.value = "more"  # nothing is asked now
-    assert "You guessed 1." in explorer.status.text
+    assert "You guessed 1 of 4." in explorer.status.text
 
 
 def test_it_follows_slider_text_and_button_and_stays_when_the_text_is_empty(explorer):
@@ -78,12 +86,13 @@ def test_it_follows_slider_text_and_button_and_stays_when_the_text_is_empty(expl
 def test_what_is_typed_is_escaped_cut_and_told_where_it_is_unknown(explorer):
     explorer.text.value = "<img src=x onerror=alert(1)> &amp; <b>crane</b>"
     explorer.rate.value = 95
-    for place in explorer.questions:
-        explorer.chips.clicked = {"index": place, "count": place}
+    for _ in explorer.questions:
+        explorer.reveal.click()
     for value in (explorer.answers.value, explorer.static_html()):
         assert "<img" not in value and "<b>" not in value and "crane" in value
     explorer.text.value = "a heron is flying"
-    explorer.chips.clicked = {"index": 2, "count": 99}
+    for _ in explorer.questions:
+        explorer.reveal.click()
     assert "<i>heron</i> is not in the vocabulary: the network" in explorer.answers.value
     explorer.rate.value = 1
     assert [chip["is_unknown"] for chip in explorer.chips.tokens].count(True) == 1

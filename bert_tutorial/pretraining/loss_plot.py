@@ -10,25 +10,10 @@ from matplotlib.transforms import Bbox
 
 from ..plots import BLUE, GREY, ORANGE, new_figure, shorten, to_png
 from .evaluation import Baselines, Evaluation
-from .run import Progress, Step, describe, status_line
+from .run import Progress, Step, describe, smooth, status_line
 
 Curves = tuple[Sequence[Step], Sequence[tuple[int, Evaluation]]]  # history and held_out of a run
 TITLES = {"mlm_loss": "masked words (MLM)", "nsp_loss": "next sentence (NSP)"}
-
-
-def smooth(values: Iterable[float], smoothing: float) -> list[float]:
-    """A running mean: what lies k steps back counts smoothing^k. What is no number spoils no other.
-
-    >>> smooth([4.0, 1.0], 0.5)  # the second: (0.5 * 4 + 1) / (0.5 + 1)
-    [4.0, 2.0]
-    """
-    total, weight, means = 0.0, 0.0, []
-    for value in values:
-        if math.isfinite(value):
-            total, weight = smoothing * total + value, smoothing * weight + 1
-            value = total / weight
-        means.append(value)
-    return means
 
 
 def vertical_range(
@@ -92,22 +77,24 @@ class Panel:
         """A line for each baseline within the axis; at its ends the names of the others."""
         for artist in self.levels:
             artist.remove()
-        self.levels, above, below = [], [], []
-        box = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
-        text = dict(fontsize=8, color=GREY, ha="right", bbox=box)
-        dashes = ":", "-.", (0, (5, 1, 1, 1, 1, 1))
+        told = {name: f"{name} {level:.2f}" for name, level in levels.items()}
+        above = ", ".join(told[name] for name, level in levels.items() if level > high)
+        below = ", ".join(told[name] for name, level in levels.items() if level < low)
+        above, below, self.levels = above and f"{above} ↑", below and f"{below} ↓", []
+        texts, dashes = [(0.02, below, True)], (":", "-.", (0, (5, 1, 1, 1, 1, 1)))
         for (name, level), dash in zip(levels.items(), dashes, strict=False):
-            told = f"{name} {level:.2f}"
             if low <= level <= high:
                 self.levels.append(self.axes.axhline(level, color=GREY, ls=dash, lw=1))
-                text["va"] = "top" if name == "two neighbours" else "bottom"  # of its line
-                place = dict(transform=self.axes.get_yaxis_transform())  # x from 0 to 1, y in nats
-                self.levels.append(self.axes.text(0.99, level, told, **text, **place))
-            else:
-                (below if level < low else above).append(told)
-        for y, va, arrow, names in ((0.98, "top", "↑", above), (0.02, "bottom", "↓", below)):
-            told, text["va"] = ", ".join(names) + f" {arrow}" * bool(names), va
-            self.levels.append(self.axes.text(0.99, y, told, **text, transform=self.axes.transAxes))
+                height, text = (level - low) / (high - low), told[name]
+                if height > 0.8 and above:  # there is no room for two texts
+                    text, above = f"{above}\n{text}", ""
+                texts.append((height, text, name == "two neighbours"))  # where curves end
+        look = dict(fontsize=8, color=GREY, transform=self.axes.transAxes)
+        look["bbox"] = dict(facecolor="white", alpha=0.75, linewidth=0, pad=0)
+        for height, text, is_left in (*texts, (1.0, above, False)):
+            x, ha = (0.01, "left") if is_left else (0.99, "right")
+            y, va = (height - 0.02, "top") if height > 0.86 else (height, "bottom")  # of the line
+            self.levels.append(self.axes.text(x, y, text, ha=ha, ma=ha, va=va, **look))
 
 
 def make_panels(
@@ -160,7 +147,7 @@ class LossPlot:
         self._show(f"{len(self.run.history)} steps, {speed}")
 
     def _show(self, title: str) -> None:
-        alt = describe(self.run)
+        alt = describe(self.run, self.smoothing)
         what = self.smoothing, self.run.doing, title, alt
         if what == self.drawn:
             return
@@ -177,7 +164,7 @@ class LossPlot:
         curves = list(run.history), list(run.held_out)  # as they are now: the run goes on
         what = [curves], run.settings.num_steps, run.baselines, self.smoothing
         still = [panel.fill(*what) for panel in self.panels]
-        self.title.set_text(shorten(title, 68))
+        self.title.set_text(shorten(title, 72))
         if still != self.still:
             canvas.draw()  # but for what is "animated"
             self.still, self.background = still, canvas.copy_from_bbox(self.figure.bbox)

@@ -1,8 +1,9 @@
 """A run: how to train (`Settings`), what it has shown so far (`Progress`), and that in words."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 
@@ -90,6 +91,7 @@ class Progress:
     doing: str = "counting"  # or "starting", "evaluating", "training": what it does next
     # Brings the network to where the run is, where other processes train.
     fetch: Callable[[], None] = lambda: None
+    in_cells: ClassVar[set["Progress"]] = set()  # those that `train_bert` trains now
 
     def __repr__(self):
         done, total = len(self.history), self.settings.num_steps
@@ -111,24 +113,45 @@ class Progress:
         return sum(step.num_pairs for step in list(self.history)) / max(1e-9, self.seconds)
 
 
+def smooth(values: Iterable[float], smoothing: float) -> list[float]:
+    """A running mean: what lies k steps back counts smoothing^k. What is no number spoils no other.
+
+    >>> smooth([4.0, 1.0], 0.5)  # the second: (0.5 * 4 + 1) / (0.5 + 1)
+    [4.0, 2.0]
+    """
+    total, weight, means = 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            total, weight = smoothing * total + value, smoothing * weight + 1
+            value = total / weight
+        means.append(value)
+    return means
+
+
 def summary(run: Progress, devices: list[torch.device]) -> str:
     """d2l's two lines, and a third: the held-out losses beside their baselines."""
     # Of the last tenth of the steps; d2l averages over all, the first ones included.
     done, known = len(run.history), run.baselines
     last = run.history[-max(1, done // 10) :]
     mlm, nsp = (sum(losses) / len(last) for losses in list(zip(*last, strict=True))[1:3])
-    text = f"MLM loss {mlm:.3f}, NSP loss {nsp:.3f}\n"
-    text += f"{run.pairs_per_second:.1f} sentence pairs/sec on {devices}"
-    for step, found in run.held_out[-1:]:
-        is_all = step == run.settings.num_steps
+    text = f"MLM loss {mlm:.3f}" + f", NSP loss {nsp:.3f}" * run.with_nsp
+    text += f"\n{run.pairs_per_second:.1f} sentence pairs/sec on {devices}"
+    if run.held_out:
         text += (
-            f"\nheld-out{', all of it' if is_all else f' after step {step}'}: {found}; baselines: "
-            f"uniform {known.uniform:.2f}, "
+            f"\n{last_held_out(run)}; baselines: uniform {known.uniform:.2f}, "
             f"word frequencies {known.unigram:.2f} ({known.unigram_accuracy:.1%}), "
-            f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%}), "
-            f"a coin {known.nsp:.2f}"
-        )
+            f"two neighbours {known.neighbours:.2f} ({known.neighbours_accuracy:.1%})"
+        ) + f", a coin {known.nsp:.2f}" * run.with_nsp
     return text
+
+
+def last_held_out(run: Progress) -> str:
+    """The last held-out losses in words; after the last step of all the text and of the dots."""
+    step, found = run.held_out[-1]
+    where = ", all of it" if step == run.settings.num_steps else f" after step {step}"
+    text = f"held-out text{where}: {found if run.with_nsp else found.masked_words}"
+    dot = dict(run.held_out[::-1])[step].mlm_loss  # of two after the last step, the first
+    return text if dot == found.mlm_loss else f"{text}; the part that the dots ask: {dot:.3f}"
 
 
 def status_line(run: Progress) -> str:
@@ -143,19 +166,22 @@ def status_line(run: Progress) -> str:
     left = sum(step.seconds for step in last) / len(last) * (total - len(history))
     return (
         f"{where}, MLM loss {history[-1].mlm_loss:.2f}, about {duration(left)} left, "
-        f"{speed:.1f} steps/s, {run.pairs_per_second:,.0f} pairs/s"
+        f"{speed:.1f} steps/s"
     )
 
 
-def describe(run: Progress) -> str:
-    """A run in one sentence with numbers, for those who do not see the picture."""
+def describe(run: Progress, smoothing: float = 0.9) -> str:
+    """The picture of a run in one sentence, with its numbers, for those who do not see it."""
     losses, begun, also = [step.mlm_loss for step in list(run.history)], "No training step yet", []
     if losses:
-        verb = "falls" if losses[-1] < losses[0] else "goes"
-        begun = f"Training loss of the masked words {verb} from {losses[0]:.2f} to "
-        begun += f"{losses[-1]:.2f} nats over {len(losses)} steps"
-    for step, evaluation in list(run.held_out)[-1:]:
-        also.append(f"held-out text {evaluation.mlm_loss:.2f} after step {step}")
+        *_, last = means = smooth(losses, smoothing)
+        verb = "falls" if last < means[0] else "goes"
+        begun = f"Training loss of the masked words, as a running mean, {verb} from {means[0]:.2f} "
+        begun += f"to {last:.2f} nats over {len(losses)} steps"
+    for step, found in (held_out := list(run.held_out))[-1:]:
+        dot = dict(held_out[::-1])[step].mlm_loss
+        also.append(f"held-out text {dot:.2f} at the last dot, step {step}")
+        also += [f"{found.mlm_loss:.2f} on all of it"] * (dot != found.mlm_loss)
     if run.baselines is not None:
         also.append(f"word frequencies alone reach {run.baselines.unigram:.2f}")
         also.append(f"two neighbours {run.baselines.neighbours:.2f}")

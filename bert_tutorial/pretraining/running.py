@@ -159,14 +159,16 @@ def noticing_interrupts() -> Iterator[threading.Event]:
 @contextmanager
 def shown(progress: Progress) -> Iterator[Callable[[], None]]:
     """Show a run, in a notebook as a picture and in a terminal as a bar; gives what updates it."""
-    if in_notebook():
-        from .loss_plot import LossPlot  # here, so that importing stays fast
+    with ExitStack() as at_end:
+        progress.in_cells.add(progress)
+        at_end.callback(progress.in_cells.discard, progress)
+        if in_notebook():
+            from .loss_plot import LossPlot  # here, so that importing stays fast
 
-        with closing(LossPlot(progress, Display().show_png)) as plot:
-            yield plot.update
-        return
-
-    with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
+            yield at_end.enter_context(closing(LossPlot(progress, Display().show_png))).update
+            return
+        total = progress.settings.num_steps
+        bar = at_end.enter_context(tqdm(total=total, unit="step", file=sys.stderr))
 
         def update() -> None:
             if progress.history:

@@ -27,9 +27,9 @@ CRANE = TwoContexts(
     Context(["a", "crane", "is", "flying"]),
     Context(["a", "crane", "driver", "came"], ["he", "just", "left"]),
 )
-CRANES = [  # sentences with a hidden word, and what stood there, if something did
-    ("the crane lifted the <mask> with its hook", None),
+PREPARED = [  # sentences with a hidden word, and what stood there, if something did
     ("the crane built its <mask> in the reeds", None),
+    ("please shut the <mask>", None),
 ]
 
 
@@ -61,8 +61,8 @@ def two_contexts(vocab: Vocab, corpus: Corpus) -> TwoContexts:
 
 
 def masked_sentences(vocab: Vocab, corpus: Corpus) -> list[tuple[str, str | None]]:
-    """Two sentences on cranes where the vocabulary knows their words, else two of the corpus."""
-    if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in CRANES):
-        return CRANES
+    """Two prepared sentences where the vocabulary knows their words, else two of the corpus."""
+    if not any(vocab.unknown(vocab.tokenize(sentence)) for sentence, _ in PREPARED):
+        return PREPARED
     (word, *contexts), mask = two_contexts(vocab, corpus), vocab.to_tokens(vocab.mask_id)
     return [(" ".join(mask if t == word else t for t in some), word) for some, _ in contexts]

@@ -195,6 +195,15 @@ def test_points_are_read_dragged_over_and_selected_by_keys(blank):
     expect(status).to_contain_text(HOSTILE[1])
 
 
+def test_the_names_of_two_points_in_one_place_stand_one_under_the_other(blank):
+    names, typed = ("sentence 1", "sentence 2"), {"x": 0, "y": 0, "group": "yours", "kind": "typed"}
+    points = [{**typed, "label": name} for name in names]
+    points.append({"x": 1, "y": 1, "group": "bird", "kind": "corpus", "text": "far away"})
+    page = blank.show(views.PointMap(points=points))
+    boxes = [page.locator(".bert-map").get_by_text(name).bounding_box() for name in names]
+    assert abs(boxes[1]["y"] - boxes[0]["y"]) > 12
+
+
 def test_meter_is_a_table(blank):
     row = {"label": "crane", "source": "network", "position": -0.7, "low": -0.85, "high": -0.55,
            "left": "bird", "right": "machine", "text": "bird, 94 of 100"}  # fmt: skip

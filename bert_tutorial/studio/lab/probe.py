@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...network.model import BERTModel
+from ...plots import shorten
 from ...representation.fill_mask import fill_mask
 from ...representation.occurrences import Occurrence, labels_for, occurrence_vectors
 from ...representation.senses import nearest_mean, sense_means, senses_of
@@ -32,6 +33,19 @@ class Probe:
             for word, uses in self._known.items()
             if len({use.sense for use in uses}) == 2 and len(self._asked.get(word, ())) >= 4
         ]
+
+    def remarks(self) -> list[str]:
+        """What one should know of the sentence: unknown words, and masks that are not asked."""
+        tokens, said = self.vocab.tokenize(self.sentence), []
+        mask, unk = self.vocab.to_tokens([self.vocab.mask_id, self.vocab.unk_id])
+        if not tokens:
+            said.append(f"There is no sentence: type one with {mask} where a word is hidden.")
+        if unknown := self.vocab.unknown(tokens):
+            words = shorten(", ".join(unknown), 200)
+            said.append(f"Not in the vocabulary, so read as {unk}: {words}.")
+        if tokens.count(mask) > 1:
+            said.append(f"Only the first {mask} is asked.")
+        return said
 
     def __call__(self, net: BERTModel) -> dict[str, Any]:
         """What a network makes of both.

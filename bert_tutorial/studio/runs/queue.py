@@ -13,6 +13,7 @@ import torch
 
 from ...devices import pick_dtype, try_all_gpus
 from ...network.model import BERTModel
+from ...pretraining.run import Progress
 from ...text.examples import PretrainingExamples
 from .experiments import EXPERIMENTS, Experiment
 from .fits import check_fits, cost_of, measure_speed
@@ -142,6 +143,8 @@ class RunQueue:
             if (other := RunQueue._at_work) is not None and other.is_busy:
                 where = "in another panel: stop it there, or run this cell again"
                 raise ValueError(f"{other.name} goes on {where}")
+            if Progress.in_cells:
+                raise ValueError("a cell trains now: wait for its end, or stop it with Jupyter's ■")
             self._refusal = None
             yield
 

@@ -66,7 +66,7 @@ class MaskExplorer(Panel):
         sentence: What is asked at first. It does not stand in the box, where one could read it.
     """
 
-    fallback = "Mask explorer (open this notebook in JupyterLab to use it)"
+    fallback = "Mask explorer (run this cell to use it)"
 
     def __init__(self, vocab: Vocab, sentence: str = EXAMPLES[0]):
         self.vocab, self.prepared, self.seed = vocab, list(dict.fromkeys([sentence, *EXAMPLES])), 0
@@ -76,15 +76,18 @@ class MaskExplorer(Panel):
         self.rate = NumberSlider(value=15, min=1, max=95, description="Mask rate, %")
         self.guess = ipw.Text(description="Your guess", placeholder="a word, then Enter", **field)
         self.again = ipw.Button(description="Draw again")
+        self.reveal = ipw.Button(description="Show answer")
         self.chips = TokenChips(label="What the network reads")
         self.answers, self.status = ipw.HTML(), StatusLine()
         choices = ipw.HBox([self.rate, self.again], layout=WRAP)
-        game = [self.chips, self.guess, self.status, self.answers]
+        guess = ipw.HBox([self.guess, self.reveal], layout=WRAP)
+        game = [self.chips, guess, self.status, self.answers]
         super().__init__([self.text, choices, *game])
         for control in (self.text, self.rate):
             control.observe(lambda _: self.redraw(), names="value")
         self.again.on_click(lambda _: self.redraw(again=True))
-        self.chips.observe(lambda change: self._answer(change["new"]["index"]), names="clicked")
+        self.reveal.on_click(lambda _: self._answer())
+        self.chips.observe(lambda change: self._choose(change["new"]["index"]), names="clicked")
         self.guess.observe(lambda change: self._check(change["new"]), names="value")
         self.redraw()
 
@@ -103,8 +106,14 @@ class MaskExplorer(Panel):
             return
         asked = [place for place, token in enumerate(self.tokens) if token.fate]
         self.questions = {place: number for number, place in enumerate(asked, 1)}
-        self.known, self.guessed, self.guess.value = set(), 0, ""
+        self.known, self.guessed, self.guess.value, self.question = set(), 0, "", None
         self._tell()
+
+    def _choose(self, place: int) -> None:
+        """Let the next guess belong to the question that was clicked, if it is open."""
+        if place in self.questions and place not in self.known:
+            self.question, self.guess.value = place, ""
+            self._tell()
 
     def _check(self, guess: str) -> None:
         """Compare a guess with what stood at the question; a wrong one stays in its box."""
@@ -116,19 +125,20 @@ class MaskExplorer(Panel):
             self._tell(f"It was not {shorten(guess)}. ")
             return
         self.guessed += 1
-        self._answer(place, f"Right, {typed}. ")
+        self._answer(f"Right, {typed}. ")
 
-    def _answer(self, place: int, said: str = "") -> None:
-        """Show what stood at a place, if it was asked."""
-        if place in self.questions:
-            self.known.add(place)
+    def _answer(self, said: str = "") -> None:
+        """Show what stood at the question, and go on to the next one that is open."""
+        if self.question is not None:
+            self.known.add(self.question)
             self.guess.value = ""
-        self._tell(said)
+            self._tell(said)
 
     def _tell(self, said: str = "") -> None:
         """Show the row, the answers that are known, and what is asked next."""
         chips, answers, row = [], {}, ""
-        now = next((place for place in self.questions if place not in self.known), None)
+        left = [place for place in self.questions if place not in self.known]
+        now, *_ = [place for place in left if place >= (self.question or 0)] or left or [None]
         for place, token in enumerate(self.tokens):
             text, note, is_unknown = token.typed, "", token.is_unknown
             if number := self.questions.get(place):
@@ -139,14 +149,14 @@ class MaskExplorer(Panel):
             row += f"{html.escape(text)} <small>{html.escape(note)}</small> "
         with self.chips.hold_sync():
             self.chips.tokens, self.chips.chosen = chips, [] if now is None else [now]
-        self.question = now
+        self.question, self.reveal.disabled = now, now is None
         self.answers.value = "".join(answers[place] for place in answers if place in self.known)
         if now is None:
-            said += f"You guessed {self.guessed}. Type a sentence, or draw again."
+            said += f"You guessed {self.guessed} of {len(answers)}. Type a sentence, or draw again."
         else:
             seen = "" if self.tokens[now].fate == "masked" else "Perhaps the one that you see. "
             said += f"Question {self.questions[now]}: which word stood there? {seen}"
-            said += "Type a guess, or click a question for its answer."
+            said += f"Type a guess{', or click another question' * (len(left) > 1)}."
         said = f"{len(chips)} tokens, {len(answers)} to be predicted. {said}"
         self.status.say(f"{cut_note(self.text.value)}{said}")
         hidden = f"<details><summary>Answers</summary>{''.join(answers.values())}</details>"

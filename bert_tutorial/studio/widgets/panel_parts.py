@@ -16,7 +16,7 @@ from ..runs.overlay import describe_overlay, overlay, style_of
 from ..runs.queue import RunQueue
 from ..runs.saved_runs import SavedRun
 from .panel_controls import NAMES, as_text
-from .parts import FIELD, NAME, WIDE, paragraph, table
+from .parts import FIELD, LONGEST_TEXT, NAME, WIDE, cut_note, paragraph, table
 from .views import ButtonRow, Picture, RunTable
 
 SENTENCE = "the bird laid two <mask> in its nest"  # eggs: learned in a minute, tests ask it
@@ -55,6 +55,30 @@ def csv_of(runs: list[SavedRun]) -> bytes:
     return file.getvalue().encode()
 
 
+class Comparison(Picture):
+    """The curves of some runs over one another; drawn again only where that shows anything new."""
+
+    smoothing, drawn = 0.9, ()
+
+    def compare(self, runs: list[SavedRun]) -> None:
+        """Draw these runs; those of one name are numbered."""
+        what = self.smoothing, [(run.id, run.name, run.record["step"]) for run in runs]
+        if what == self.drawn:
+            return
+        self.drawn, curves = what, {}
+        for run in runs:
+            alike = [other for other in runs if other.name == run.name]
+            label = f"{run.name} ({alike.index(run) + 1})" if alike[1:] else run.name
+            curves[label] = run.steps(), run.held_out
+        baselines = next((run.baselines for run in runs if run.baselines), None)
+        png, alt = b"", describe_overlay(curves) if curves else ""
+        try:
+            png = overlay(curves, baselines, self.smoothing) if curves else b""
+        except Exception as error:  # the table stays
+            alt += f" The picture cannot be drawn: {shorten(str(error), 200)}"
+        self.show(png, alt)
+
+
 class LearnedPart:
     """A sentence with a mask and a word with two senses, asked at every held-out point."""
 
@@ -66,10 +90,11 @@ class LearnedPart:
         self.guess = ipw.Text("", description="Your guess", **how)
         self.word = ipw.Dropdown(description="Word with two senses", style=NAME)
         self.text = ipw.HTML().add_class("bert-table")
+        self.guesses: dict[str, str] = {}  # one's own, by sentence
         self.probe, self.run, self.again = None, None, []  # again: what was asked in between
         self.box = ipw.VBox([self.sentence, self.guess, self.word, self.text])
         self.use(probe)
-        self.guess.observe(lambda _: self._draw(), names="value")
+        self.guess.observe(lambda _: self._note_guess(), names="value")
 
     def use(self, probe: Probe) -> None:
         """Ask this one, which may know other words than the last."""
@@ -80,7 +105,9 @@ class LearnedPart:
 
     def ask(self, *_: Any) -> None:
         """Ask what is typed from now on; a network that is there answers at once, as it is."""
-        self.probe.sentence, self.probe.word = self.sentence.value[:500], self.word.value or ""
+        sentence = self.sentence.value[:LONGEST_TEXT]
+        self.probe.sentence, self.probe.word = sentence, self.word.value or ""
+        self.guess.value = self.guesses.get(sentence, "")
         if self.run is not None and self.run.probe is self.probe:  # it knows the same words
             self.again.append((len(self.run.history), self.probe(self.run.net)))
         self._draw()
@@ -91,46 +118,64 @@ class LearnedPart:
             self.run, self.again = queue.run, []
         self._draw()
 
+    def _note_guess(self) -> None:
+        self.guesses[self.probe.sentence] = self.guess.value
+        self._draw()
+
     def _draw(self) -> None:
-        """A table for each sentence and word: first what stands in the fields, then the newest."""
-        now, tables = (self.probe.sentence, self.probe.word), {}
+        """A table for each sentence, by step: first what stands in the fields, then the newest."""
+        sentence, word, asked, senses = self.probe.sentence, self.probe.word, {}, {}
         answers = [*self.run.probes, *self.again] if self.run is not None else []
         for step, answer in sorted(answers, key=lambda answer: answer[0]):
-            what = answer.get("sentence", ""), answer.get("word", "")
-            tables.setdefault(what, {})[step] = answer
-        texts = [self._table(tables.pop(now, {}), is_now=True)]
-        texts += [self._table(found) for found in reversed(tables.values())]
-        self.text.value = "".join(texts)
+            asked.setdefault(answer.get("sentence", ""), {})[step] = answer
+            senses.setdefault(answer.get("word"), {})[step] = answer
+        now, of_word, own = asked.pop(sentence, {}), senses.get(word, {}), self._own(sentence)
+        said = [cut_note(self.sentence.value), *self.probe.remarks()]
+        if sentence.strip() and not now:
+            noted = f"Noted: {own}." if own else "Guess first, and press Enter."
+            said.append(f"{noted} The network's answers come while it trains.")
+        said += [now[max(now)].get("problem", "")] if now else []
+        text = learned_table(sentence, own, now, of_word)
+        text += "".join(paragraph(one) for one in said if one)
+        for other in reversed(asked):
+            text += learned_table(other, self._own(other), asked[other], {}, "Asked before: ")
+        self.text.value = text
 
-    def _table(self, found: dict[int, dict[str, Any]], is_now: bool = False) -> str:
-        """The answers to one sentence, by step; one's own guess is about the present one."""
-        if not found:
-            lead = "Guess first, and press Enter. The network's answers come while it trains."
-            return paragraph(lead) if self.run is None or not self.run.probes else ""
-        own, rows = self.guess.value.strip().lower() * is_now, []
-        for step, answer in found.items():
-            guesses, senses = [""] * 5, ["", ""]
-            for i, (token, p) in enumerate(answer.get("guesses", [])):
+    def _own(self, sentence: str) -> str:
+        return self.guesses.get(sentence, "").strip().lower()
+
+
+def learned_table(
+    sentence: str, own: str, asked: dict[int, dict], senses: dict[int, dict], lead: str = ""
+) -> str:
+    """By step, what was said to a sentence and of a word's senses; and how one's own guess did."""
+    rows, columns, about = {step: [str(step)] for step in asked or senses}, ["step"], []
+    said, last = "", max(rows, default=0)
+    if "guesses" in asked.get(last, ()):
+        columns += ["1.", "2.", "3.", "4.", "5."]
+        about.append(f"“{shorten(sentence, 200)}”")
+        for step, row in rows.items():
+            for token, p in asked[step]["guesses"]:
                 word = token if token[:1].isalnum() else f"“{token}”"
-                guesses[i] = f"{'✓ ' * (token == own)}{word} {p:.0%}"
-            if "right" in answer:
-                senses = [f"{answer['right']:.0%} of {answer['of']}", f"{answer['apart']:.2f}"]
-            rows.append([str(step), *guesses, *senses])
-        header = ["step", "1.", "2.", "3.", "4.", "5.", "senses right", "means apart"]
-        last = found[max(found)]
-        caption = f"“{last.get('sentence', '')}”, and the two senses of {last.get('word', '')}"
-        said = [last["problem"]] if "problem" in last else []
+                row.append(f"{'✓ ' * (token == own)}{word} {p:.0%}")
+            row += [""] * (6 - len(row))
         if own:
-            words = [token for token, _ in last.get("guesses", [])]
+            words = [token for token, _ in asked[last]["guesses"]]
             where = f"is guess {words.index(own) + 1}" if own in words else "is not among the five"
-            said.append(f"Your guess, {own}, {where} at step {max(found)}.")
-        if is_now and "apart" in last:
-            said.append(
-                "Means apart: the distance of the two senses' mean vectors, divided by how far "
-                "uses scatter around them. Another sentence or guess counts when you press Enter."
-            )
-        lead = "" if is_now else "Asked before: "
-        return table(header, rows, lead + caption) + "".join(map(paragraph, said))
+            said = paragraph(f"Your guess, {own}, {where} at step {last}.")
+    if senses:
+        newest = senses[max(senses)]
+        columns += ["senses right", "means apart"]
+        about.append(f"the two senses of {newest['word']}")
+        for step, row in rows.items():
+            found = senses.get(step)
+            row += [f"{found['right']:.0%}", f"{found['apart']:.2f}"] if found else ["", ""]
+        said += paragraph(
+            f"Senses right: of {newest['of']} held-out uses of {newest['word']}, those whose "
+            "vector is nearer to the mean of their own sense than to the other's; a coin gets 50%. "
+            "Means apart: the distance of these means, divided by how far uses scatter around them."
+        )
+    return table(columns, [*rows.values()], lead + ", and ".join(about)) + said if about else ""
 
 
 class ExperimentPart:
@@ -141,8 +186,8 @@ class ExperimentPart:
         self.choice = ipw.Dropdown(options=list(EXPERIMENTS), description="Experiment", **how)
         self.guess = ipw.Text("", description="What will happen?", **how)
         self.buttons = ButtonRow(names=["Run experiment"], label="Experiment")
-        self.text = ipw.HTML().add_class("bert-table")
-        self.box = ipw.VBox([self.choice, self.text, self.guess, self.buttons])
+        self.text, self.picture = ipw.HTML().add_class("bert-table"), Comparison()
+        self.box = ipw.VBox([self.choice, self.text, self.picture, self.guess, self.buttons])
 
     def show(self, queue: RunQueue) -> None:
         """Show the question, how far it is, and the answer once all its runs have ended."""
@@ -165,14 +210,14 @@ class ExperimentPart:
             rows = [[name, *results_of(saved)] for name, saved in runs.items()]
             text += table(["run", *RESULTS], rows, "One row a run; losses in nats")
         self.text.value = text  # nothing is sent where it is the same
+        self.picture.compare([saved for saved in runs.values() if saved.is_finished])
 
 
 class RunsPart:
     """All saved runs: a table, the curves of those that are ticked, and buttons for files."""
 
     def __init__(self):
-        self.smoothing, self.drawn = 0.9, ()
-        self.table, self.picture, self.size = RunTable(), Picture(), ipw.HTML()
+        self.table, self.picture, self.size = RunTable(), Comparison(), ipw.HTML()
         self.buttons = ButtonRow(names=["Save CSV", "Save PNG"], label="Files of these runs")
         self.box = ipw.VBox([self.table, self.size, self.buttons, self.picture])
 
@@ -207,22 +252,4 @@ class RunsPart:
             "can go on.</p>"
         )
         self.buttons.active = [*(["Save CSV"] if runs else []), *(["Save PNG"] if ticked else [])]
-        self._draw([run for run in runs if run.id in ticked])
-
-    def _draw(self, runs: list[SavedRun]) -> None:
-        """Draw the curves of some runs over one another; runs of one name are numbered."""
-        what = self.smoothing, [(run.id, run.name, run.record["step"]) for run in runs]
-        if what == self.drawn:
-            return
-        self.drawn, curves = what, {}
-        for run in runs:
-            alike = [other for other in runs if other.name == run.name]
-            label = f"{run.name} ({alike.index(run) + 1})" if alike[1:] else run.name
-            curves[label] = run.steps(), run.held_out
-        baselines = next((run.baselines for run in runs if run.baselines), None)
-        png, alt = b"", describe_overlay(curves) if curves else ""
-        try:
-            png = overlay(curves, baselines, self.smoothing) if curves else b""
-        except Exception as error:  # the table stays
-            alt += f" The picture cannot be drawn: {shorten(str(error), 200)}"
-        self.picture.show(png, alt)
+        self.picture.compare([run for run in runs if run.id in ticked])

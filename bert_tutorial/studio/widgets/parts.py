@@ -17,12 +17,13 @@ LONGEST_TEXT = 2000  # characters that a widget reads of what somebody typed or 
 class Panel(ipw.VBox):
     """A column of widgets, with a text in its place where widgets cannot be shown."""
 
-    fallback = "Widget (open this notebook in JupyterLab to use it)"
+    fallback = "Widget (run this cell to use it)"
 
     def __init__(self, children: list[ipw.Widget]):
         self._kept, self._static = "", Display()
         self.is_shown = False  # whether there is a place for what is seen without a kernel
         super().__init__(children)
+        self.add_class("bert-widget")
 
     def keep_static(self, body: str) -> None:
         """Keep some HTML in the notebook: seen without a kernel, hidden by a live view's style."""

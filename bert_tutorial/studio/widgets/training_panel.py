@@ -15,7 +15,7 @@ import ipywidgets as ipw
 from ...notebook import png_html
 from ...plots import shorten
 from ...pretraining.loss_plot import LossPlot
-from ...pretraining.run import status_line
+from ...pretraining.run import last_held_out, status_line
 from ...text.corpora import read_text
 from ...text.examples import PretrainingExamples
 from ...text.wikitext_format import Corpus
@@ -190,9 +190,9 @@ class TrainingPanel(Panel):
         self.buttons.active = [name for name, can_be in can.items() if can_be]
 
     def _smooth(self, percent: int) -> None:
-        self.runs.smoothing = percent / 100
-        if self._plot is not None:
-            self._plot.smoothing = self.runs.smoothing
+        for picture in (self.runs.picture, self.experiment.picture, self._plot):
+            if picture is not None:
+                picture.smoothing = percent / 100
         self.show_part()
 
     def show_part(self, *_: Any) -> None:
@@ -268,9 +268,8 @@ class TrainingPanel(Panel):
         if run.error is not None:
             raise run.error
         said = f"{run.saved.name}: {run.state} after {counted(done, 'step')} with {heads}"
-        for step, found in run.held_out[-1:]:
-            measured = found if run.with_nsp else found.masked_words
-            said += f"; held-out text{'' if step == done else f' after step {step}'}: {measured}"
+        if run.held_out:
+            said += f"; {last_held_out(run)}"
         self.status.say(f"{said}.{run.saved.note}" if run.saved.note else said)
         picture = png_html(self.picture.png, self.picture.alt)
         self.keep_static(f"{picture}<p>{html.escape(said)}</p>")

@@ -32,7 +32,7 @@ class View(anywidget.AnyWidget):
         super().__init_subclass__(**how)
 
     def __repr__(self):  # the display bundle takes its text from here
-        return f"{type(self).__name__} (open this notebook in JupyterLab to see it)"
+        return f"{type(self).__name__} (run this cell to see it)"
 
 
 class TokenChips(View):

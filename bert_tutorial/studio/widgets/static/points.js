@@ -103,7 +103,8 @@ function render({ model, el }) {
     made.append(symbol(numberOf(point), isLarge ? { transform: "scale(1.8)" } : {}));
     if (!isLarge) return made;
     const isRight = x > 0.75 * WIDTH;
-    const place = { x: isRight ? -17 : 17, y: 4, "text-anchor": isRight ? "end" : "start" };
+    const place = { x: isRight ? -17 : 17, y: 4 + 14 * point.row };
+    place["text-anchor"] = isRight ? "end" : "start";
     made.append(drawn("text", place, point.label));
     return made;
   };
@@ -117,6 +118,11 @@ function render({ model, el }) {
     points = given
       .map((point, index) => ({ ...point, index, at: [x.at(point.x), y.at(point.y)] }))
       .sort((a, b) => a.at[0] - b.at[0]);
+    const large = points.filter((point) => point.kind === TYPED);
+    large.forEach((point, i) => {
+      const isNear = ({ at }) => Math.hypot(at[0] - point.at[0], 4 * (at[1] - point.at[1])) < 60;
+      point.row = large.slice(0, i).filter(isNear).length; // names of one place, one under another
+    });
     drawFrame(x, y);
     drawnPoints = points.map(drawPoint);
     items.use(drawnPoints, 0);
