@@ -25,7 +25,7 @@ notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser nightly lowest format execute bench ablations scaling pretrain clean
+.PHONY: help setup lab test lint unit notebooks browser nightly lowest format execute bench ablations scaling processes pretrain clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -129,6 +129,9 @@ ablations: $(PEERS) ## measure what each way of saving time gives
 
 scaling: $(PEERS) ## measure how cost grows with each size
 	benchmarks/.venv/bin/python benchmarks/scaling.py $(ARGS)
+
+processes: $(PEERS) ## measure how two processes add their gradients up
+	benchmarks/.venv/bin/python benchmarks/processes.py $(ARGS)
 
 # Interrupted, it goes on from the last checkpoint.
 pretrain: $(READY) ## make the networks that come with the package again, from nothing

@@ -47,6 +47,8 @@ __all__ = [
 ]  # fmt: skip
 
 # Around the lessons' functions, so that their own code is the lesson and nothing else.
+_set = BERTConfig.__setattr__  # it is frozen; but transformers' Trainer sets use_cache: in vain
+BERTConfig.__setattr__ = lambda of, name, to: None if name == "use_cache" else _set(of, name, to)
 BERTModel.__init__ = from_d2l.answered(BERTModel.__init__, from_d2l.check_sizes)
 Vocab.__init__ = from_d2l.answered(Vocab.__init__, from_d2l.check_words)
 Vocab.__getattr__ = from_d2l.find_in_vocab

@@ -69,6 +69,18 @@ def test_what_safetensors_wrote_of_a_network_it_reads_back(tmp_path):
         assert_same_weights(NET, net)
 
 
+def test_a_state_that_names_the_table_twice_is_read_and_one_with_two_tables_refused():
+    net = small_net(VOCAB)
+    net.reset()
+    state = NET.state_dict()
+    twice = {**state, "mlm.weight": state["encoder.embeddings.token.weight"].clone()}
+    net.load_state_dict(twice)
+    assert_same_weights(NET, net)
+    torch.nn.ModuleList([net]).load_state_dict({f"0.{name}": of for name, of in twice.items()})
+    with pytest.raises(RuntimeError, match="mlm.weight"):
+        net.load_state_dict(twice | {"mlm.weight": twice["mlm.weight"] + 1})
+
+
 def one_error(kind, message, path, do):
     with pytest.raises(kind, match=message) as error:
         do()

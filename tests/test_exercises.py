@@ -1,6 +1,7 @@
 """What a check says of code that is right, wrong, or worse."""
 
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -23,6 +24,7 @@ from bert_tutorial.exercises.answers import (
 )
 from bert_tutorial.exercises.check import Check, brief, plain, same
 from bert_tutorial.exercises.guard import in_process, in_thread
+from bert_tutorial.network import model
 from bert_tutorial.network.model import in_mode
 
 
@@ -161,15 +163,28 @@ def test_of_an_answer_only_values_come_back(value):
     assert str(CHECK(lambda values: value)).startswith("It returns a value of type")
 
 
-def test_values_are_compared_by_what_compared_before_the_answer_came():
-    def patches(net, token_ids, segments):
-        torch.equal = torch.allclose = torch.Tensor.equal = math.isclose = lambda *_, **__: True
-        torch.Tensor.allclose = torch.equal
-        return 0 * CHECKS["dropout"].solution(net, token_ids, segments)
+@pytest.mark.parametrize(
+    ("owner", "name"), [(math, "log"), (torch, "allclose"), (torch.Tensor, "equal")]
+)
+def test_what_an_answer_changes_in_torch_or_math_is_put_back_and_said(both_ways, owner, name):
+    def patches(values):
+        setattr(owner, name, lambda *_, **__: True)
+        return squares(values)
 
-    verdict = CHECKS["dropout"](patches)
-    assert "the vectors are those without dropout: no" in str(verdict)
-    assert not torch.equal(torch.ones(1), torch.zeros(1))
+    def raises_too(values):
+        patches(values)
+        raise ValueError
+
+    before = getattr(owner, name, None)
+    said = f"It changes {owner.__name__}.{name} for all other code: it is put back as it was."
+    assert str(CHECK(patches)).splitlines() == [said, SMALLEST]
+    assert str(CHECK(raises_too)).startswith("It raises ValueError")
+    assert getattr(owner, name, None) is before
+
+
+def test_what_torch_changes_in_itself_is_no_fault():
+    wrapped = functools.wraps(torch.manual_seed)(lambda *_: None)  # as loading torch._dynamo does
+    assert CHECK(lambda values: setattr(torch, "manual_seed", wrapped) or squares(values)).is_right
 
 
 @pytest.mark.parametrize("wrong", [lambda rows: rows[0].token_ids, lambda rows: None])
@@ -263,6 +278,41 @@ def test_a_training_beside_a_check_draws_what_it_draws_alone():
         thread.join()
         torch.manual_seed(5)
         assert drawn == [torch.rand(()).item() for _ in drawn]
+
+
+def test_beside_a_training_a_right_answer_is_right_in_a_thread_too(monkeypatch):
+    monkeypatch.setattr("bert_tutorial.exercises.check.run_apart", in_thread)
+    ended = threading.Event()
+
+    def train():
+        while not ended.is_set():
+            with in_mode(torch.nn.Module(), True), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(1)
+                time.sleep(0.001)
+
+    threading.Thread(target=train, daemon=True).start()
+    verdict = CHECKS["dropout"](CHECKS["dropout"].solution)
+    ended.set()
+    assert verdict.is_right, verdict
+
+
+def test_a_lock_that_another_thread_holds_is_not_copied():
+    ended, found = threading.Event(), []
+
+    def hold():
+        while not ended.is_set():
+            with model._row_lock:
+                time.sleep(0.02)
+
+    def code():
+        with in_mode(torch.nn.Module(), True):
+            yield 1
+
+    threading.Thread(target=hold, daemon=True).start()
+    for _ in range(3):
+        found += in_process(code, 10.0).values
+    ended.set()
+    assert found == [1, 1, 1]
 
 
 @pytest.mark.parametrize("run", [in_process, in_thread])

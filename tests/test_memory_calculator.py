@@ -21,12 +21,13 @@ def calculator():
 def test_it_says_what_a_step_takes_and_what_to_change(calculator):
     text = calculator.status.text
     assert_one_sentence(text)
+    assert text.startswith("The tensors of one step take ")
     assert "there are only 16.0 GiB" in text and "4 of a batch's 256 rows" in text
     nearest = memory_of(BERTConfig.large(), **HOW | {"rows": 4})
     assert f"nearest that fits takes {nearest}" in calculator.picture.alt
     assert "alt=" in calculator.static_html() and text[:40] in calculator.static_html()
     calculator.by_name["rows"].value = 4  # the advice
-    assert "it fits into the 16.0 GiB" in calculator.status.text
+    assert "they fit into the 16.0 GiB" in calculator.status.text
     assert "nearest" not in calculator.picture.alt
 
 

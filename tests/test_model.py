@@ -3,6 +3,8 @@
 That it agrees with transformers' BERT is in test_bert.
 """
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 from published import small_net
@@ -14,6 +16,7 @@ from bert_tutorial import Settings, get_bert_encoding, train_steps
 from bert_tutorial.network.config import BERTConfig
 from bert_tutorial.network.fast import Dropout
 from bert_tutorial.network.model import BERTModel
+from bert_tutorial.representation.occurrences import both_readings
 
 V, L = 60, 12
 
@@ -103,6 +106,26 @@ def test_impossible_sizes_are_named(name, value, message):
         small_net(range(V), **{name: value})
 
 
+def test_a_config_is_frozen_and_what_other_programs_set_in_it_is_passed_over():
+    net = small_net(range(V))
+    net.config.use_cache = False  # as the Trainer of transformers does with every network
+    assert BERTModel.from_config(net.config).config == net.config
+    assert "use_cache" not in vars(net.config)
+    for name in ("num_layers", "other"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(net.config, name, 1)
+
+
+def test_the_head_compares_with_the_table_that_is_there():
+    token_ids, segments, valid_lens, positions = some_input()
+    net = small_net(range(V))
+    net.encoder.embeddings.token = table = torch.nn.Embedding(V, 16)
+    encoded, logits, _ = net(token_ids, segments, valid_lens, positions)
+    features = net.mlm.features(encoded[torch.arange(4)[:, None], positions])
+    assert_close(logits, features @ table.weight.T + net.mlm.bias)
+    assert net.word_vectors is table.weight
+
+
 def test_a_row_that_is_too_long_is_refused_in_words():
     row = torch.zeros(1, 9, dtype=torch.long)
     with pytest.raises(ValueError, match="a row has 9 positions.* 8"):
@@ -122,9 +145,14 @@ def test_reset_with_a_generator_is_repeatable_and_leaves_the_global_state():
 
 
 @pytest.mark.nightly  # loading the compiler takes seconds
-def test_dropout_is_compiled_whole():
-    dropout = torch.compile(Dropout(0.2), backend="eager", fullgraph=True)
-    assert 0.1 < (dropout(torch.ones(1000)) == 0).double().mean() < 0.3
+def test_a_network_in_training_is_compiled_whole():
+    net = small_net(range(V), dropout=0.2, num_layers=1).train()
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.manual_seed(0)
+    found = [compiled(*some_input()) for _ in range(2)]
+    assert (found[0].mlm_logits != found[1].mlm_logits).any()  # its dropout is drawn anew
+    net.eval()
+    assert_close(compiled(*some_input()), net(*some_input()))
 
 
 USES = [
@@ -136,6 +164,7 @@ USES = [
     lambda net, examples, word: b.fill_mask(net, examples.vocab, f"{word} <mask>"),
     lambda net, examples, word: b.compare_tokens(net, examples.vocab, word, word),
     lambda net, examples, _: b.save_checkpoint(net, examples.vocab, "not written"),
+    lambda net, examples, _: both_readings(net, examples.vocab, "", []),
 ]  # fmt: skip
 
 
@@ -152,7 +181,7 @@ def test_a_network_and_the_vocabulary_of_another_are_refused_everywhere(use):
         use(net, examples, examples.vocab.itos[7])
 
 
-@pytest.mark.parametrize("use", [use for number, use in enumerate(USES) if number not in (4, 6)])
+@pytest.mark.parametrize("use", USES)
 def test_a_wrapped_network_is_refused_with_what_to_write(use):
     examples = some_examples()
     net = torch.nn.DataParallel(small_net(range(len(examples.vocab)), max_len=24))

@@ -128,11 +128,14 @@ def test_what_nobody_reads_is_lost_and_nothing_else(tmp_path, capsys):
 
 def test_a_run_goes_on_only_as_it_was_begun(text_file, tmp_path, capsys):
     for said in (False, True):
-        pretrain(text_file, tmp_path / "out", 7)  # the last step is saved, too
+        pretrain(text_file, tmp_path / "out", 7, "--precision", "fp32")  # the last step is saved
         assert ("going on after step 7 of 7" in capsys.readouterr().out) is said
+    # As on a computer that has another number format.
+    with pytest.raises(ValueError, match="precision 'torch.float32', now 'torch.bfloat16': use "):
+        pretrain(text_file, tmp_path / "out", 7, "--precision", "bf16")
     text_file.write_text(text_file.read_text() + "\nOne more here. And one more.\n")
     with pytest.raises(ValueError, match="was begun with text .*: use that, or use another folder"):
-        pretrain(text_file, tmp_path / "out", 7)
+        pretrain(text_file, tmp_path / "out", 7, "--precision", "fp32")
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from one_sentence import assert_one_sentence
-from small import PATIENCE, losses, small_net, some_examples, weights_of
+from small import PATIENCE, break_net, losses, small_net, some_examples, weights_of
 from torch.testing import assert_close
 
 from bert_tutorial import BERTModel, train_bert
@@ -35,7 +35,6 @@ RUN = (
     f"--steps {STEPS} --batch-size 16 --max-len 24 --hidden 16 --ffn 16 --save-every 5 --dropout 0 "
     "--precision fp32 --next-sentence-rate 0.5 --sampled-words 20"
 ).split()
-DIVERGES = dict(learning_rate=0.99, optimizer="adam", max_grad_norm=1e30, precision="fp32")
 TWO_HOSTS = "--nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --local-addr 127.0.0.1"
 
 
@@ -54,11 +53,11 @@ def text_file(tmp_path):
     return write_text(tmp_path / "text.txt")
 
 
-def torchrun(how, text_file, out, *more, **environment):
-    command = [sys.executable, "-m", "torch.distributed.run", *how.split()]
+def torchrun(how, text_file, out, *more, within=(), **environment):
+    command = [*within, sys.executable, "-m", "torch.distributed.run", *how.split()]
     command += ["-m", "bert_tutorial.pretrain", "--corpus", text_file, "--out", str(out), *RUN]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
-    environment |= {"GLOO_SOCKET_IFNAME": "lo"}
+    environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"} | environment
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return subprocess.Popen([*command, *more], env=environment, start_new_session=True, **pipe)
 
@@ -82,8 +81,11 @@ def two_hosts(tmp_path, texts, *more, **environment):
 
 
 def workers(*launchers):
-    found = [child for launcher in launchers for child in psutil.Process(launcher.pid).children()]
-    return [child for child in found if "bert_tutorial.pretrain" in child.cmdline()]
+    found = []
+    for child in (c for launcher in launchers for c in psutil.Process(launcher.pid).children()):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found += [child] * ("bert_tutorial.pretrain" in child.cmdline())
+    return found
 
 
 def logged(out):
@@ -178,14 +180,71 @@ def test_a_worker_that_is_gone_or_silent_ends_the_run_on_both_hosts(
         ends(hosts[1])
 
 
-def test_a_process_that_works_alone_shows_that_it_lives(tmp_path):
-    """Longer than the others' patience; and one that fails is told to all."""
+@pytest.mark.nightly
+def test_a_link_that_is_cut_ends_the_run_on_both_hosts(text_file, tmp_path):
+    """Two network namespaces, each with one end of a link, which goes down in the middle."""
+    names = [f"bert{os.getpid()}{end}" for end in "ab"]
+
+    def ip(*words):
+        return subprocess.run(["ip", *words], capture_output=True, check=True)
+
+    try:
+        ip("netns", "add", names[0])
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no network namespace can be made here")
+    hosts, folders = [], (tmp_path / "first", tmp_path / "second")
+    try:
+        ip("netns", "add", names[1])
+        peer = "type", "veth", "peer", "name", "end", "netns", names[1]
+        ip("link", "add", "end", "netns", names[0], *peer)
+        for number, name in enumerate(names, start=1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "end")
+            for card in ("lo", "end"):
+                ip("-n", name, "link", "set", card, "up")
+            meet = f"{TWO_HOSTS.replace('127.0.0.1', f'10.77.0.{number}')} --rdzv-id cut"
+            meet += f" --rdzv-conf is_host={2 - number}"
+            hosts.append(torchrun(
+                f"{meet} --rdzv-endpoint 10.77.0.1:29400", text_file, folders[number - 1],
+                "--steps", "1000000", within=("ip", "netns", "exec", name),
+                GLOO_SOCKET_IFNAME="end", BERT_TUTORIAL_PATIENCE="15",
+            ))  # fmt: skip
+        wait_for_step(5, *folders)
+        ip("-n", names[1], "link", "set", "end", "down")
+        began = time.monotonic()
+        while any(host.poll() is None and workers(host) for host in hosts):
+            assert time.monotonic() - began < 60
+            time.sleep(0.1)
+        print(f"ended on both hosts after {time.monotonic() - began:.0f} s")
+        for host in hosts:  # torchrun itself looks for the other one longer
+            with suppress(ProcessLookupError):
+                os.killpg(host.pid, signal.SIGKILL)
+            said = ends(host).splitlines()
+            assert_one_sentence(next(x for x in said if x.startswith("another process of this")))
+    finally:
+        for host in hosts:
+            if host.poll() is None:
+                os.killpg(host.pid, signal.SIGKILL)
+            host.communicate()
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def test_processes_end_bit_for_bit_alike_and_show_that_they_live(tmp_path):
+    """One begins with other weights; works longer than the other's patience; and fails, which the
+    other is told."""
     script = tmp_path / "script.py"
     script.write_text(
         "import time, torch\n"
+        "from small import small_net, some_examples\n"
+        "from bert_tutorial import Settings, train_steps\n"
+        "from bert_tutorial.cache import digest\n"
         "from bert_tutorial.parallel import join_processes\n"
         "processes = join_processes(torch.device('cpu'))\n"
-        "me = processes.rank\n"
+        "me, examples = processes.rank, some_examples(batch_size=15)\n"
+        "net = small_net(examples)\n"
+        "net.reset(torch.Generator().manual_seed(me))\n"
+        "list(train_steps(net, examples, Settings(num_steps=4), processes=processes))\n"
+        "print(me, len(set(processes.gather(digest(net.state_dict(), {})))))\n"
         "print(me, processes.work(lambda: me or time.sleep(5) or 7))\n"
         "print(me, processes.share(b'x' * (2 - me)))\n"
         "try:\n"
@@ -196,13 +255,16 @@ def test_a_process_that_works_alone_shows_that_it_lives(tmp_path):
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", script]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "BERT_TUTORIAL_PATIENCE": "3"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    environment["BERT_TUTORIAL_PATIENCE"] = "3"
     said = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr[-3000:]
     assert sorted(said.stdout.splitlines()) == [
+        "0 1",
         "0 7",
         "0 b'xx'",
         "0 division by zero",
+        "1 1",
         "1 1",
         "1 another process could not go on: its own message says why",
         "1 b'xx'",
@@ -230,6 +292,16 @@ def test_train_bert_in_two_processes_is_train_bert_in_one(capsys):
     assert f"on {[torch.device('cpu')] * 2}" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.05)])
+def test_two_gpus_give_the_losses_of_one(precision, tolerance):
+    examples, one, two = two_networks(dropout=0.0)
+    how = dict(num_steps=6, precision=precision, sampled_words=10)
+    wanted = train_bert(examples, one, processes=1, **how)
+    found = train_bert(examples, two, **how)  # all there are
+    assert_close(losses(found.history), losses(wanted.history), rtol=0, atol=tolerance)
+
+
 def test_a_run_in_two_processes_pauses_is_kept_and_goes_on(monkeypatch, tmp_path):
     examples, one, two = two_networks(dropout=0.0)
     how = Settings(num_steps=30, precision="fp32")
@@ -253,8 +325,9 @@ def test_a_run_in_two_processes_pauses_is_kept_and_goes_on(monkeypatch, tmp_path
 
 def test_what_goes_wrong_in_the_other_processes_is_told_here(monkeypatch, capfd):
     examples, net, other = two_networks()
+    break_net(net)
     with pytest.raises(FloatingPointError, match="training has diverged"):
-        train_bert(examples, net, 20, processes=2, **DIVERGES)
+        train_bert(examples, net, 20, processes=2)
     made, workers_of = [], running.Workers
     monkeypatch.setattr(running, "Workers", lambda *how: made.append(workers_of(*how)) or made[-1])
 

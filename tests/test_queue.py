@@ -229,11 +229,11 @@ def test_another_text_can_be_used_but_not_while_a_run_goes_on(queue):
     assert queue.begin(SHORT).wait(PATIENCE) and queue.run.probes[-1] == (4, "seen")
 
 
-def test_where_nothing_can_be_written_a_run_trains_and_says_so(tmp_path, full_disk):
-    (tmp_path / "file").touch()
-    below = RunQueue(some_examples(), SavedRuns(tmp_path / "file" / "runs"))
-    full = RunQueue(some_examples(), SavedRuns(tmp_path / "full"))
-    for queue, size in ((below, 10**9), (full, 100)):
+def test_where_nothing_can_be_written_a_run_trains_and_says_so(plain_user_folder, full_disk):
+    (plain_user_folder / "file").touch()
+    (plain_user_folder / "locked").mkdir(0o500)
+    for place, size in {"file/runs": 10**9, "locked/runs": 10**9, "full": 100}.items():
+        queue = RunQueue(some_examples(), SavedRuns(plain_user_folder / place))
         with full_disk(size):
             assert queue.begin(SHORT).wait(PATIENCE)
         assert queue.run.state == "finished", queue.run.error
@@ -244,16 +244,22 @@ def test_where_nothing_can_be_written_a_run_trains_and_says_so(tmp_path, full_di
         )
 
 
-def test_a_run_goes_on_in_the_numbers_in_which_it_began(queue, monkeypatch):
-    for narrow in (True, False):
-        dtype = torch.bfloat16 if narrow else torch.float32
-        monkeypatch.setattr(module, "pick_dtype", lambda *_, dtype=dtype: dtype)
-        run = queue.begin(SHORT)
-        assert run.settings.precision == ("bf16" if narrow else "fp32") and queue.settings == SHORT
-        assert (
-            run.wait(PATIENCE)
-            and run.saved.record["settings"]["precision"] == run.settings.precision
-        )
+@pytest.mark.parametrize("narrow", [True, False])
+def test_a_run_goes_on_in_the_numbers_in_which_it_began(queue, monkeypatch, narrow):
+    def move_to(has_bf16):  # a computer that has it, or not
+        monkeypatch.setattr(module, "try_all_gpus", lambda: [torch.device("cpu")])
+        for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, check, lambda: has_bf16)
+
+    move_to(narrow)
+    run, wanted = queue.begin(LONG), "bf16" if narrow else "fp32"
+    assert run.settings.precision == wanted and queue.settings == LONG
+    stopped(queue)
+    move_to(not narrow)
+    again = queue.go_on(run.saved.id)
+    assert again.settings.precision == again.saved.record["settings"]["precision"] == wanted
+    stopped(queue, len(run.history) + 1)
+    assert again.state == "stopped" and again.history[: len(run.history)] == run.history
 
 
 def test_damaged_runs_are_listed_with_each_text_and_do_not_go_on(queue):

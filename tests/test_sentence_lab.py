@@ -221,6 +221,19 @@ def test_another_network_is_loaded_when_it_is_chosen(network, tmp_path):
     assert "is no folder, and no name at a hub" in lab.status.text
 
 
+def test_without_its_text_a_network_shows_what_needs_none_and_the_rest_says_so(network, tmp_path):
+    without = Lab(network.nets["network"], network.vocab, Corpus("far", "", ""), "no <way> there")
+    lab, told = SentenceLab(without, folder=tmp_path), "this needs the text: no &lt;way&gt; there"
+    assert lab.meter.rows == [] and lab.meter.caption.endswith("needs the text: no <way> there")
+    for name, part in lab.parts.items():
+        lab.show.value = name
+        assert not lab.status.is_error and (part.box in lab.box.children) == (not lab.problem.value)
+        assert (told in lab.problem.value) == (name in ("map of uses", NEAREST))
+    lab.show.value = "map of uses"
+    assert lab.box.children == (lab.problem, lab.parts["similar words"].box)
+    assert told in kept(lab, tmp_path)
+
+
 def test_a_cell_and_a_word_that_were_clicked_stay_chosen_until_the_words_change(cranes):
     cranes.show.value = "similar words"
     part = cranes.parts["similar words"]

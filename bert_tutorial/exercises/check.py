@@ -3,6 +3,7 @@
 Source: the form is that of Tensor Puzzles (Rush 2022).
 """
 
+import math
 import numbers
 import operator
 import textwrap
@@ -11,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from itertools import islice
-from math import isclose  # as it is now: what is tried may put another into `math`
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..text.vocabulary import Vocab
 from .guard import Problem, run_apart
@@ -92,15 +93,19 @@ class Check:
 
     def see(self, function: Function) -> Iterator[Any]:
         """Try a function, and yield what is seen of it on each input; may raise a `Problem`."""
-        dtype = torch.get_default_dtype()
+        dtype, before = torch.get_default_dtype(), _shared()
 
         def tried(*arguments: Any) -> Any:
             try:
-                return function(*arguments)
+                answer = function(*arguments)
             except BaseException as error:
                 raise Problem(f"raises {_error(function, error)}") from error
             finally:
                 torch.set_default_dtype(dtype)
+                changed = _put_back(before)
+            if changed:
+                raise Problem(f"changes {changed} for all other code: it is put back as it was")
+            return answer
 
         for number in range(NUM_INPUTS):
             arguments = self.arguments(number)
@@ -140,6 +145,23 @@ def _error(function: Function, error: BaseException) -> str:
     return ": ".join([type(error).__name__, *message[:1]]) + place
 
 
+def _shared() -> dict[tuple[Any, str], Any]:
+    """The functions of torch and math, by where they are and their name."""
+    owners = math, torch, Tensor, F
+    return {(o, name): value for o in owners for name, value in vars(o).items() if callable(value)}
+
+
+def _put_back(before: dict[tuple[Any, str], Any]) -> str:
+    """Undo what was changed there; the name of one such function, or ""."""
+    now, changed = _shared(), ""
+    for key in [key for key in before | now if before.get(key) is not now.get(key)]:
+        if not str(getattr(now.get(key), "__module__", "")).startswith("torch"):  # its own doing
+            owner, name = key
+            changed = f"{owner.__name__}.{name}"
+            setattr(owner, name, before[key]) if key in before else delattr(owner, name)
+    return changed
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, Tensor) and value.dim():
         whole = "" if value.is_floating_point() else "whole "
@@ -177,7 +199,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return one == other or (len(one) == len(other) and all(map(same, one, other)))
     if isinstance(one, float) and isinstance(other, float):
-        return isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
+        return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
     return type(one) is type(other) and one == other
 
 

@@ -22,7 +22,7 @@ from unittest import mock
 
 import torch
 
-from ..network.model import in_mode
+from ..network.model import _row_lock, in_mode
 
 MEMORY = 4 * 2**30  # bytes that it may take besides what is in use already
 LATE = "It did not end in time: does it loop for ever?"
@@ -88,8 +88,8 @@ def in_process(work: Work, seconds: float) -> Outcome:
 
     process = context.Process(target=child, daemon=True)
     try:
-        # In a mode of any network: so no training stands in the middle of a step.
-        with in_mode(torch.nn.Module(), False), _quiet() as printed:
+        # In a mode of any network: so no training is in the middle of a step, or has the lock.
+        with in_mode(torch.nn.Module(), False), _row_lock, _quiet() as printed:
             process.start()
         writer.close()
         latest = time.monotonic() + seconds

@@ -1,7 +1,7 @@
-"""What one training step takes of memory, by formula and as measured.
+"""What the tensors of one training step take of memory, by formula and as measured.
 
 PyTorch keeps of every operation what its gradient needs, until backward has passed it. So the code
-of `encoder.py` and `losses.py` says how many numbers are kept.
+of `encoder.py` and `losses.py` says how many numbers are kept. The process takes more.
 
 Shapes: B rows that go through the network together, L positions, Q query positions, D =
 num_hiddens, F = ffn_num_hiddens, H heads, V = vocab_size, N layers. All sizes are in bytes.
@@ -43,7 +43,7 @@ def told_bytes(size: float) -> str:
 
 
 class Memory(NamedTuple):
-    """Bytes at the fullest moment of a training step.
+    """Bytes of tensors at the fullest moment of a training step.
 
     What is freed in time for something else counts once: where a batch goes through in one part, a
     layer's gradients take the place of its activations.
@@ -96,7 +96,7 @@ def memory_of(
     sampled_words: int = 0,
     device: str = "cpu",
 ) -> Memory:
-    """What one training step takes, if the optimizers have their averages from the first.
+    """What a step's tensors take, if the optimizers have their averages from the first.
 
     If None, the slots to predict are 15 % of the length, as in BERT, and the rows that go through
     the network together what `rows_at_once` says.

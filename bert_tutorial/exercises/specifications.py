@@ -24,7 +24,6 @@ from .check import Check, Function, plain, same
 
 CHECKS: dict[str, Check] = {}  # in the order of the notebook
 losses = partial(F.cross_entropy, reduction="none")
-equal = torch.equal  # as it is now: what is tried may put another there
 
 
 def seed(number: int) -> Generator:
@@ -181,7 +180,8 @@ def _see_encoding(function: Function, net: BERTModel, *rows: Tensor) -> dict[str
     """The vectors, twice, and what a training that goes on finds afterwards."""
 
     def go_on() -> Tensor:
-        with torch.random.fork_rng(devices=[]):
+        # A training beside it draws from the same generator, in its turn.
+        with in_mode(torch.nn.Module(), True), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             return net(*rows).encoded
 
@@ -191,9 +191,9 @@ def _see_encoding(function: Function, net: BERTModel, *rows: Tensor) -> dict[str
     with dropout_off(net):
         right = net(*rows).encoded
     return {
-        "the same vectors when it is called again": equal(first, second),
+        "the same vectors when it is called again": torch.equal(first, second),
         "the vectors are those without dropout": same(plain(first), plain(right)),
-        "the network computes afterwards what it did before": equal(before, after),
+        "the network computes afterwards what it did before": torch.equal(before, after),
         "its weights can still be trained": after.requires_grad,
         "the vectors still hold on to gradients": first.requires_grad,
     }
@@ -309,9 +309,9 @@ def _see_epochs(function: Function, vocab: Vocab, text: Tensor, n: int, _: objec
     answers, real = many.gather(2, places), weights == 1
     return {
         "each row asks something else in nearly every epoch": different > 50,
-        "the answers are what stands in the text": equal(answers[real], labels[real]),
+        "the answers are what stands in the text": torch.equal(answers[real], labels[real]),
         "questions in a row": str(weights.sum(2).unique().int().tolist()),
-        "what is not asked stands as it was": equal(ids[~asked], many[~asked]),
+        "what is not asked stands as it was": torch.equal(ids[~asked], many[~asked]),
         "about 80 % of what is asked is <mask>": bool(0.7 < masks.float().mean() < 0.9),
         "about 10 % of what is asked stands as it was": bool(0.04 < kept.float().mean() < 0.2),
         "the draws follow from the generator": some == again != other,

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from ..network.model import BERTModel
-from ..pretraining.evaluation import Evaluation, evaluate
+from ..pretraining.evaluation import Evaluation, baselines, evaluate
 from ..pretraining.run import Settings
 from ..pretraining.training import train_steps
 from ..text.corpora import read_text
@@ -101,10 +101,7 @@ def train_with_cut(
 
 def frequency_loss(train_iter: PretrainingExamples) -> float:
     """What knowing only the frequency of each word loses on the held-out questions, in nats."""
-    counts = torch.tensor(train_iter.vocab.counts, dtype=torch.float64) + 1
-    log_probability = counts.log() - counts.sum().log()
-    labels = [batch.mlm_labels[batch.mlm_weights == 1] for batch in train_iter.valid]
-    return -log_probability[torch.cat(labels)].mean().item()
+    return baselines(train_iter).unigram
 
 
 def say_prediction(prediction: float | None, truth: float, within: float, unit: str = "") -> str:

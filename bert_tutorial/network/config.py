@@ -25,8 +25,7 @@ class BERTConfig:
             must = f"must divide num_hiddens ({self.num_hiddens}), as {divisors} do"
             raise ValueError(f"num_heads is {self.num_heads}, but {must}")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            must = "must be at least 0 and below 1, for example 0.1"
-            raise ValueError(f"dropout is {self.dropout!r}, but {must}")
+            raise ValueError(f"dropout is {self.dropout!r}, but must be at least 0 and below 1")
 
     @classmethod
     def small(cls, vocab_size: int, **changes: Any) -> "BERTConfig":

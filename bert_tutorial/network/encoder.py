@@ -123,8 +123,7 @@ class BERTEncoder(nn.Module):
     ) -> Tensor:
         """The last layer's vectors, (B, L, D) or (B, Q, D); arguments as in `layers`."""
         # One at a time: the attention of the other layers need not be kept.
-        ((x, _),) = deque(self.layers(token_ids, segments, valid_lens, positions), maxlen=1)
-        return x
+        return deque(self.layers(token_ids, segments, valid_lens, positions), maxlen=1)[0][0]
 
     def layers(
         self,

@@ -46,8 +46,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     """The same loss, which walks the (N, V) logits as seldom as it can.
 
     The gradient of cross-entropy is softmax minus one-hot: known as soon as the loss is. So both
-    are computed together, for some rows at a time, in one block of memory. Autograd would keep (N,
-    V) numbers and walk them again and again.
+    are computed together, some rows at a time, in one block; autograd would keep (N, V) numbers.
 
     The block holds only exp(features @ weight.T). What softmax multiplies (exp(bias)) and divides
     (each row's sum) is done to the smaller matrices that the block is multiplied with; columns of
@@ -97,9 +96,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of features, weight and bias; none of labels and dtype."""
         scale = grad_loss / ctx.num_rows
-        grad_features, grad_weight, grad_bias = ctx.saved_tensors
-        grad_features = (grad_features * scale).to(ctx.dtype)
-        return grad_features, grad_weight * scale, grad_bias * scale, None, None
+        grad_features, grad_weight, grad_bias = (grad * scale for grad in ctx.saved_tensors)
+        return grad_features.to(ctx.dtype), grad_weight, grad_bias, None, None
 
 
 class Sample(NamedTuple):
@@ -118,14 +116,13 @@ class WordSampler:
     def __init__(self, counts: Sequence[int], num_words: int):
         frequency = torch.tensor(counts, dtype=torch.float64) + 1
         self.frequency = frequency / frequency.sum()
-        low, high = 0.0, 60.0  # logarithms of how many places of a text to draw
+        low, high = torch.tensor([0.0, 60.0], dtype=torch.float64)  # logarithms of how many places
         for _ in range(60):
             middle = (low + high) / 2
-            places = torch.tensor(middle, dtype=torch.float64).exp()
             # How likely each word stands at one of so many random places.
-            chance = -torch.expm1(-self.frequency * places)
+            chance = -torch.expm1(-self.frequency * middle.exp())
             low, high = (middle, high) if chance.sum() < num_words else (low, middle)
-        self.num_places = float(torch.tensor(high, dtype=torch.float64).exp())
+        self.num_places = high.exp().item()
 
     def draw(self, labels: Tensor, seed: int) -> Sample:
         """Draw words; `labels`, (N,), those to predict in the step, are always among them."""

@@ -9,7 +9,7 @@ Transformers"). Given the same weights the outputs are those of `transformers.Be
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,12 @@ class BERTModel(nn.Module):
     def word_vectors(self) -> nn.Parameter:
         """(V, D), the token embeddings: the encoder reads them, the masked-word head compares."""
         return self.encoder.embeddings.token.weight
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *how: Any) -> None:
+        table, again = f"{prefix}encoder.embeddings.token.weight", f"{prefix}mlm.weight"
+        if {table, again} <= state.keys() and torch.equal(state[table], state[again]):
+            del state[again]  # older versions named the table twice
+        super()._load_from_state_dict(state, prefix, *how)
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights anew: N(0, 0.02), positions N(0, 0.06), biases 0, scales 1."""

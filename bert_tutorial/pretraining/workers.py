@@ -20,9 +20,10 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
-from ..cache import read_safetensors, write_safetensors
+from ..cache import read_safetensors, write_file, write_safetensors
 from ..devices import try_all_gpus
 from ..network.config import BERTConfig
 from ..network.model import BERTModel
@@ -35,7 +36,7 @@ from .run import Settings, Step
 from .training import train_steps
 
 LINK = "BERT_TUTORIAL_LINK"  # in the environment of the processes: port and secret
-STATE, TEXT = "state.safetensors", "text.safetensors"
+STATE, RUN = "state.safetensors", "run.json"
 STARTING = 300  # seconds that PyTorch may take to be loaded by all of them
 OF_EXAMPLES = (
     "batch_size", "max_len", "mask_rate", "sentences_per_segment", "next_sentence_rate", "seed",
@@ -68,7 +69,11 @@ class Workers:
         about |= dict(examples={name: getattr(train_iter, name) for name in OF_EXAMPLES})
         about |= dict(itos=vocab.itos, counts=vocab.counts, pid=os.getpid())
         about["checkpointing"] = net.encoder.checkpointing
-        write_safetensors(self.path / TEXT, train_iter.text._asdict(), about)
+        about["text"] = {}
+        for name, field in train_iter.text._asdict().items():  # as large as it may be
+            field.numpy().tofile(self.path / name)
+            about["text"][name] = str(field.numpy().dtype)
+        write_file(self.path / RUN, json.dumps(about).encode())
         write_safetensors(self.path / STATE, state_of(net, optimizers), {})
         self._said, secret = (self.path / "said.txt").open("w+b"), secrets.token_hex(16)
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -178,9 +183,11 @@ def main(folder: Path) -> None:
     """One of the processes: do what the notebook's process asks for, until it closes the link."""
     device = own_device(try_all_gpus())
     processes = join_processes(device)
-    tensors, about = read_safetensors(folder / TEXT)
+    about = json.loads((folder / RUN).read_text("utf-8"))
+    fields = (np.memmap(folder / name, kind, "c") for name, kind in about["text"].items())
+    text = TokenizedText(*map(torch.from_numpy, fields))
     vocab = Vocab.from_counts(about["itos"], about["counts"])
-    examples = PretrainingExamples(vocab, TokenizedText(**tensors), **about["examples"])
+    examples = PretrainingExamples(vocab, text, **about["examples"])
     net, settings = (
         BERTModel.from_config(BERTConfig(**about["config"])),
         Settings(**about["settings"]),

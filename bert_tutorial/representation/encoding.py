@@ -79,9 +79,9 @@ def get_layers(
 ) -> Layers:
     """Vectors after every layer, every head's attention; arguments as in `get_bert_encoding`."""
     row = to_row(vocab, tokens_a, tokens_b)
+    batch = to_batch(net, vocab, [row])
     with dropout_off(net):
-        layers = net.encoder.layers(*to_batch(net, vocab, [row]))
-        vectors, attention = zip(*layers, strict=True)
+        vectors, attention = zip(*net.encoder.layers(*batch), strict=True)
     return Layers(row[0], torch.cat(vectors), torch.cat(attention[1:]))
 
 

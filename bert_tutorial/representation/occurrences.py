@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..network.model import BERTModel
+from ..network.model import BERTModel, check_vocab
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
 from .encoding import Window, hide, use_vectors
@@ -146,6 +146,7 @@ def readings(
     net: BERTModel, vocab: Vocab, text: str, occurrences: list[Occurrence]
 ) -> list[Window]:
     """The windows of occurrences, with `<mask>` in the place of those that are hidden."""
+    check_vocab(net, vocab)
     read = zip(occurrences, windows(text, occurrences, min(64, net.config.max_len)), strict=True)
     return [hide(vocab, window) if o.is_hidden else window for o, window in read]
 

@@ -132,6 +132,10 @@ def test_attention_follows_mouse_keys_and_choices(blank):
     expect(page.get_by_role("toolbar").get_by_role("button")).to_have_text(["one", "two"])
     expect(lines).to_have_count(4)
     blank.has(layer=0, head=0, kept=-1)
+    strong = 0.9 * np.eye(10) + 0.01  # ten tokens that look at one each, and a little at all
+    view.show([f"token {i}" for i in range(10)], strong[None, None])
+    expect(lines).to_have_count(10)
+    expect(status).to_contain_text("The strongest line is 0.91, none below 0.27.")
     assert blank.passed_on() == set()
 
 

@@ -127,10 +127,10 @@ def in_words(settings: dict[str, Any], memory: Memory, batch_size: int) -> str:
         "num_layers": "take fewer layers (num_layers={0})",
     }
     if not settings:
-        return f"It fits as it is, with {told_bytes(memory.total)}."
+        return f"It fits as it is, with tensors of {told_bytes(memory.total)}."
     *first, last = (words[name].format(value) for name, value in settings.items())
     text = f"{', '.join(first)} and {last}" if first else last
-    return f"{text[0].upper()}{text[1:]}: then a step takes {told_bytes(memory.total)}."
+    return f"{text[0].upper()}{text[1:]}: then its tensors take {told_bytes(memory.total)}."
 
 
 def longest_row(train_iter: PretrainingExamples) -> int:
@@ -183,8 +183,8 @@ def check_fits(
     nearest = nearest_that_fits(config, batch_size, length, there, smaller="batch_size", **how)
     advice = nearest[0].sentence if nearest else "Even one layer and one short row do not fit."
     raise MemoryError(
-        f"one training step would take {told_bytes(memory.total)} ({told_bytes(size)} of it for "
-        f"{name}), but there are {told_bytes(there)}: {advice[0].lower()}{advice[1:-1]}"
+        f"the tensors of one training step would take {told_bytes(memory.total)} ({name} "
+        f"{told_bytes(size)}), but there are {told_bytes(there)}: {advice[0].lower()}{advice[1:-1]}"
     )
 
 

@@ -37,11 +37,6 @@ class Machines:
                 must = "a whole number from 1" if kind is int else "a number above 0"
                 raise ValueError(f"{name} is {value!r}, but must be {must}, at most 1,000,000")
 
-    @property
-    def total(self) -> int:
-        """GPUs or processors of all hosts."""
-        return self.hosts * self.gpus
-
     def __str__(self):
         kind = "GPU" if self.device == "cuda" else "processor"
         said = f"{self.gpus} {kind}{'s' if self.gpus > 1 else ''}"
@@ -51,16 +46,11 @@ class Machines:
 class Plan(NamedTuple):
     """What one step takes. Times in seconds, sizes in bytes."""
 
-    computing: float
-    sending: float  # after the computing
+    seconds: float
+    sending: float  # of these; no GPU computes meanwhile
     sent: float  # by each GPU
     rows: int  # of the GPU that has most of them
     memory: Memory  # of that GPU
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole step."""
-        return self.computing + self.sending
 
 
 def plan_of(config: BERTConfig, machines: Machines, rows: int = ROWS, positions: int = 512) -> Plan:
@@ -68,12 +58,14 @@ def plan_of(config: BERTConfig, machines: Machines, rows: int = ROWS, positions:
 
     Matrix products in bf16, gradients sent in 4 bytes a parameter, Adam as optimizer.
     """
-    most, N = -(-rows // machines.total), machines.total
+    N = machines.hosts * machines.gpus
+    most = -(-rows // N)
     computing = most * flops_of(config, positions, MASK_RATE) / (machines.tflops * 1e12)
     sent = 2 * (N - 1) / N * FLOAT * count_parameters(config)
     pace = INSIDE if machines.hosts == 1 else min(INSIDE, machines.gbits * 1e9 / 8)
     how = dict(precision="bf16", optimizer="adam", device=machines.device)
-    return Plan(computing, sent / pace, sent, most, memory_of(config, most, positions, **how))
+    memory = memory_of(config, most, positions, **how)
+    return Plan(computing + sent / pace, sent / pace, sent, most, memory)
 
 
 def bert_seconds(config: BERTConfig, machines: Machines, rows: int = ROWS) -> float:

@@ -98,7 +98,7 @@ def hash_of(examples: PretrainingExamples) -> str:
     found = hashlib.sha256(f"{examples.max_len} {' '.join(examples.vocab.itos)}".encode())
     for part in (examples, examples.valid):
         if part is not None:
-            found.update(part.text.token_ids.numpy().tobytes())
+            found.update(part.text.token_ids.numpy())
     return found.hexdigest()
 
 

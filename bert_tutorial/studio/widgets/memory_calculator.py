@@ -35,13 +35,7 @@ CONTROLS = {
 
 
 class Calculator(Panel):
-    """Controls, and below them a picture and a sentence that follow from them.
-
-    Args:
-        size: "small", "base" or "large", at first.
-        controls: Class and traits of each control but that of the size, by name.
-        above: What stands above them.
-    """
+    """Controls, and below them a picture and a sentence that follow from them (by `_redraw`)."""
 
     def __init__(self, size: str, controls: dict[str, tuple], *above: ipw.DOMWidget):
         self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **WHOLE)
@@ -58,9 +52,6 @@ class Calculator(Panel):
             control.observe(lambda _: self._redraw(), names="value")
         self._redraw()
 
-    def _redraw(self) -> None:
-        raise NotImplementedError
-
     def _show(self, png: bytes, alt: str, said: str) -> None:
         self.picture.show(png, alt)
         self.status.say(said)
@@ -68,7 +59,7 @@ class Calculator(Panel):
 
 
 class MemoryCalculator(Calculator):
-    """What one training step takes, by size of the network, length, batch and ways to save.
+    """What the tensors of a training step take, by size of the network, batch and ways to save.
 
     Args:
         size: "small", "base" or "large", at first.
@@ -96,14 +87,14 @@ class MemoryCalculator(Calculator):
         config = SIZES[name](30_522, max_len=max(512, how["length"]))
         self.memory = memory_of(config, **how)
         bars = {f"BERT {name}": self.memory}
-        said = f"One step takes {told_bytes(self.memory.total)}"
+        said = f"The tensors of one step take {told_bytes(self.memory.total)}"
         if self.memory.quadratic:
             share = self.memory.quadratic / self.memory.total
             said += f", {share:.0%} of it for attention weights, which grow with the length squared"
         if self.available is None:
             said += "; how much there is, this system does not tell."
         elif self.memory.total <= self.available:
-            said += f"; it fits into the {told_bytes(self.available)} that there are."
+            said += f"; they fit into the {told_bytes(self.available)} that there are."
         else:
             found = nearest_that_fits(config, available=self.available, **how)
             if found:

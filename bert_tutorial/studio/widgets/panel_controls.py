@@ -188,6 +188,6 @@ class Controls:
             return
         if speed is not None:
             time = f"about {duration(settings.num_steps * cost.flops / speed)} on this machine"
-        memory = f"about {max(1, round(cost.memory / 1e6)):,} MB for training"
+        memory = f"a step has tensors of about {max(1, round(cost.memory / 1e6)):,} MB"
         lead = f"{NEXT.capitalize()}: " if self.queue.is_busy else ""
         self.cost.value = f"<p>{lead}{cost.parameters:,} parameters; {memory}; {time}</p>"

@@ -37,18 +37,14 @@ CONTROLS = {
 
 
 class ScalingCalculator(Calculator):
-    """From one laptop to many machines: how long BERT's million steps take there.
-
-    Args:
-        size: "small", "base" or "large", at first.
-    """
+    """From one laptop to many machines: how long BERT's million steps take there."""
 
     fallback = "Scaling calculator (open this notebook in JupyterLab to use it)"
 
-    def __init__(self, size: str = "base"):
+    def __init__(self):
         self.starts = ButtonRow(names=[*STARTS], active=[*STARTS], label="Machines to begin with")
         self.is_setting = True
-        super().__init__(size, CONTROLS, self.starts)
+        super().__init__("base", CONTROLS, self.starts)
         self._set("A laptop")
         self.starts.observe(lambda change: self._set(change.new["name"]), names="clicked")
 
@@ -75,16 +71,15 @@ class ScalingCalculator(Calculator):
             found = nearest_that_fits(config, plan.rows, at["positions"], ROOM, **now)
             advice = found[0].sentence if found else "Nothing near it fits."
             said += f" A GPU has {told_bytes(ROOM)}. {advice}"
-        times = {"computing and sending": [plan.seconds for plan in many]}
-        times["computing alone"] = [plan.computing for plan in many]
-        days = {name: {str(hosts): x * steps / 86400 for hosts, x in zip(UP_TO, of, strict=True)}
-                for name, of in times.items()}  # fmt: skip
+        all_of = [each.seconds * steps for each in many]
+        alone = [(each.seconds - each.sending) * steps for each in many]
+        days = {name: {str(hosts): x / 86400 for hosts, x in zip(UP_TO, of, strict=True)}
+                for name, of in (("computing and sending", all_of), ("computing alone", alone))}  # fmt: skip
         days["the machines above"] = {str(machines.hosts): plan.seconds * steps / 86400}
-        one, least, alone = many[0].seconds, many[-1].seconds, many[-1].computing
-        few, last, alone = (duration(x * steps) for x in (one, least, alone))
         alt = (
-            f"Days of training by number of hosts, from 1 to {UP_TO[-1]:,}: from {few} with one to "
-            f"{last} with all; computing alone {alone}."
+            f"Days of training by number of hosts, from 1 to {UP_TO[-1]:,}: "
+            f"from {duration(all_of[0])} to {duration(all_of[-1])}; "
+            f"computing alone {duration(alone[-1])}."
         )
         png = curves(days, "hosts", "days of training", f"BERT {self.size.value}", scale="log")
         self._show(png, alt, said)
@@ -99,7 +94,8 @@ def in_words(machines: Machines, plan: Plan, rows: int, steps: float) -> str:
     )
     if plan.sending:
         said += f" Of that {plan.sending / plan.seconds:.0%} is for sending: computing alone would "
-        said += f"take {duration(plan.computing * steps)}."
-    if (idle := machines.total - rows) > 0:
-        said += f" {idle:,} of {machines.total:,} have no row to work on."
+        said += f"take {duration((plan.seconds - plan.sending) * steps)}."
+    total = machines.hosts * machines.gpus
+    if (idle := total - rows) > 0:
+        said += f" {idle:,} of {total:,} have no row to work on."
     return f"{said} A step needs {told_bytes(plan.memory.total)} of memory on each."
