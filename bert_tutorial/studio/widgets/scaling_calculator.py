@@ -73,8 +73,9 @@ class ScalingCalculator(Calculator):
             said += f" A GPU has {told_bytes(ROOM)}. {advice}"
         all_of = [each.seconds * steps for each in many]
         alone = [(each.seconds - each.sending) * steps for each in many]
+        times = {"computing and sending": all_of, "computing alone": alone}
         days = {name: {str(hosts): x / 86400 for hosts, x in zip(UP_TO, of, strict=True)}
-                for name, of in (("computing and sending", all_of), ("computing alone", alone))}  # fmt: skip
+                for name, of in times.items()}  # fmt: skip
         days["the machines above"] = {str(machines.hosts): plan.seconds * steps / 86400}
         alt = (
             f"Days of training by number of hosts, from 1 to {UP_TO[-1]:,}: "
