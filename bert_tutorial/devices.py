@@ -1,6 +1,7 @@
 """What computes: devices, number formats, memory, and the machine in one line."""
 
 import ctypes
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,12 @@ import torch
 
 
 def try_all_gpus() -> list[torch.device]:
-    """d2l's function: all GPUs, or [the CPU] where there is none; Apple's GPU counts."""
+    """d2l's function: all GPUs, or [the CPU] where there is none; Apple's GPU counts.
+
+    With BERT_TUTORIAL_DEVICE=cpu in the environment it names the CPU only.
+    """
+    if os.environ.get("BERT_TUTORIAL_DEVICE") == "cpu":
+        return [torch.device("cpu")]
     if torch.cuda.is_available():
         return [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
     return [torch.device("mps" if torch.backends.mps.is_available() else "cpu")]

@@ -58,15 +58,26 @@ def shorten(text: str, longest: int = 24) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def curves(series: dict[str, dict[str, float]], xlabel: str, ylabel: str, title: str = "") -> bytes:
-    """Lines over a few places: heights by place, as in `{"network": {"1": 0.7, "all": 0.9}}`."""
+def curves(
+    series: dict[str, dict[str, float]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    scale: str = "linear",
+) -> bytes:
+    """Lines over a few places: heights by place, as in `{"network": {"1": 0.7, "all": 0.9}}`.
+
+    `scale` is of the heights: "linear" or "log".
+    """
     figure = new_figure(7, 3.2)
     axes = figure.subplots()
     looks = map(cycle, (SAFE_COLOURS[:6], ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
     for (name, values), colour, line, mark in zip(series.items(), *looks, strict=False):
         heights = list(values.values())
         axes.plot(list(values), heights, line, marker=mark, color=colour, label=name)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale=scale)
+    if scale == "log":
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize="small", **BESIDE)
     return to_png(figure)
 

@@ -191,9 +191,11 @@ def describe(run: Progress, smoothing: float = 0.9) -> str:
 def duration(seconds: float) -> str:
     """A time as one says it.
 
-    >>> duration(0.4), duration(48), duration(200), duration(8000)
-    ('a second', '48 seconds', '3 minutes', '2.2 hours')
+    >>> duration(0.4), duration(48), duration(200), duration(8000), duration(3e5), duration(1e9)
+    ('a second', '48 seconds', '3 minutes', '2.2 hours', '3.5 days', '31.7 years')
     """
+    if (days := seconds / 86400) >= 2:
+        return f"{days:.1f} days" if days < 700 else f"{days / 365.25:,.1f} years"
     if seconds < 1.5:
         return "a second"
     if seconds < 100:

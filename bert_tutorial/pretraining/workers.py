@@ -108,17 +108,9 @@ class Workers:
             self._link.close()
         with suppress(subprocess.TimeoutExpired):
             self._torchrun.wait(20)
-        self._end()
+        end_program(self._torchrun)
         self._said.close()
         self._folder.cleanup()
-
-    def _end(self) -> None:
-        if self._torchrun.poll() is None:
-            with suppress(OSError):  # torchrun and all that it has started
-                getattr(os, "killpg", os.kill)(self._torchrun.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._torchrun.wait(10)
-            self._torchrun.kill()
 
     def _meet(self, server: socket.socket, secret: str) -> "Link":
         server.settimeout(0.5)
@@ -144,7 +136,7 @@ class Workers:
         return answer
 
     def _lost(self) -> ConnectionError:
-        self._end()
+        end_program(self._torchrun)
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").splitlines()
         ours = [line for line in lines if line.startswith("pretraining: ")]
@@ -176,6 +168,16 @@ class Link:
         self.connection.shutdown(socket.SHUT_RDWR)
         self.file.close()
         self.connection.close()
+
+
+def end_program(torchrun: subprocess.Popen) -> None:
+    """End torchrun, and all that it has started, if it still runs."""
+    if torchrun.poll() is None:
+        with suppress(OSError):
+            getattr(os, "killpg", os.kill)(torchrun.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            torchrun.wait(10)
+        torchrun.kill()
 
 
 def main(folder: Path) -> None:

@@ -16,11 +16,13 @@ PREPARE = """from bert_tutorial import load_data_wiki, load_pretrained, read_tex
 from bert_tutorial.studio.lab.lab import Lab, other_networks
 from bert_tutorial.studio.widgets import MaskExplorer, SentenceLab, TrainingPanel
 from bert_tutorial.studio.widgets.memory_calculator import MemoryCalculator
+from bert_tutorial.studio.widgets.scaling_calculator import ScalingCalculator
 train_iter, vocab = load_data_wiki(64, 64)
 made = Lab(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
 sentences = "a white crane stood on one leg in the marsh", "a tall crane stands here" """
 LAB = 'SentenceLab(made, *sentences, "shipped", other_networks())'
 CELLS = PREPARE, "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "TrainingPanel(train_iter)"
+CELLS += ("ScalingCalculator()",)
 PANEL_PARTS = ("what it learns", "experiments", "runs")
 LAB_PARTS = {  # what is there when a part is shown
     "map of uses": ".bert-map [role=option]",
@@ -92,6 +94,20 @@ def test_the_memory_calculator_is_whole_and_in_columns(page, shared_lab):
     assert len({round(field.bounding_box()["x"]) // 4 for field in fields}) == 2
     type_into(calculator, "Batch size", "8")
     expect(calculator.get_by_label("Rows at a time", exact=True)).to_have_value("8")
+
+
+def test_the_scaling_calculator_answers(page, shared_lab):
+    calculator = shared_lab.output(5)
+    status = calculator.locator(".bert-lab-status")
+    expect(status).to_contain_text("1 processor: a step of 256 rows")
+    calculator.get_by_role("button", name="64 hosts of 8 GPUs").click()
+    expect(status).to_contain_text("256 of 512 have no row")
+    expect(calculator.get_by_label("Hosts", exact=True)).to_have_value("64")
+    type_into(calculator, "Rows of a step", "8192")
+    expect(status).to_contain_text("a step of 8,192 rows")
+    picture = calculator.get_by_alt_text("Days of training by number of hosts").first
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    assert shared_lab.errors() == []
 
 
 def test_the_lab_follows_what_is_typed_chosen_clicked_and_pointed_at(page, sentences, shared_lab):
@@ -173,7 +189,7 @@ def test_without_a_kernel_the_last_state_is_still_there(trained, page, sentences
     sentences.get_by_label("Example", exact=True).select_option("star: sky, sky")
     expect(lab).to_contain_text("a bright star above the moon")
     expect(lab).to_be_hidden()  # the live lab stands there
-    said = page.locator(".bert-lab-status").last.inner_text()
+    said = shared_lab.output(4).locator(".bert-lab-status").last.inner_text()
     shared_lab.ask("await commands.execute('docmanager:save')")
     shared_lab.close()
     shared_lab.open(f"{__name__}.ipynb")  # with a kernel that has run nothing

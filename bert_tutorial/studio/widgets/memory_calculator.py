@@ -34,7 +34,31 @@ CONTROLS = {
 }  # fmt: skip
 
 
-class MemoryCalculator(Panel):
+class Calculator(Panel):
+    """Controls, and below them a picture and a sentence that follow from them (by `_redraw`)."""
+
+    def __init__(self, size: str, controls: dict[str, tuple], *above: ipw.DOMWidget):
+        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **WHOLE)
+        self.by_name = {name: kind(**how) for name, (kind, how) in controls.items()}
+        self.picture, self.status = Picture(), StatusLine()
+        wide = "repeat(auto-fit, minmax(21rem, 1fr))"
+        layout = ipw.Layout(grid_template_columns=wide, grid_gap="0 1rem")
+        everything = [self.size, *self.by_name.values()]
+        boxes = [control for control in everything if isinstance(control, ipw.Checkbox)]
+        grid = ipw.GridBox([c for c in everything if c not in boxes], layout=layout)
+        super().__init__([*above, grid, *boxes, self.picture, self.status])
+        self.add_class("bert-panel")
+        for control in everything:
+            control.observe(lambda _: self._redraw(), names="value")
+        self._redraw()
+
+    def _show(self, png: bytes, alt: str, said: str) -> None:
+        self.picture.show(png, alt)
+        self.status.say(said)
+        self.keep_static(f"{png_html(png, alt)}<p>{html.escape(self.status.text)}</p>")
+
+
+class MemoryCalculator(Calculator):
     """What the tensors of a training step take, by size of the network, batch and ways to save.
 
     Args:
@@ -53,18 +77,7 @@ class MemoryCalculator(Panel):
     ):
         self.device = device or try_all_gpus()[0]
         self.available = available_memory(self.device) if available is None else available
-        self.size = ipw.Dropdown(options=list(SIZES), value=size, description="BERT", **WHOLE)
-        self.by_name = {name: kind(**how) for name, (kind, how) in CONTROLS.items()}
-        self.picture, self.status = Picture(), StatusLine()
-        wide = "repeat(auto-fit, minmax(21rem, 1fr))"
-        layout = ipw.Layout(grid_template_columns=wide, grid_gap="0 1rem")
-        controls = *columns, checkpointing = [self.size, *self.by_name.values()]
-        grid = ipw.GridBox(columns, layout=layout)
-        super().__init__([grid, checkpointing, self.picture, self.status])
-        self.add_class("bert-panel")
-        for control in controls:
-            control.observe(lambda _: self._redraw(), names="value")
-        self._redraw()
+        super().__init__(size, CONTROLS)
 
     def _redraw(self) -> None:
         batch, rows = self.by_name["batch_size"].value, self.by_name["rows"]
@@ -90,6 +103,4 @@ class MemoryCalculator(Panel):
             said += f"; there are only {told_bytes(self.available)}. {advice}"
         alt = describe_bars(bars, self.available)
         png = memory_bars(bars, self.available, f"one training step of BERT {name}")
-        self.picture.show(png, alt)
-        self.status.say(said)
-        self.keep_static(f"{png_html(png, alt)}<p>{html.escape(self.status.text)}</p>")
+        self._show(png, alt, said)
