@@ -244,7 +244,7 @@ def test_after_a_reload_and_in_a_second_tab_the_run_that_goes_on_is_shown(lab):
     expect(lab.page.get_by_text("For the next run: ").last).to_be_visible()
     lab.ask("await commands.execute('docmanager:save')")
     lab.page.reload()
-    press(lab.page, "Pause", "is paused after step")
+    press(lab.page, "Pause", "is paused after step", r"step \d+ of 5000, MLM")  # it has answered
     expect(lab.page.get_by_label("Steps", exact=True)).to_have_value("5000")
     second = Lab(lab.page.context.new_page(), lab.server)
     second.open("reloaded.ipynb")
