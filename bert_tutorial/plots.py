@@ -74,7 +74,8 @@ def curves(
     looks = map(cycle, (SAFE_COLOURS[:6], ("-", "--", ":", ":", "-.", "--"), "os^Dvx"))
     for (name, values), colour, line, mark in zip(series.items(), *looks, strict=False):
         heights = list(values.values())
-        axes.plot(list(values), heights, line, marker=mark, color=colour, label=name)
+        size = 6 if len(heights) > 1 else 11  # a place that is pointed at
+        axes.plot(list(values), heights, line, marker=mark, ms=size, color=colour, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale=scale)
     if scale == "log":
         axes.yaxis.set_major_formatter("{x:g}")
