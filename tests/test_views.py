@@ -26,7 +26,7 @@ def test_all_traits_reach_the_browser_and_a_text_stands_in_where_there_is_none(v
     assert own <= set(re.findall(r'"([a-z_]+)"', str(made._esm)))  # each is read or set by name
     bundle = made._repr_mimebundle_()
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert bundle["text/plain"] == f"{view.__name__} (open this notebook in JupyterLab to see it)"
+    assert bundle["text/plain"] == f"{view.__name__} (run this cell to see it)"
 
 
 @pytest.mark.parametrize("kind", [np.float64, torch.bfloat16])

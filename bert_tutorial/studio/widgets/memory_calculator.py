@@ -43,7 +43,7 @@ class MemoryCalculator(Panel):
         device: Where one would train; the first GPU if there is one.
     """
 
-    fallback = "Memory calculator (open this notebook in JupyterLab to use it)"
+    fallback = "Memory calculator (run this cell to use it)"
 
     def __init__(
         self,

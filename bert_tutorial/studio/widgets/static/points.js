@@ -35,6 +35,18 @@ function scale(numbers, start, end) {
   return { at, low, high };
 }
 
+// Typed points come third, also where there is but one sense: then the second has no name.
+function groupsOf(points) {
+  const [typed, others] = [true, false].map((is) => points.filter((p) => (p.kind === TYPED) === is));
+  const names = [...new Set(others.map(groupOf))];
+  while (typed.length && names.length < 2) names.push(null);
+  return [...new Set([...names, ...typed.map(groupOf)])];
+}
+
+function groupOf(point) {
+  return String(point.group ?? "");
+}
+
 function said({ group, label, text, kind }) {
   const lead = [group, kind === TYPED ? label : ""].filter(Boolean);
   return `${lead.join(", ")}: ${text ?? ""}`;
@@ -58,7 +70,7 @@ function render({ model, el }) {
   let drawnPoints = [];
   let start = null; // where the pointer went down
 
-  const numberOf = (point) => groups.indexOf(String(point.group ?? ""));
+  const numberOf = (point) => groups.indexOf(groupOf(point));
   const report = () => {
     const current = items.current();
     drawnPoints.forEach((made, i) => made.classList.toggle("bert-near", i === current));
@@ -89,7 +101,7 @@ function render({ model, el }) {
     beside(model.get("y_name"), HEIGHT / 2, "middle");
     beside(decimals(y.high), 8, "end");
   };
-  const drawPoint = (point) => {
+  const drawPoint = (point, i) => {
     const [x, y] = point.at;
     const isLarge = point.kind === TYPED;
     const made = drawn("g", {
@@ -103,13 +115,17 @@ function render({ model, el }) {
     made.append(symbol(numberOf(point), isLarge ? { transform: "scale(1.8)" } : {}));
     if (!isLarge) return made;
     const isRight = x > 0.75 * WIDTH;
-    const place = { x: isRight ? -17 : 17, y: 4, "text-anchor": isRight ? "end" : "start" };
+    // Labels of typed points that lie close together stand one under the other.
+    const isClose = ({ kind, at }) =>
+      kind === TYPED && Math.abs(at[0] - x) < 90 && Math.abs(at[1] - y) < 13;
+    const down = 4 + 14 * points.slice(0, i).filter(isClose).length;
+    const place = { x: isRight ? -17 : 17, y: down, "text-anchor": isRight ? "end" : "start" };
     made.append(drawn("text", place, point.label));
     return made;
   };
   const build = () => {
     const given = model.get("points");
-    groups = [...new Set(given.map((point) => String(point.group ?? "")))];
+    groups = groupsOf(given);
     const inner = 18; // so that no point lies on the frame
     const [left, bottom] = [MARGIN + inner, HEIGHT - MARGIN - inner];
     const x = scale(given.map((point) => point.x), left, WIDTH - 8 - inner);
@@ -125,7 +141,8 @@ function render({ model, el }) {
     caption.textContent = model.get("caption");
     const name = caption.textContent || "Map of points";
     layer.setAttribute("aria-label", `${name}: arrow keys move, Space selects`);
-    legend.replaceChildren(...groups.map((text, i) => entry(i, text || "no group")));
+    const entries = groups.map((text, i) => text !== null && entry(i, text || "no group"));
+    legend.replaceChildren(...entries.filter(Boolean));
     report();
   };
   const mark = () => {
