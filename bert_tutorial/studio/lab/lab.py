@@ -117,10 +117,7 @@ class Lab:
         return [(number, place) for number, some in enumerate(places) for place in some[:most]]
 
     def same_word(self, sentences: list[Words]) -> tuple[int, int]:
-        """Places of a word that both have, with known senses; else of the first such word of each.
-
-        Where there is none either: the rarest word that both have and the text uses, or (0, 0).
-        """
+        """Places of a word of both with senses; else of the first such in each; else a rare one."""
 
         def rank(at: tuple[int, int]) -> tuple[bool, float]:
             word = sentences[0][at[0]]

@@ -96,6 +96,7 @@ class SentenceLab(Panel):
         views = ipw.HBox([self.show, self.raw, self.keep], layout=WRAP)
         below = self.meter, settings, self.known, self.other
         super().__init__([choose, *typed, views, self.box, *below])
+        self.box.add_class("bert-answer")
         self.add_class("bert-lab")
         self._try(self._read)
 
@@ -117,10 +118,8 @@ class SentenceLab(Panel):
     def _mark_old(self, is_reading: bool = False) -> None:
         """Grey what is about to change, or was read from other texts than the boxes have now."""
         is_other = (self.text_a.value, self.text_b.value) != self.texts
-        old = [self.meter, self.box] if is_other or is_reading else []
-        old += self.chips if is_other else []
-        for part in (*self.chips, self.meter, self.box):
-            (part.add_class if part in old else part.remove_class)("bert-old")
+        for name, holds in (("bert-reading", is_reading), ("bert-other", is_other)):
+            (self.add_class if holds else self.remove_class)(name)
 
     def _take_example(self) -> None:
         if pair := self.examples.get(self.example.value):
@@ -150,9 +149,8 @@ class SentenceLab(Panel):
             lab.read("network", words)  # they may be too long for it
         if sentences != self.sentences:
             self.picked = list(lab.same_word(sentences))
-            told = [number for number, _ in lab.with_senses(sentences)]
-            is_new = [words not in self.sentences[n : n + 1] for n, words in enumerate(sentences)]
-            self.sentence = max((0, 1), key=lambda n: (n in told, is_new[n]))
+            known, before = dict(lab.with_senses(sentences)), self.sentences
+            self.sentence = max((0, 1), key=lambda n: (n in known, sentences[n] not in before))
         self.lab, self.sentences, self.shown, self.texts = lab, sentences, name, texts
         known = f"{len(lab.two_senses())} words have two senses that this corpus knows"
         words = escape(", ".join(lab.two_senses()))

@@ -37,8 +37,8 @@ function scale(numbers, start, end) {
 
 // Typed points come third, also where there is but one sense: then the second has no name.
 function groupsOf(points) {
-  const [typed, others] = [true, false].map((is) => points.filter((p) => (p.kind === TYPED) === is));
-  const names = [...new Set(others.map(groupOf))];
+  const typed = points.filter((point) => point.kind === TYPED);
+  const names = [...new Set(points.filter((point) => point.kind !== TYPED).map(groupOf))];
   while (typed.length && names.length < 2) names.push(null);
   return [...new Set([...names, ...typed.map(groupOf)])];
 }
@@ -101,7 +101,7 @@ function render({ model, el }) {
     beside(model.get("y_name"), HEIGHT / 2, "middle");
     beside(decimals(y.high), 8, "end");
   };
-  const drawPoint = (point, i) => {
+  const drawPoint = (point) => {
     const [x, y] = point.at;
     const isLarge = point.kind === TYPED;
     const made = drawn("g", {
@@ -116,9 +116,11 @@ function render({ model, el }) {
     if (!isLarge) return made;
     const isRight = x > 0.75 * WIDTH;
     // Labels of typed points that lie close together stand one under the other.
-    const isClose = ({ kind, at }) =>
-      kind === TYPED && Math.abs(at[0] - x) < 90 && Math.abs(at[1] - y) < 13;
-    const down = 4 + 14 * points.slice(0, i).filter(isClose).length;
+    const isBefore = (other) => {
+      const [right, below] = [0, 1].map((axis) => Math.abs(other.at[axis] - point.at[axis]));
+      return other.kind === TYPED && other.index < point.index && right < 190 && below < 13;
+    };
+    const down = 4 + 14 * points.filter(isBefore).length;
     const place = { x: isRight ? -17 : 17, y: down, "text-anchor": isRight ? "end" : "start" };
     made.append(drawn("text", place, point.label));
     return made;
