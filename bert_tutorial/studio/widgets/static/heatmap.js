@@ -58,8 +58,8 @@ function render({ model, el }) {
     if (!isNumber) return made;
     const [low, high] = [model.get("low"), model.get("high")];
     const colour = colourAt(high > low ? (number - low) / (high - low) : 0.5);
-    const share = isPale ? "40%" : "100%";
-    made.style.background = `color-mix(in srgb, rgb(${colour}) ${share}, transparent)`;
+    const pale = `color-mix(in srgb, rgb(${colour}) 40%, transparent)`; // with the page's ink
+    made.style.background = isPale ? pale : `rgb(${colour})`;
     if (!isPale) made.style.color = inkOn(colour);
     if (width <= MOST_PRINTED) made.append(decimals(number));
     return made;
