@@ -260,7 +260,6 @@ class Lab:
             {"x": x, "y": y, "kind": kind, "group": group, "label": label, "text": " ".join(text)}
             for (x, y), (kind, group, label, text) in zip(places, told, strict=True)
         ]
-        points.sort(key=lambda point: (point["kind"], point["group"]))  # as the axis has the senses
         return points, names, uses.accuracy(layer, number)
 
     def layers(self) -> dict[str, dict[str, float]]:

@@ -189,7 +189,7 @@ class SenseMap(Part):
         text = self.text.value
         for view in self.views.values():
             axes = new_figure(6, 4).subplots()
-            groups = dict.fromkeys(p["group"] for p in view.points)
+            groups = sorted({p["group"] for p in view.points}, key=lambda g: (g == "yours", g))
             for group, mark in zip(groups, "os^D", strict=False):
                 mark = "^" if group == "yours" else mark
                 uses = [p for p in view.points if p["group"] == group]

@@ -35,10 +35,11 @@ function scale(numbers, start, end) {
   return { at, low, high };
 }
 
-// Typed points come third, also where there is but one sense: then the second has no name.
+// In alphabetical order, as the axes have senses. Typed points come third, also where there is but
+// one sense: then the second has no name.
 function groupsOf(points) {
   const typed = points.filter((point) => point.kind === TYPED);
-  const names = [...new Set(points.filter((point) => point.kind !== TYPED).map(groupOf))];
+  const names = [...new Set(points.filter((point) => point.kind !== TYPED).map(groupOf))].sort();
   while (typed.length && names.length < 2) names.push(null);
   return [...new Set([...names, ...typed.map(groupOf)])];
 }
@@ -120,7 +121,7 @@ function render({ model, el }) {
       const [right, below] = [0, 1].map((axis) => Math.abs(other.at[axis] - point.at[axis]));
       return other.kind === TYPED && other.index < point.index && right < 190 && below < 13;
     };
-    const down = 4 + 14 * points.filter(isBefore).length;
+    const down = 4 + 17 * points.filter(isBefore).length;
     const place = { x: isRight ? -17 : 17, y: down, "text-anchor": isRight ? "end" : "start" };
     made.append(drawn("text", place, point.label));
     return made;
