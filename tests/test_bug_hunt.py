@@ -15,7 +15,8 @@ from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
 from bert_tutorial.exercises import variations
 from bert_tutorial.exercises.answers import CHECKS, solution_of
 from bert_tutorial.exercises.specifications import seed
-from bert_tutorial.exercises.variations import frequency_loss, made_up_corpus, with_held_out
+from bert_tutorial.exercises.variations import made_up_corpus, with_held_out
+from bert_tutorial.pretraining.evaluation import baselines
 from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
 
@@ -217,7 +218,7 @@ def test_the_right_rate_learns_what_the_shipped_one_does_not(topics):
         adam = Rated(num_steps=150, learning_rate=0.005, optimizer="adam", word_neighbours=False)
         sizes = {"num_hiddens": 64, "ffn_num_hiddens": 128}
         found = variations.short_training(topics, settings=adam, **sizes)
-        return found.mlm_loss - frequency_loss(topics)
+        return found.mlm_loss - baselines(topics).unigram
 
     assert train(CHECKS["rate"].solution) < -0.8 < -0.1 < train(shipped("rate"))
 
@@ -246,6 +247,9 @@ def test_a_prediction_is_compared():
     none, close, far = (variations.say_prediction(x, 3.05, 0.1, " nats") for x in (None, 3.0, 5))
     assert none.startswith("No prediction yet") and far.endswith("a surprise")
     assert close == "predicted 3 nats, found 3.05 nats: close"
+    assert [*map(variations.prediction, (None, 0.5, 3))] == [None, 0.5, 3]
+    with pytest.raises(ValueError, match="^'low' is no number: predict one, such as 0.5$"):
+        variations.prediction("low")
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,50 @@ def test_an_example_brings_its_view(lab):
     assert lab.show.value == "hidden word" and lab.meter.rows == []
     assert lab.status.text == "All words are in the vocabulary."
     assert "No word here has two senses that the corpus knows, as these have: " in lab.meter.caption
+    for told in (lab.meter.caption, lab.known.value):
+        assert len(re.findall(r"\b(bank|mouse|virus),? ?", told)) == 3
+    lab.parts["hidden word"].answers.click()
+    assert re.search(
+        r"The hidden word, knife, by the network: [1-9]", lab.parts["hidden word"].kept()
+    )
+
+
+def test_what_is_typed_is_mapped_by_its_word_with_two_senses(lab):
+    view = lab.parts["map of uses"].views["network"]
+    for box, text, word in (
+        (lab.text_a, "he went to the bank", "bank"),
+        (lab.text_b, "the seal swam in the sea", "seal"),
+        (lab.text_a, "the dog saw nothing", "seal"),
+        (lab.text_a, "xqz qqq", "seal"),
+    ):
+        box.value = text
+        assert view.caption == f"{word}, network, layer 2", text
+        (yours,) = [point for point in view.points if point["kind"] == "typed"]
+        assert word in yours["text"] and view.x_name.startswith("from ")
+    lab.show.value, part = "similar words", lab.parts["similar words"]
+    part.views["network"].selected = [0, 1]
+    assert "xqz, seal: nothing to compare.</b> Not in the vocabulary: xqz." in part.text.value
+
+
+def test_what_is_old_is_grey_until_it_is_answered(lab, monkeypatch):
+    names, seen = {"bert-reading", "bert-other"}, []
+
+    def grey():
+        return names & {*lab._dom_classes}
+
+    show = lab.parts["map of uses"].show
+    monkeypatch.setattr(
+        lab.parts["map of uses"], "show", lambda asked: (seen.append(grey()), show(asked))
+    )
+    lab.lab.was_read.discard("crane")
+    lab.labels.value = 5
+    assert seen == [{"bert-reading"}] and not grey()
+    lab.text_a.value = ""
+    assert lab.status.is_error and grey() == {"bert-other"}
+    lab.layer.value = 1
+    assert grey() == {"bert-other"}
+    lab.text_a.value = "a crane is here"
+    assert not grey()
 
 
 def test_every_view_follows_text_layer_and_picked_word(cranes):
@@ -106,12 +150,15 @@ def test_every_view_follows_text_layer_and_picked_word(cranes):
     alike = f"{cranes.lab.alike(cranes.sentences, (i, j), 2)[0]:.2f}"
     assert f"{network.values[i][j]:.2f}" == alike and untrained.values[i][j] > network.values[i][j]
     assert f"<b>crane, crane: {alike}.</b>" in part.text.value and part.text.value.count("<b>") == 1
+    assert network.strong == untrained.strong == [[i, j]]  # all others are pale
     cranes.raw.value = True  # the plain cosine does not see it
     assert network.values[i][j] > 0.5 and "crane, crane: cosine 0." in part.text.value
+    assert network.strong == []
     cranes.raw.value = False
     assert network.values == before
     cranes.layer.value = 0
     assert network.values != before
+    assert cranes.meter.rows == [] and "Layer 0 has no context" in cranes.meter.caption
     cranes.layer.value, cranes.raw.value = 7, True  # there are two
     assert cranes.layer.value == cranes.layer.max == 2 and not cranes.status.is_error
     assert network.values != before and "plain" in network.caption

@@ -34,7 +34,7 @@ def check_fix(name: str, function: Function) -> None:
             write_file(progress_dir() / name, b"")
     except OSError as error:
         print(wrap(f"This cannot be remembered: {error}."))
-    print(progress_line(name))
+    print(progress_line(name, "Next:" if verdict.is_right else "Try again, or go on with"))
 
 
 def progress_dir() -> Path:
@@ -49,14 +49,14 @@ def reset_progress() -> None:
         (progress_dir() / name).unlink(missing_ok=True)
 
 
-def progress_line(name: str | None = None) -> str:
+def progress_line(name: str | None = None, lead: str = "Next:") -> str:
     """How many exercises are solved, which, and the next one; behind `name`, if it is given."""
     names = list(CHECKS)
     done = [other for other in names if os.path.isfile(progress_dir() / other)]
     behind = names.index(name) + 1 if name else 0
     left = [other for other in names[behind:] + names[:behind] if other not in done]
     which = ": " + ", ".join(map(TITLES.get, done)) if done else ""
-    rest = f'Next: {TITLES[left[0]]} ("{left[0]}").' if left else "That is all of them."
+    rest = f'{lead} {TITLES[left[0]]} ("{left[0]}").' if left else "That is all of them."
     return f"Solved {len(done)} of {len(CHECKS)}{which}. {rest}"
 
 

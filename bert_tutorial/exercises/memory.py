@@ -84,18 +84,10 @@ def _per_layer(config: BERTConfig) -> int:
 
 
 def memory_of(
-    config: BERTConfig,
-    batch_size: int,
-    length: int,
-    *,
-    slots: int | None = None,
-    rows: int | None = None,
-    precision: str = "fp32",
-    optimizer: str = "muon",
-    checkpointing: bool = False,
-    sampled_words: int = 0,
-    device: str = "cpu",
-) -> Memory:
+    config: BERTConfig, batch_size: int, length: int, *, slots: int | None = None,
+    rows: int | None = None, precision: str = "fp32", optimizer: str = "muon",
+    checkpointing: bool = False, sampled_words: int = 0, device: str = "cpu",
+) -> Memory:  # fmt: skip
     """What a step's tensors take, if the optimizers have their averages from the first.
 
     If None, the slots to predict are 15 % of the length, as in BERT, and the rows that go through

@@ -1,10 +1,8 @@
 """The twelve exercises: what is right, inputs to try, a worked solution, and near misses.
 
 Where draws or a mode decide, what is right is a table of what must be seen. Of the sizes, from 1 to
-8, the last one gives inputs about as large as those of the notebook.
-
-Shapes: B rows, L positions, P slots of a row, N slots, V words, D hidden units. In near misses `x`
-are logits or scores, `y` labels, `w` weights, `g` is a generator.
+8, the last one gives inputs about as large as those of the notebook. Shapes: B rows, L positions, P
+slots of a row, N slots, V words, D hidden units. `x` are logits or scores, `y` labels, `w` weights.
 """
 
 import math
@@ -46,7 +44,7 @@ CHECKS["chance"] = Check(
     lambda size, g: (int(_draw(g, 1, 5)) * 4 ** (size - 1) + 1,),
     right_chance,
 ).tell_apart(
-    "As it was: 0 nats would be a network that is certain and right.",
+    "As it was: 0 nats is the loss of a network that is certain and right.",
     lambda num_answers: 0.0,
     "These are bits: the tutorial's unit is the nat, with the natural logarithm.",
     math.log2,
@@ -54,8 +52,6 @@ CHECKS["chance"] = Check(
     lambda num_answers: 1 / num_answers,
     "The sign: the logarithm of a probability is negative, and the loss is minus that.",
     lambda num_answers: -math.log(num_answers),
-    "That is the logarithm to base 10: the tutorial's unit is the nat, with the natural one.",
-    math.log10,
 )
 
 
@@ -78,8 +74,6 @@ CHECKS["memory"] = Check(
     lambda B, H, L, N: 4 * B * H * L * N,
     "These are numbers, not bytes: one of 32 bits takes 4 bytes.",
     lambda B, H, L, N: B * H * L**2 * N,
-    "These are bits: a byte has 8.",
-    lambda B, H, L, N: 32 * B * H * L**2 * N,
     "One layer is not enough: for the backward pass each layer's weights are kept.",
     lambda B, H, L, N: 4 * B * H * L**2,
     "Each head has weights of its own: the heads are missing.",
@@ -148,8 +142,6 @@ CHECKS["table"] = Check(
     lambda x, y: (x.argmax(1) == y).any(0).float().mean(),
     "This is how many are right, not which part of all: divide by N.",
     lambda x, y: (x.argmax(1) == y.flatten()).sum(),
-    "argmax without dim finds one place in the whole table, not one word in each row.",
-    lambda x, y: (x.argmax() == y).float().mean(),
     "You divide by N now, but what you add is still a table of N × N comparisons.",
     lambda x, y: (x.argmax(1) == y).sum() / len(y),
 )
@@ -344,10 +336,7 @@ def rate(step: int, num_steps: int, highest: float) -> float:
 
 
 def _step(size: int, g: Generator) -> tuple[int, int, float]:
-    """A step counted from 0, rather an early one, the number of steps and the highest rate.
-
-    Of the most steps it is the last one.
-    """
+    """A step from 0, rather an early one (of the most steps the last); steps; the highest rate."""
     num_steps = 15 * size + 5 if size < 8 else 150
     step = int(num_steps * torch.rand((), generator=g) ** 2) if size < 8 else num_steps - 1
     return step, num_steps, 0.004 * (1 + size)

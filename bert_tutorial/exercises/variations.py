@@ -96,18 +96,20 @@ def train_with_cut(
 ) -> tuple[Evaluation, float]:
     """What the network reaches with a cut vocabulary, and what word frequencies do, in nats."""
     train_iter = with_held_out(PretrainingExamples, cut_vocabulary(corpus, num_answers))
-    return short_training(train_iter, num_steps), frequency_loss(train_iter)
+    return short_training(train_iter, num_steps), baselines(train_iter).unigram
 
 
-def frequency_loss(train_iter: PretrainingExamples) -> float:
-    """What knowing only the frequency of each word loses on the held-out questions, in nats."""
-    return baselines(train_iter).unigram
+def prediction(value: float | None) -> float | None:
+    """What somebody predicts, None for nothing yet; a ValueError for what is no number."""
+    if value is not None and not isinstance(value, int | float):
+        raise ValueError(f"{str(value)[:80]!r} is no number: predict one, such as 0.5")
+    return value
 
 
 def say_prediction(prediction: float | None, truth: float, within: float, unit: str = "") -> str:
     """Compare a prediction, None if there is none yet, with what came."""
     if prediction is None:
-        return "No prediction yet: replace None in the cell above, and run both cells again."
+        return "No prediction yet: replace None above, and run that cell and this one again."
     said = f"predicted {prediction:.3g}{unit}, found {truth:.3g}{unit}"
     return f"{said}: {'close' if abs(prediction - truth) <= within else 'a surprise'}"
 

@@ -151,12 +151,12 @@ def helped_controls(
 ) -> dict[str, dict[str, SenseTask]]:
     """What can be told without a network, helped by main directions.
 
-    A bag in which rare words count more, and counted word vectors (`word_vectors`), averaged.
+    A bag in which rare words count more, and word vectors made by counting, averaged.
     """
     text = TokenizedText.from_paragraphs(vocab, paragraphs(corpus.train))
     counted = word_vectors(text, vocab, window=10, size=128)
     bag = {word: rare_words_count_more(t) for word, t in bag_tasks(corpus, labels).items()}
-    found = {"bag": bag, "counted vectors": averaged_tasks(counted, vocab, corpus, labels)}
+    found = {"bag of words": bag, "word vectors": averaged_tasks(counted, vocab, corpus, labels)}
     return {
         name: {word: main_directions(task) for word, task in of.items()}
         for name, of in found.items()

@@ -34,7 +34,7 @@ def word_order_accuracy(net: BERTModel, vocab: Vocab, text: str, num_sentences: 
     if not asked:
         raise ValueError("no sentence of this text has two known neighbouring words to swap")
     scores = []
-    for start in track(range(0, len(asked), ROWS_AT_ONCE), "swapping words in parts of the text"):
+    for start in track(range(0, len(asked), ROWS_AT_ONCE), "swapping words of sentences"):
         some = asked[start : start + ROWS_AT_ONCE]
         rows = [to_row(vocab, hide(vocab, window).tokens) for window in some]
         labels = torch.tensor([[vocab[tokens[place]]] for tokens, place, _ in some])

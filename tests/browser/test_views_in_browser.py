@@ -1,5 +1,7 @@
 """The views in a real browser: hovered, clicked, dragged, reached by keys."""
 
+import re
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -80,7 +82,8 @@ def test_heatmap_tells_numbers_and_selects_cells(blank):
 
 
 def test_a_heatmap_is_readable_in_black_or_white(blank):
-    page = blank.show(views.TokenHeatmap(rows=["r"], columns=[*"abc"], values=[[-1, 0, 1]]))
+    view = views.TokenHeatmap(rows=["r"], columns=[*"abc"], values=[[-1, 0, 1]])
+    page = blank.show(view)
     white, black = "rgb(255, 255, 255)", "rgb(0, 0, 0)"
     colours = {"rgb(10, 38, 84)": white, "rgb(121, 122, 122)": black, "rgb(246, 224, 92)": black}
     for cell, colour in zip(page.get_by_role("gridcell").all(), colours, strict=True):
@@ -88,6 +91,9 @@ def test_a_heatmap_is_readable_in_black_or_white(blank):
         expect(cell).to_have_css("color", colours[colour])
     legend = page.get_by_role("img", name="Colours: dark is -1.00, bright is 1.00")
     expect(legend).to_contain_text("0.00")
+    view.strong = [[0, 2]]  # beside it the others are pale
+    expect(page.get_by_role("gridcell").first).to_have_css("background-color", re.compile("/ 0.4"))
+    expect(page.get_by_role("gridcell").last).to_have_css("background-color", "rgb(246, 224, 92)")
 
 
 def test_attention_follows_mouse_keys_and_choices(blank):
@@ -193,6 +199,13 @@ def test_points_are_read_dragged_over_and_selected_by_keys(blank):
     page.get_by_role("option", name=HOSTILE[0]).click()
     blank.has(selected=[60])
     expect(status).to_contain_text(HOSTILE[1])
+    one = {"x": 1, "y": 1, "group": "yours", "kind": "typed", "label": "first"}
+    view.points = [{"x": 0, "y": 0, "group": "water"}, one, {**one, "label": "second"}]
+    labels, marks = page.locator(".bert-typed text"), page.locator(".bert-typed path")
+    expect(labels).to_have_text(["first", "second"])  # at one point, one under the other
+    first, second = (label.bounding_box() for label in labels.all())
+    assert second["y"] - first["y"] > 0.7 * first["height"]
+    expect(marks.first).to_have_attribute("d", re.compile("^M0,-6 "))  # also beside one group only
 
 
 def test_the_names_of_two_points_in_one_place_stand_one_under_the_other(blank):

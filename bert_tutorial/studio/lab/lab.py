@@ -107,20 +107,29 @@ class Lab:
         senses = [use.sense for use in labelled.get(key, []) if key in held_out]
         return key if len(senses) >= FEWEST and len(set(senses)) == 2 else ""
 
+    def two_senses(self) -> list[str]:
+        """All words, or hidden pairs, whose two senses the corpus knows."""
+        return [k for k in self.labels(self.corpus.train) if self.key(k.split("/")[0]) == k]
+
     def with_senses(self, sentences: list[Words], most: int = MOST_PLACES) -> list[tuple[int, int]]:
         """Sentence and place of words whose two senses the corpus knows, the first in each."""
         places = ([i for i, word in enumerate(words) if self.key(word)] for words in sentences)
         return [(number, place) for number, some in enumerate(places) for place in some[:most]]
 
     def same_word(self, sentences: list[Words]) -> tuple[int, int]:
-        """Places of a word that both have: with senses, else the rarest with uses; or (0, 0)."""
+        """Places of a word of both with senses; else of the first such in each; else a rare one."""
 
         def rank(at: tuple[int, int]) -> tuple[bool, float]:
             word = sentences[0][at[0]]
             count = self.count(word) or 0
             return not self.key(word), count if count >= FEWEST else float("inf")
 
-        return min(self.same_words(sentences), key=rank, default=(0, 0))
+        i, j = min(self.same_words(sentences), key=rank, default=(0, 0))
+        known = self.with_senses(sentences)
+        if (0, i) in known and (1, j) in known:
+            return i, j
+        first = dict(reversed(known))  # in each sentence
+        return first.get(0, i), first.get(1, j)
 
     def same_words(self, sentences: list[Words]) -> list[tuple[int, int]]:
         """Where both sentences have the same word, or its plural: a place in each."""

@@ -47,7 +47,7 @@ class Place(NamedTuple):
     """Where a use stands between two senses, and what the held-out uses near it are."""
 
     position: float  # below 0 for the first sense; not cut off
-    text: str  # as in `bird, 9 of 10`, or `undecided: bird, 6 of 10`
+    text: str  # as in `bird, 9 of 10`, `undecided: bird, 6 of 10` or `undecided: 0.12 ± 0.20`
     is_undecided: bool
 
 
@@ -62,7 +62,9 @@ def beside(
     sense, nearest = senses[int(position > 0)], np.argsort(np.abs(others - position))[:NEAR]
     number = int((of[nearest] == sense).sum())
     text = f"{sense}, {number} of {len(nearest)}" if len(nearest) else sense
-    is_undecided = bool(abs(position) <= spread) or 3 * number < 2 * len(nearest)
+    if is_near := bool(abs(position) <= spread):  # then its neighbours say nothing
+        text = f"{position:.2f} ± {spread:.2f}" if spread else "in the middle"
+    is_undecided = is_near or 3 * number < 2 * len(nearest)
     return Place(position, f"undecided: {text}" if is_undecided else text, is_undecided)
 
 
@@ -156,12 +158,12 @@ class WordUses:
         """
         rows = self.known[layer]
         middle, axes = rows.mean(0), []
-        rest, names = rows - middle, ("first main direction", "second main direction")
+        rest, names = rows - middle, ("what differs most", "what differs most besides")
         if self.senses:
             means = self.means(layer, number)
             axes = [(means[1] - means[0]) / max(np.linalg.norm(means[1] - means[0]), 1e-12)]
             middle, rest = means.mean(0), rest - np.outer(rest @ axes[0], axes[0])
-            names = "from one sense to the other", "main direction of the rest"
+            names = "from {} to {}".format(*self.senses), "what differs most besides"
         axes = np.stack([*axes, *np.linalg.svd(rest, full_matrices=False)[2]][:2], axis=1)
         return ((np.stack([*rows, *typed]) - middle) @ axes).tolist(), names
 

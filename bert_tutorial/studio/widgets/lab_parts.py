@@ -84,7 +84,8 @@ class Similarity(Part):
                     self.alike[at] = lab.alike(sentences, at, layer, which)
                     cosines[at] = self.alike[at][0]
         is_same = before and (before.sentences, before.picked) == (sentences, picked)
-        kind = "plain" if is_raw else "common direction out"
+        kind = "plain" if is_raw else "the text's mean vector taken out"
+        kind += "; not pale: how alike the two uses are" if self.alike else ""
         low = min(cosines.min().item() for cosines in found.values())
         high = max(cosines.max().item() for cosines in found.values())
         for which, view in self.views.items():
@@ -92,7 +93,7 @@ class Similarity(Part):
                 view.rows, view.columns = map(list, sentences)
                 view.low, view.high, view.values = low, high, found[which].tolist()
                 view.caption = f"{NAMES[which]}, layer {layer}, cosines, {kind}"
-                view.marked = list(map(list, same_words))
+                view.marked, view.strong = list(map(list, same_words)), list(map(list, self.alike))
                 if not is_same:  # otherwise the cell that was clicked stays chosen
                     view.selected = picked
         self.asked = asked
@@ -106,14 +107,20 @@ class Similarity(Part):
         i, j = places = tuple(self.views["network"].selected)
         if i >= len(sentences[0]) or j >= len(sentences[1]):  # a click on the words before
             return
-        one, other = escape(sentences[0][i]), escape(sentences[1][j])
+        both = sentences[0][i], sentences[1][j]
+        one, other = map(escape, both)
+        if unknown := ", ".join(dict.fromkeys(map(escape, filter(lab.is_unknown, both)))):
+            said = f"nothing to compare.</b> Not in the vocabulary: {unknown}."
+            self.text.value = f"<p><b>{one}, {other}: {said}</p>"
+            return
         number = self.views["network"].values[i][j]
         if places in self.alike:
             _, one_sense, two_senses = self.alike[places]
             self.text.value = (
-                f"<p><b>{one}, {other}: {number:.2f}.</b> So alike are these two uses, along the "
-                f"main directions of this word. Held-out uses of one sense: {one_sense:.2f}; "
-                f"of two senses: {two_senses:.2f} (medians).</p>"
+                f"<p><b>{one}, {other}: {number:.2f}.</b> So alike are these two uses, in the "
+                "directions in which uses of this word differ most. Held-out uses of one sense: "
+                f"{one_sense:.2f}; of two senses: {two_senses:.2f} (medians). Pale cells are "
+                "cosines, which count all directions alike.</p>"
             )
             return
         text = f"<b>{one}, {other}: cosine {number:.2f}.</b>"
@@ -161,9 +168,10 @@ class SenseMap(Part):
     def show(self, asked: Asked) -> None:
         """A map of each network."""
         (words, place), right = asked.use, []
-        for which, view in self.views.items():
-            about = words[place], asked.layer, asked.number
-            points, names, accuracy = asked.lab.map(asked.sentences, *about, which)
+        about = asked.sentences, words[place], asked.layer, asked.number
+        found = [asked.lab.map(*about, which) for which in self.views]  # then both change together
+        for (which, view), one in zip(self.views.items(), found, strict=True):
+            points, names, accuracy = one
             with view.hold_sync():
                 view.selected = []
                 view.points, (view.x_name, view.y_name) = points, names
@@ -183,6 +191,7 @@ class SenseMap(Part):
             axes = new_figure(6, 4).subplots()
             groups = sorted({p["group"] for p in view.points}, key=lambda g: (g == "yours", g))
             for group, mark in zip(groups, "os^D", strict=False):
+                mark = "^" if group == "yours" else mark
                 uses = [p for p in view.points if p["group"] == group]
                 x, y = ([p[axis] for p in uses] for axis in "xy")
                 axes.scatter(x, y, s=80 if group == "yours" else 16, marker=mark, label=group)
@@ -223,7 +232,7 @@ class Attention(Part):
             )
         self.text.value = paragraph(
             f"Attention says from which tokens a token takes over how much. {tokens[token]} looks "
-            f"most, {', '.join(told)}; at all alike would be {1 / len(tokens):.2f} "
+            f"most, {', '.join(told)}; with equal weights each has {1 / len(tokens):.2f} "
             f"(layer {layer + 1}, mean of all heads)."
         )
 
@@ -266,18 +275,18 @@ class HiddenWord(Part):
     def kept(self) -> str:
         """The sentence, and the likeliest words beside the controls, one's own marked."""
         (lab, use), typed = self.about, whole_characters(self.guess.value).strip()
-        own = " ".join(pieces := lab.vocab.tokenize(typed)) or typed
         answer, caption = self._sentence(), "The likeliest words, each with its probability"
         try:
             found = lab.guesses(*use)
         except ValueError as error:  # for example, a network without such a head
             return answer + paragraph(str(error))
-        if own:
+        for about, word in (("The hidden word", use[0][use[1]]), ("Your guess", typed)):
+            own = " ".join(pieces := lab.vocab.tokenize(word)) or word
             p = found["network"][lab.vocab[own]].item() if own in lab.vocab else 0
             told = f"{p:.2%}" if p else "not in its vocabulary"
             if len(pieces) > 1 and not lab.vocab.unknown(pieces):
                 told = f"{len(pieces)} pieces, and it guesses one"
-            answer += paragraph(f"Your guess, {own}, by the network: {told}.")
+            answer += paragraph(f"{about}, {own}, by the network: {told}.") if own else ""
         random = found.pop("untrained").max()
         columns = (
             [f"{'→ ' * (token == own)}{token} {p:.1%}" for token, p in likeliest(lab.vocab, of, 10)]
@@ -308,7 +317,8 @@ class Layers(Part):
             lines.append(f"{NAMES[which]} {first:.2f} before any layer, {last:.2f} at the end")
         text = f"A word and itself in another sentence: {'; '.join(lines)}. Your pair, "
         first, *_, last = own.values()
-        text += f"{sentences[0][i]} and {sentences[1][j]}: {first:.2f} and {last:.2f}."
+        text += f"{sentences[0][i]} and {sentences[1][j]}: {first:.2f} and {last:.2f}. These are "
+        text += "cosines: not the number of 'similar words' for uses of a word with two senses."
         self.text.value = png_html(png, text) + paragraph(text)
 
 
@@ -332,3 +342,4 @@ PARTS = {  # the first is shown first; the second where a word is too rare for i
     "hidden word": HiddenWord,
     "layers": Layers,
 }
+READ = "map of uses", "nearest uses in the corpus"  # in these all uses of the word are read

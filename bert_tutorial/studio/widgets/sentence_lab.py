@@ -7,6 +7,7 @@ Controls, and which view shows what; the numbers come from `lab/lab.py`, the vie
 import threading
 from collections.abc import Callable
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import ipywidgets as ipw
 from ...devices import one_thread
 from ...representation.senses import EVERY
 from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
-from .lab_parts import PARTS, Asked, Similarity, heat_table
+from ..lab.uses import NEAR
+from .lab_parts import PARTS, READ, Asked, Similarity, heat_table
 from .parts import FIELD, LONGEST_TEXT, WIDE, WRAP, Panel, cut_note, paragraph, table
 from .views import Meter, NumberSlider, StatusLine, TokenChips
 
@@ -36,7 +38,7 @@ class SentenceLab(Panel):
     into `folder`.
     """
 
-    fallback = "Sentence lab (open this notebook in JupyterLab to use it)"
+    fallback = "Sentence lab (run this cell to use it)"
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class SentenceLab(Panel):
         description = menu_name(description)
         self.lab, self.shown = lab, description  # the network that is shown, and its name
         self.sentences: list[Words] = []  # those that were read last
+        self.texts: tuple[str, ...] = ()  # in the boxes, when they were read
         self.picked, self.sentence = [0, 0], 0  # the chosen words, and which was clicked last
         labs = (others or {}) | {description: lambda: lab, "untrained": lab.untrained}
         labs = {name: labs[name] for name in dict.fromkeys([description, "untrained", *labs])}
@@ -77,7 +80,7 @@ class SentenceLab(Panel):
         self.status, self.meter = StatusLine(), Meter()
         self.chips = [TokenChips(label=f"Tokens of sentence {number}") for number in (1, 2)]
         self.parts = {title: part() for title, part in PARTS.items()}
-        self.box, self.problem = ipw.VBox(), ipw.HTML()
+        self.box, self.problem, self.known = ipw.VBox(), ipw.HTML(), ipw.HTML()
         reactions = dict.fromkeys((self.text_a, self.text_b, self.model), self._read)
         reactions |= dict.fromkeys((self.layer, self.labels, self.show, self.raw), self._redraw)
         reactions |= {self.example: self._take_example, self.other: self._take_other}
@@ -91,7 +94,10 @@ class SentenceLab(Panel):
         typed = self.text_a, self.chips[0], self.text_b, self.chips[1], self.status
         settings = ipw.HBox([self.layer, self.labels], layout=WRAP)
         views = ipw.HBox([self.show, self.raw, self.keep], layout=WRAP)
-        super().__init__([choose, *typed, settings, self.meter, views, self.box, self.other])
+        below = self.meter, settings, self.known, self.other
+        super().__init__([choose, *typed, views, self.box, *below])
+        self.box.add_class("bert-answer")
+        self.add_class("bert-lab")
         self._try(self._read)
 
     def _try(self, what: Callable[[], Any]) -> None:
@@ -106,7 +112,14 @@ class SentenceLab(Panel):
                 self.status.say(str(error), is_error=True)
                 self.model.value = self.shown
             finally:
+                self._mark_old()
                 self._is_busy = False
+
+    def _mark_old(self, is_reading: bool = False) -> None:
+        """Grey what is about to change, or was read from other texts than the boxes have now."""
+        is_other = (self.text_a.value, self.text_b.value) != self.texts
+        for name, holds in (("bert-reading", is_reading), ("bert-other", is_other)):
+            (self.add_class if holds else self.remove_class)(name)
 
     def _take_example(self) -> None:
         if pair := self.examples.get(self.example.value):
@@ -136,7 +149,12 @@ class SentenceLab(Panel):
             lab.read("network", words)  # they may be too long for it
         if sentences != self.sentences:
             self.picked = list(lab.same_word(sentences))
-        self.lab, self.sentences, self.shown = lab, sentences, name
+            known, before = dict(lab.with_senses(sentences)), self.sentences
+            self.sentence = max((0, 1), key=lambda n: (n in known, sentences[n] not in before))
+        self.lab, self.sentences, self.shown, self.texts = lab, sentences, name, texts
+        known = f"{len(lab.two_senses())} words have two senses that this corpus knows"
+        words = escape(", ".join(lab.two_senses()))
+        self.known.value = f"<details><summary>{known}</summary>{words}</details>"
         self._unk = lab.vocab.to_tokens(lab.vocab.unk_id)
         if texts != self.examples.get(self.example.value, texts):
             self.example.value = "your own"
@@ -171,13 +189,20 @@ class SentenceLab(Panel):
 
     def _redraw(self) -> None:
         asked, name = self._asked(), self.show.value
-        self.meter.rows, self.meter.caption = self._meter(asked)
+        lab, (words, place) = asked.lab, asked.use
+        about = {lab.key(words[place]) or words[place]} if name in READ else set()
+        about |= {lab.key(asked.sentences[i][j]) for i, j in lab.with_senses(asked.sentences)}
+        if (new := sorted(about - lab.was_read)) and not lab.missing:
+            self.status.say(f"reading the uses of {', '.join(new)} in the corpus …")
+            self._mark_old(is_reading=True)
+        rows, caption = self._meter(asked)
         first, instead, *_ = PARTS
         self.problem.value = self._show(name, asked)
         shown = [] if self.problem.value else [name]
         if name == first and not shown:
             self.problem.value += self._show(instead, asked) or paragraph(f"Instead: {instead}.")
             shown = [instead]
+        self.meter.rows, self.meter.caption = rows, caption
         self.raw.disabled = not any(self.parts[name].has_raw for name in shown)
         above = [self.problem] if self.problem.value else []
         self.box.children = (*above, *(self.parts[name].box for name in shown))
@@ -195,22 +220,22 @@ class SentenceLab(Panel):
     def _meter(self, asked: Asked) -> tuple[list[dict[str, Any]], str]:
         """Its rows and caption."""
         lab, sentences, _, _, layer, number, _ = asked
-        places = lab.with_senses(sentences)
-        for key in sorted({lab.key(sentences[i][place]) for i, place in places} - lab.was_read):
-            self.status.say(f"reading the uses of {key} in the corpus …")
         if lab.missing:
             return [], f"Which sense? This needs the text: {lab.missing}"
-        if not places:
-            known = [k for k in lab.labels(lab.corpus.train) if lab.key(k.split("/")[0]) == k]
-            these = ", ".join(known[:5]) or "there are none in this corpus"
+        if not (places := lab.with_senses(sentences)):
+            these = ", ".join(lab.two_senses()) or "there are none in this corpus"
             return [], f"No word here has two senses that the corpus knows, as these have: {these}."
+        if not layer:
+            return [], "Which sense? Layer 0 has no context: only the word and its place."
         few = f"at most {number} of the labels of each sense; few are noisy"
         is_cut = len(lab.with_senses(sentences, MAX_WORDS)) > len(places)
         more = f"; only the first {MOST_PLACES} such words of a sentence stand here"
         return lab.meter(sentences, layer, number), (
-            f"Which sense? The marker stands nearer to the one that the network reads; hollow is "
-            f"undecided. Beside it, how many of the nearest held-out uses have that sense (layer "
-            f"{layer}, {'all labels' if number == EVERY else few}{more if is_cut else ''})."
+            "Which sense? The marker stands nearer to the one that the network reads. Beside it: "
+            f"how many of the {NEAR} nearest held-out uses have that sense. Hollow is undecided: "
+            "less than two thirds have it, or dropout, the pale band, can move the marker over the "
+            f"middle, which is 0. (Layer {layer}, {'all labels' if number == EVERY else few}"
+            f"{more if is_cut else ''}.)"
         )
 
     def _pick(self, sentence: int) -> None:

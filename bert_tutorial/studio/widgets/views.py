@@ -54,6 +54,7 @@ class TokenHeatmap(View):
     low, high = t.Float(-1.0), t.Float(1.0)  # ends of the colours; beyond them nothing changes
     caption = t.Unicode()  # one line above the table
     marked = t.List(t.List(t.Int()))  # `[row, column]` of each cell with a frame
+    strong = t.List(t.List(t.Int()))  # the same of cells beside which all others are pale, if any
     selected = t.List(t.Int())  # `[row, column]` of the cell that was clicked last
 
 

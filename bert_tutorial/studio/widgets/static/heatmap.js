@@ -47,7 +47,7 @@ function render({ model, el }) {
     select(index);
   });
 
-  const cell = (name, number, key) => {
+  const cell = (name, number, key, isPale) => {
     const isNumber = Number.isFinite(number);
     const made = element("td", {
       role: "gridcell",
@@ -58,8 +58,9 @@ function render({ model, el }) {
     if (!isNumber) return made;
     const [low, high] = [model.get("low"), model.get("high")];
     const colour = colourAt(high > low ? (number - low) / (high - low) : 0.5);
-    made.style.background = `rgb(${colour})`;
-    made.style.color = inkOn(colour);
+    const pale = `color-mix(in srgb, rgb(${colour}) 40%, transparent)`; // with the page's ink
+    made.style.background = isPale ? pale : `rgb(${colour})`;
+    if (!isPale) made.style.color = inkOn(colour);
     if (width <= MOST_PRINTED) made.append(decimals(number));
     return made;
   };
@@ -69,8 +70,12 @@ function render({ model, el }) {
     table.classList.toggle("bert-dense", width > MOST_PRINTED);
     table.setAttribute("aria-label", model.get("caption") || "Heatmap");
     caption.textContent = model.get("caption");
+    const strong = new Set(model.get("strong").map(String)); // as in "1,2"
     const lines = rows.map((row, i) =>
-      columns.map((column, j) => cell(`${row}, ${column}`, values[i]?.[j], `cell-${i}-${j}`)),
+      columns.map((column, j) => {
+        const isPale = strong.size > 0 && !strong.has(`${i},${j}`);
+        return cell(`${row}, ${column}`, values[i]?.[j], `cell-${i}-${j}`, isPale);
+      }),
     );
     cells = lines.flat();
     const heads = columns.map((text) => heading("columnheader", "col", text));
@@ -96,7 +101,7 @@ function render({ model, el }) {
     });
     report();
   };
-  const data = ["rows", "columns", "values", "low", "high", "caption"];
+  const data = ["rows", "columns", "values", "low", "high", "caption", "strong"];
   return follow({ model, el }, data, ["marked", "selected"], build, mark);
 }
 

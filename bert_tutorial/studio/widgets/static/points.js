@@ -35,6 +35,19 @@ function scale(numbers, start, end) {
   return { at, low, high };
 }
 
+// In alphabetical order, as the axes have senses. Typed points come third, also where there is but
+// one sense: then the second has no name.
+function groupsOf(points) {
+  const typed = points.filter((point) => point.kind === TYPED);
+  const names = [...new Set(points.filter((point) => point.kind !== TYPED).map(groupOf))].sort();
+  while (typed.length && names.length < 2) names.push(null);
+  return [...new Set([...names, ...typed.map(groupOf)])];
+}
+
+function groupOf(point) {
+  return String(point.group ?? "");
+}
+
 function said({ group, label, text, kind }) {
   const lead = [group, kind === TYPED ? label : ""].filter(Boolean);
   return `${lead.join(", ")}: ${text ?? ""}`;
@@ -58,7 +71,7 @@ function render({ model, el }) {
   let drawnPoints = [];
   let start = null; // where the pointer went down
 
-  const numberOf = (point) => groups.indexOf(String(point.group ?? ""));
+  const numberOf = (point) => groups.indexOf(groupOf(point));
   const report = () => {
     const current = items.current();
     drawnPoints.forEach((made, i) => made.classList.toggle("bert-near", i === current));
@@ -103,14 +116,19 @@ function render({ model, el }) {
     made.append(symbol(numberOf(point), isLarge ? { transform: "scale(1.8)" } : {}));
     if (!isLarge) return made;
     const isRight = x > 0.75 * WIDTH;
-    const place = { x: isRight ? -17 : 17, y: 4 + 14 * point.row };
-    place["text-anchor"] = isRight ? "end" : "start";
+    // Labels of typed points that lie close together stand one under the other.
+    const isBefore = (other) => {
+      const [right, below] = [0, 1].map((axis) => Math.abs(other.at[axis] - point.at[axis]));
+      return other.kind === TYPED && other.index < point.index && right < 190 && below < 13;
+    };
+    const down = 4 + 17 * points.filter(isBefore).length;
+    const place = { x: isRight ? -17 : 17, y: down, "text-anchor": isRight ? "end" : "start" };
     made.append(drawn("text", place, point.label));
     return made;
   };
   const build = () => {
     const given = model.get("points");
-    groups = [...new Set(given.map((point) => String(point.group ?? "")))];
+    groups = groupsOf(given);
     const inner = 18; // so that no point lies on the frame
     const [left, bottom] = [MARGIN + inner, HEIGHT - MARGIN - inner];
     const x = scale(given.map((point) => point.x), left, WIDTH - 8 - inner);
@@ -118,11 +136,6 @@ function render({ model, el }) {
     points = given
       .map((point, index) => ({ ...point, index, at: [x.at(point.x), y.at(point.y)] }))
       .sort((a, b) => a.at[0] - b.at[0]);
-    const large = points.filter((point) => point.kind === TYPED);
-    large.forEach((point, i) => {
-      const isNear = ({ at }) => Math.hypot(at[0] - point.at[0], 4 * (at[1] - point.at[1])) < 60;
-      point.row = large.slice(0, i).filter(isNear).length; // names of one place, one under another
-    });
     drawFrame(x, y);
     drawnPoints = points.map(drawPoint);
     items.use(drawnPoints, 0);
@@ -131,7 +144,8 @@ function render({ model, el }) {
     caption.textContent = model.get("caption");
     const name = caption.textContent || "Map of points";
     layer.setAttribute("aria-label", `${name}: arrow keys move, Space selects`);
-    legend.replaceChildren(...groups.map((text, i) => entry(i, text || "no group")));
+    const entries = groups.map((text, i) => text !== null && entry(i, text || "no group"));
+    legend.replaceChildren(...entries.filter(Boolean));
     report();
   };
   const mark = () => {
