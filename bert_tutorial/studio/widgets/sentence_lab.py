@@ -152,9 +152,9 @@ class SentenceLab(Panel):
             known, before = dict(lab.with_senses(sentences)), self.sentences
             self.sentence = max((0, 1), key=lambda n: (n in known, sentences[n] not in before))
         self.lab, self.sentences, self.shown, self.texts = lab, sentences, name, texts
-        known = f"{len(lab.two_senses())} words have two senses that this corpus knows"
+        summary = f"{len(lab.two_senses())} words have two senses that this corpus knows"
         words = escape(", ".join(lab.two_senses()))
-        self.known.value = f"<details><summary>{known}</summary>{words}</details>"
+        self.known.value = words and f"<details><summary>{summary}</summary>{words}</details>"
         self._unk = lab.vocab.to_tokens(lab.vocab.unk_id)
         if texts != self.examples.get(self.example.value, texts):
             self.example.value = "your own"
