@@ -70,16 +70,18 @@ class Muon(torch.optim.Optimizer):
                     p.sub_(change, alpha=0.5 * lr * math.sqrt(max(shape)))
 
 
-def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    net: BERTModel, settings: Settings, output: nn.Linear | None = None
+) -> list[torch.optim.Optimizer]:
     """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
 
-    Muon has the matrices that turn vectors into vectors, AdamW all else. Matrices decay, biases and
-    normalisation scales do not.
+    Muon has the matrices that turn vectors into vectors, AdamW all else, and so `output`, which
+    gives scores: the next-sentence head's if None. Matrices decay, biases and scales do not.
     """
     if settings.optimizer == "adam":
         return [torch.optim.Adam(net.parameters(), settings.learning_rate)]
     linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    inside = [module.weight for module in linear if module is not net.nsp.output]
+    inside = [module.weight for module in linear if module is not (output or net.nsp.output)]
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words, rate, decay = net.word_vectors, settings.learning_rate, settings.weight_decay
     tables = [p for p in others if p.dim() >= 2 and p is not words]
