@@ -6,6 +6,7 @@ Shapes: N texts, C labels, D numbers of a text.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -23,7 +24,7 @@ from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
 from .heads import FineTuned
 from .tasks import Labelled
-from .train import RECIPE, SCRATCH_RECIPE, fine_tune_steps, log_probabilities, to_rows
+from .train import fine_tune_steps, log_probabilities, to_rows
 
 Predict = Callable[[Labelled], np.ndarray]  # texts -> log-probabilities (N, C), in nats
 Fit = Callable[[Labelled, int], Predict]  # texts to learn from, and a seed
@@ -149,7 +150,7 @@ def fine_tuning(net: BERTModel, vocab: Vocab, settings: Settings, pretrained: bo
     """A copy of a network with a head, all of it trained; or the same drawn anew."""
 
     def fit(train: Labelled, seed: int) -> Predict:
-        tuned = FineTuned.on(net, train, seed, pretrained)
+        tuned = FineTuned.on(net, len(train.names), train.places is not None, seed, pretrained)
         for _ in fine_tune_steps(tuned, vocab, train, replace(settings, seed=seed)):
             pass
         return partial(log_probabilities, tuned, vocab)

@@ -6,6 +6,8 @@ Source: Devlin et al. 2019, section 4 and figure 4. The interface and the names 
 d2l ("Fine-Tuning BERT for Sequence-Level and Token-Level Applications").
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,21 @@ class FineTuned(nn.Module):
         self.pool = pool
         self.dropout = Dropout(bert.config.dropout)
         self.classifier = nn.Linear(bert.config.num_hiddens, num_labels)
+
+    @classmethod
+    def on(
+        cls, bert: BERTModel, num_labels: int, tagging: bool = False, seed: int = 0,
+        pretrained: bool = True,
+    ) -> "FineTuned":  # fmt: skip
+        """A new head on a copy of a network; all weights are drawn anew if not `pretrained`."""
+        device, generator = bert.word_vectors.device, torch.Generator().manual_seed(seed)
+        bert = copy.deepcopy(bert).cpu()
+        if not pretrained:
+            bert.reset(generator)
+        tuned = cls(bert, num_labels, tagging)
+        nn.init.normal_(tuned.classifier.weight, std=INIT_STD, generator=generator)
+        nn.init.zeros_(tuned.classifier.bias)
+        return tuned.to(device)
 
     @property
     def word_vectors(self) -> nn.Parameter:

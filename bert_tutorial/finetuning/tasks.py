@@ -21,7 +21,7 @@ from ..text.corpora import DATA, read_text
 from ..text.vocabulary import tokenize
 from ..text.wikitext_format import paragraphs
 
-LONGEST = 62  # words of a text or of a pair: a row of 64 positions shows them with <cls> and <sep>
+LONGEST = 30  # words of each text; with <cls> and <sep> they fill a row of 32 positions
 ALL = 10**9  # labels of each class: as many as there are
 PAIRS = 64, 16  # of sentences for each word, to learn from and to test with
 
@@ -199,7 +199,7 @@ def same_sense_task(tuning: bool = False) -> Task:
     """Has the word that two sentences share the same sense in both?"""
 
     def read(part: Part, number: int) -> Labelled:
-        of_words = uses(*part, LONGEST // 2 + 1).values()
+        of_words = uses(*part, LONGEST + 1).values()
         pairs = chain.from_iterable(draw_pairs(of_word, number) for of_word in of_words)
         return labelled(["other", "same"], *map(list, zip(*pairs, strict=True)))
 

@@ -73,7 +73,7 @@ def fine_tune_steps(
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
     """
     keep_memory()
-    optimizers = make_optimizers(net, settings, net.classifier)
+    optimizers = make_optimizers(net, settings)
     rows, positions = to_rows(vocab, data, net.bert.config.max_len)
     labels, device = torch.from_numpy(data.labels), net.classifier.weight.device
     half = pick_dtype(settings.precision, device) == torch.bfloat16

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..network.model import BERTModel
 from .run import Settings
+OUTPUTS = {"nsp.output", "classifier"}  # linear layers that give scores
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
@@ -70,18 +71,17 @@ class Muon(torch.optim.Optimizer):
                     p.sub_(change, alpha=0.5 * lr * math.sqrt(max(shape)))
 
 
-def make_optimizers(
-    net: BERTModel, settings: Settings, output: nn.Linear | None = None
-) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
+def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Muon and AdamW, which share the parameters of a network among them; or one for all.
 
-    Muon has the matrices that turn vectors into vectors, AdamW all else, and so `output`, which
-    gives scores: the next-sentence head's if None. Matrices decay, biases and scales do not.
+    Muon has the matrices that turn vectors into vectors, AdamW all else. Matrices decay, biases and
+    normalisation scales do not. Or AdamW has all, or d2l's Adam.
     """
     if settings.optimizer == "adam":
         return [torch.optim.Adam(net.parameters(), settings.learning_rate)]
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    inside = [module.weight for module in linear if module is not (output or net.nsp.output)]
+    linear = {name: m.weight for name, m in net.named_modules() if isinstance(m, nn.Linear)}
+    inside = [matrix for name, matrix in linear.items() if name not in OUTPUTS]
+    inside = [] if settings.optimizer == "adamw" else inside
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words, rate, decay = net.word_vectors, settings.learning_rate, settings.weight_decay
     tables = [p for p in others if p.dim() >= 2 and p is not words]
@@ -90,4 +90,27 @@ def make_optimizers(
         {"params": tables, "weight_decay": decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return [Muon(inside, rate, decay), torch.optim.AdamW(groups, rate, fused=True)]
+    adamw = torch.optim.AdamW(groups, rate, fused=True)
+    return [Muon(inside, rate, decay), adamw] if inside else [adamw]
+
+
+def state_of(net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """All that training needs to go on: weights, and what the optimizers remember."""
+    tensors = {f"net.0.{name}": value for name, value in net.state_dict().items()}
+    for number, optimizer in enumerate(optimizers):
+        for p, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def restore(
+    net: BERTModel, optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]
+) -> None:
+    """Bring a network and its optimizers into the state that `state_of` has given."""
+    states: dict = defaultdict(lambda: defaultdict(dict))
+    for key, value in tensors.items():
+        part, p, name = key.split(".", 2)
+        states[part][int(p)][name] = value
+    net.load_state_dict(states["net"][0])
+    for number, optimizer in enumerate(optimizers):
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": states[str(number)]})
