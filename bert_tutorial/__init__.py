@@ -14,7 +14,8 @@ from .network.config import BERTConfig
 from .network.model import BERTModel
 from .pretraining.evaluation import baselines, evaluate
 from .pretraining.run import Settings
-from .pretraining.training import train_bert, train_steps
+from .pretraining.running import train_bert
+from .pretraining.training import train_steps
 from .representation.encoding import (
     compare_tokens,
     cosine_similarity,

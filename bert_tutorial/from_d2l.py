@@ -129,7 +129,11 @@ def check_training(train_iter: Any = None, net: Any = None, *args: Any, **kwargs
 
 
 def check_memory(
-    train_iter: Any = None, net: Any = None, num_steps: int = 50, **settings: Any
+    train_iter: Any = None,
+    net: Any = None,
+    num_steps: int = 50,
+    processes: int | None = None,
+    **settings: Any,
 ) -> None:
     """Refuse a training that would not fit into memory."""
     if train_iter is not None and net is not None:

@@ -2,16 +2,18 @@
 
 Run the same command again, and it goes on where it was: from the last checkpoint, with the losses
 that an uninterrupted run would have had. Under `torchrun --nproc-per-node 2 -m
-bert_tutorial.pretrain ...` the processes share each batch.
+bert_tutorial.pretrain ...` the processes share each batch, on one machine or on many.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import fields, replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +27,7 @@ from .network.model import BERTModel
 from .parallel import join_processes, own_device
 from .pretraining.evaluation import baselines, evaluate, evaluate_parts
 from .pretraining.optimizers import make_optimizers
-from .pretraining.training import prepare, train_steps
+from .pretraining.training import train_steps
 from .representation.senses import mean_accuracy, sense_scores
 from .studio.published.checkpoints import save_checkpoint
 from .studio.runs.fits import check_fits
@@ -34,6 +36,7 @@ from .studio.runs.settings import EXAMPLES, RECIPES, RunSettings, hash_of
 from .text.corpora import CORPORA, find_corpus, read_text
 from .text.examples import PretrainingExamples, load_data_wiki
 from .text.own_file import describe_own_text
+from .text.vocabulary import Vocab
 
 # Each setting is an option of its name, or of a shorter one.
 SHORTER = {
@@ -47,6 +50,10 @@ HELP = {
     "sampled_words": "how many words a step decodes; 0 for all",
     "min_freq": "rarer words become <unk>; fewer words train faster",
 }
+OTHER_NUMBER = (
+    " So far it was trained by {} processes, now by {}: dropout draws other numbers, so the losses "
+    "are not those of a run without a change."
+)
 CARD = """# A small BERT, pretrained on {corpus}
 
 Made by `python -m bert_tutorial.pretrain`, for learning about BERT. It knows the words
@@ -87,14 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain a small BERT, or go on; leaves the network and its card in a folder."""
     corpus, out, save_every, settings = parse(arguments)
     device = own_device(try_all_gpus())
-    processes = join_processes(device)
-    is_first, last = processes.rank == 0, settings.num_steps
-    of_examples = {name: getattr(settings, name) for name in (*EXAMPLES, "max_len", "min_freq")}
-    if is_first and corpus not in CORPORA:
-        print(describe_own_text(Path(corpus).expanduser()))
-    train_iter, vocab = load_data_wiki(corpus=corpus, **of_examples)
-    if (rows := train_iter.batch_size) < processes.world_size:
-        raise ValueError(f"a batch has {rows} rows, too few for {processes.world_size} processes")
+    processes, last = join_processes(device), settings.num_steps
+    train_iter, vocab = processes.work(partial(read_examples, corpus, settings))
     check_fits(settings.config(len(vocab), settings.max_len), train_iter, settings)
     net = settings.network(len(vocab), settings.max_len, device)  # no position is never trained
     optimizers = make_optimizers(net, settings)
@@ -102,31 +103,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about |= {SHORTER.get(name, name): str(value) for name, value in vars(settings).items()}
     about["precision"] = str(pick_dtype(settings.precision, device))
     about["optimizer"] = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
-    about |= {"processes": str(processes.world_size), "text": hash_of(train_iter)}
-    with closing(SavedRun(out, {"settings": about}, "use another folder (--out)")) as run:
-        if is_first:
+    about["text"] = hash_of(train_iter)
+    versions = f"bert_tutorial {metadata.version('bert_tutorial')}, PyTorch {torch.__version__}"
+    processes.agree(about | {"save_every": str(save_every), "versions": versions})
+    record = {"settings": about, "processes": processes.world_size}
+    with closing(SavedRun(out, record, "use another folder (--out)")) as run:
+        # The one with the newest checkpoint: after a restart another process may be the first.
+        steps_done = [int(done) for done in processes.gather(str(run.checkpoint_step()))]
+        processes = processes._replace(keeper=steps_done.index(max(steps_done)))
+        done = seconds = 0
+        if processes.is_keeper:
             run.open()
-        done, seconds = run.load(net, optimizers), 0.0
-        prepare(net, train_iter, settings)
-        processes.agree("settings", about)
-        processes.agree("checkpoints", done)
-        processes.agree("weights", sum(p.double().sum().item() for p in net.parameters()))
-        if is_first:
+            before = json.loads((out / "record.json").read_text("utf-8")).get("processes", 1)
+            run.update()
+            done = run.load(net, optimizers)
             run.write_log(logged := run.steps(done))
             seconds = sum(step.seconds for step in logged)
             if done:
-                print(f"going on after step {done} of {last}.{run.note}")
+                note = OTHER_NUMBER.format(before, processes.world_size)
+                is_other = settings.dropout and before != processes.world_size
+                print(f"going on after step {done} of {last}.{run.note}{note if is_other else ''}")
         how = dict(optimizers=optimizers, first_step=done, processes=processes)
         steps = train_steps(net, train_iter, settings, **how)
+        is_first = processes.is_keeper
         for step in tqdm(steps, total=last, initial=done, unit="step", disable=not is_first):
             if is_first:
                 run.add(step)
                 seconds += step.seconds
-                if step.step % save_every == 0 or step.step == last:
-                    run.save(net, optimizers, step.step)
+            if step.step % save_every == 0 or step.step == last:
+                save = partial(run.save, net, optimizers, step.step)
+                processes.work(save if is_first else int)
+        about |= {"processes": str(processes.world_size), "training_time": f"{seconds:.0f} s"}
+        # The others wait: whoever left first would end what torchrun has started.
+        last_work = partial(finish, net, train_iter, corpus, out, about)
+        processes.work(last_work if is_first else int)
     processes.leave()
-    if is_first:
-        finish(net, train_iter, corpus, out, about | {"training_time": f"{seconds:.0f} s"})
+
+
+def read_examples(corpus: str, settings: RunSettings) -> tuple[PretrainingExamples, Vocab]:
+    """The text as training examples, and its vocabulary."""
+    if corpus not in CORPORA and os.environ.get("LOCAL_RANK", "0") == "0":
+        print(describe_own_text(Path(corpus).expanduser()))
+    of_examples = {name: getattr(settings, name) for name in (*EXAMPLES, "max_len", "min_freq")}
+    return load_data_wiki(corpus=corpus, **of_examples)
 
 
 def finish(

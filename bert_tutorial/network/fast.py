@@ -107,7 +107,6 @@ class Sample(NamedTuple):
 
     words: Tensor  # (C,), ids that rise
     log_chance: Tensor  # (C,), logarithm of how likely it is that each is among them
-    labels: Tensor  # (N,), the words to predict as places in `words`
 
 
 class WordSampler:
@@ -128,12 +127,14 @@ class WordSampler:
             low, high = (middle, high) if chance.sum() < num_words else (low, middle)
         self.num_places = float(torch.tensor(high, dtype=torch.float64).exp())
 
-    def draw(self, labels: Tensor) -> Sample:
-        """Draw from PyTorch's own generator; `labels`, (N,), are always among the words."""
-        frequency = self.frequency.to(labels.device, torch.float32)
-        is_chosen = torch.rand_like(frequency) < -torch.expm1(-frequency * self.num_places)
-        is_chosen[labels] = True
+    def draw(self, labels: Tensor, seed: int) -> Sample:
+        """Draw words; `labels`, (N,), those to predict in the step, are always among them."""
+        frequency = self.frequency.float()
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.rand(frequency.shape, generator=generator)
+        is_chosen = drawn < -torch.expm1(-frequency * self.num_places)
+        is_chosen[labels.cpu()] = True
         words = is_chosen.nonzero()[:, 0]
         # A word is among them as a drawn one, or as one of N labels.
         chance = -torch.expm1(-frequency[words] * (self.num_places + len(labels)))
-        return Sample(words, chance.log(), torch.searchsorted(words, labels))
+        return Sample(words.to(labels.device), chance.log().to(labels.device))

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..text.examples import Batch
 from .config import BERTConfig
-from .fast import LinearCrossEntropy, WordSampler
+from .fast import LinearCrossEntropy, Sample
 from .model import BERTModel
 
 
@@ -59,7 +59,7 @@ def pretraining_losses(
     net: BERTModel,
     batch: Batch,
     dtype: torch.dtype = torch.float32,
-    sampler: WordSampler | None = None,
+    sample: Sample | None = None,
 ) -> Losses:
     """MLM loss over the real prediction slots, and NSP loss.
 
@@ -70,15 +70,16 @@ def pretraining_losses(
         net: The network.
         batch: Examples, on the network's device.
         dtype: torch.bfloat16 for matrix products in half precision, torch.float32 for plain ones.
-        sampler: Chooses the words to decode; None for all. With one the MLM loss tells the right
-            word from those of the sample only, so it is lower.
+        sample: The words to decode; None for all. With a sample the MLM loss tells the right word
+            from its words only, so it is lower.
     """
     half = dtype == torch.bfloat16
     with torch.autocast(batch.token_ids.device.type, dtype=torch.bfloat16, enabled=half):
         features, nsp_logits, labels = read_out(net, batch)
     weight, bias = net.word_vectors, net.mlm.bias
-    if sampler is not None:
-        words, log_chance, labels = sampler.draw(labels)
+    if sample is not None:
+        words, log_chance = sample
+        labels = torch.searchsorted(words, labels)
         # A word that is seldom drawn stands for others like it.
         weight, bias = weight[words], bias[words] - log_chance
     mlm = LinearCrossEntropy.apply(features, weight, bias, labels, dtype)

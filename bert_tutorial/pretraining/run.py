@@ -1,5 +1,6 @@
 """A run: how to train (`Settings`), what it has shown so far (`Progress`), and that in words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,7 +9,10 @@ import torch
 from ..text.examples import PretrainingExamples
 from .evaluation import Baselines, Evaluation
 
-DOING = {"counting": "counting words and their neighbours", "evaluating": "reading held-out text"}
+DOING = {
+    "counting": "counting words and their neighbours", "starting": "starting the other processes",
+    "evaluating": "reading held-out text",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,9 @@ class Progress:
     # that they can be compared; after the last step a second one, on all of it.
     held_out: list[tuple[int, Evaluation]] = field(default_factory=list)
     baselines: Baselines | None = None  # None until they are counted
-    doing: str = "counting"  # or "evaluating" or "training": what it does, or will do next
+    doing: str = "counting"  # or "starting", "evaluating", "training": what it does next
+    # Brings the network to where the run is, where other processes train.
+    fetch: Callable[[], None] = lambda: None
 
     def __repr__(self):
         done, total = len(self.history), self.settings.num_steps

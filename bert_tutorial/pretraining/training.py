@@ -1,33 +1,24 @@
-"""Pretraining: the loop (`train_steps`), and d2l's `train_bert`, which shows a run."""
+"""The training loop: plain (`plain_steps`), and as it is used (`train_steps`)."""
 
 import math
 import random
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
+from safetensors.torch import load, save
 from torch import nn
-from tqdm import tqdm
 
-from ..devices import keep_memory, pick_dtype, try_all_gpus
+from ..devices import keep_memory, pick_dtype
 from ..network.fast import WordSampler
 from ..network.losses import pretraining_losses, rows_at_once
 from ..network.model import BERTModel, check_vocab, in_mode
-from ..notebook import Display, in_notebook
 from ..parallel import ALONE, Processes
 from ..text.examples import Batch, PretrainingExamples
 from ..text.vocabulary import Vocab
 from .cooccurrence import start_from_neighbours
-from .evaluation import baselines, evaluate
-from .optimizers import make_optimizers
-from .run import DOING, Progress, Settings, Step, summary
-
-FEW = 4  # batches of held-out text: enough to see where a run stands
+from .optimizers import make_optimizers, restore, state_of
+from .run import Settings, Step
 
 
 def plain_steps(
@@ -70,13 +61,15 @@ def train_steps(
         settings: How to train, and for how many steps.
         optimizers: From `make_optimizers`; new ones if None.
         first_step: Steps already done; with network and optimizers of that moment it goes on.
-        processes: Which of how many processes of one run this is.
+        processes: Which of how many processes of one run this is; all begin with the step, the
+            weights and the optimizers' state of the keeper.
 
     Raises:
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
     """
     prepare(net, train_iter, settings)
     optimizers = optimizers or make_optimizers(net, settings)
+    first_step = share_state(net, optimizers, first_step, processes)
     device, sampler = net.mlm.bias.device, make_sampler(train_iter.vocab, settings)
     with_nsp = 0 < train_iter.next_sentence_rate < 1  # otherwise there is nothing to tell apart
     for step in range(first_step, settings.num_steps):
@@ -108,19 +101,35 @@ def losses_and_gradients(
     device = batch.token_ids.device
     dtype = pick_dtype(settings.precision, device)
     draw = random.Random(f"{settings.seed} dropout {step}")
+    is_real = batch.mlm_weights.bool()
     num_slots, num_pairs = batch.mlm_weights.sum(), len(batch.nsp_labels)
+    sample = sampler and sampler.draw(batch.mlm_labels[is_real], draw.getrandbits(32))
     totals = torch.zeros(2, device=device)
     for part in processes.rows(batch).split(rows_at_once(net.config, device)):
+        if not len(part.nsp_labels):  # there are more processes than rows
+            break
         # Dropout draws from PyTorch's own generator: borrow it, and give it back after each part.
         with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(draw.getrandbits(32) + processes.rank)
-            loss = pretraining_losses(net, part, dtype, sampler)
+            loss = pretraining_losses(net, part, dtype, sample)
             mlm = loss.mlm * (part.mlm_weights.sum() / num_slots)
             nsp = loss.nsp * (len(part.nsp_labels) / num_pairs)
             (mlm + nsp if with_nsp else mlm).backward()
             totals += torch.stack([mlm, nsp]).detach()
-    processes.add_up(totals, *(p.grad for p in net.parameters() if p.grad is not None))
+    processes.add_up(totals, net.parameters())
     return totals[0].item(), totals[1].item()
+
+
+def share_state(
+    net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int, processes: Processes
+) -> int:
+    """Give all processes the keeper's weights and optimizers' state; returns its step."""
+    if processes.world_size > 1:
+        tensors = state_of(net, optimizers) | {"step.0.": torch.tensor(step)}
+        tensors = load(processes.share(save(tensors) if processes.is_keeper else b""))
+        step = int(tensors.pop("step.0."))
+        restore(net, optimizers, tensors)
+    return step
 
 
 def make_sampler(vocab: Vocab, settings: Settings) -> WordSampler | None:
@@ -179,113 +188,3 @@ def check_network(net: BERTModel, vocab: Vocab) -> None:
             f"the network's weights are {other}, but only torch.float32 can be trained: write "
             "net.float() first; precision='bf16' then still computes in bf16"
         )
-
-
-def run_training(
-    net: BERTModel,
-    progress: Progress,
-    *,
-    optimizers: list[torch.optim.Optimizer] | None = None,
-    num_evaluations: int = 5,
-) -> Iterator[None]:
-    """Count the baselines, train, and read the same held-out text now and then; at the end all.
-
-    Yields before the first piece of work and after each: nothing is half done, and `progress.doing`
-    says what comes next ("evaluating" also where there is no held-out text). A progress with steps
-    goes on after them, with the network and the optimizers of that moment.
-    """
-    train_iter, settings = progress.train_iter, progress.settings
-    first, last, valid = len(progress.history), settings.num_steps, train_iter.valid
-    check_network(net, train_iter.vocab)
-    evaluate_at = {round(last * i / num_evaluations) for i in range(num_evaluations)} | {last}
-    progress.doing = "counting"
-    yield
-    progress.baselines = baselines(train_iter)
-    yield
-    prepare(net, train_iter, settings)
-    steps = train_steps(net, train_iter, settings, optimizers=optimizers, first_step=first)
-    for done in range(first, last + 1):
-        if done in evaluate_at:
-            progress.doing = "evaluating"
-            yield
-            if valid is not None and done not in dict(progress.held_out):
-                found = [(done, evaluate(net, valid, FEW))]
-                if done == last and len(valid) > FEW:
-                    found.append((done, evaluate(net, valid)))
-                progress.held_out += found
-        progress.doing = "training"
-        yield
-        if done < last:
-            progress.history.append(next(steps))
-
-
-def train_bert(
-    train_iter: PretrainingExamples, net: BERTModel, num_steps: int = 50, **settings: Any
-) -> Progress:
-    """d2l's function: pretrain `net`, show the losses live, and print how it went.
-
-    Interrupting it (the notebook's stop button, Ctrl-C) ends it after the step under way; the
-    network keeps what it has learned.
-
-    Args:
-        train_iter: Training examples from `load_data_wiki`.
-        net: The network; moved to the first GPU if there is one, and changed in place.
-        num_steps: Training steps (not epochs), as in d2l.
-        **settings: Anything else of `Settings`: learning_rate, warmup, precision, ...
-
-    Returns:
-        The losses of all steps (`history`) and on the held-out text (`held_out`).
-    """
-    progress = Progress(train_iter, Settings(num_steps=num_steps, **settings))
-    devices = try_all_gpus()[:1]
-    with noticing_interrupts() as interrupted, shown(progress) as show:
-        for _ in run_training(net.to(devices[0]), progress):
-            show()
-            if interrupted.is_set():
-                break
-    if interrupted.is_set():
-        done = f"step {len(progress.history)} of {num_steps}"
-        print(f"Stopped after {done}: the network keeps what it has learned so far.")
-    if progress.history:
-        print(summary(progress, devices))
-    return progress
-
-
-@contextmanager
-def noticing_interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C only sets the event, so that no step is cut in two; a second one interrupts."""
-    noticed = threading.Event()
-    is_main = threading.current_thread() is threading.main_thread()  # signals come only there
-
-    def notice(*_: object) -> None:
-        noticed.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, notice) if is_main else None
-    try:
-        yield noticed
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def shown(progress: Progress) -> Iterator[Callable[[], None]]:
-    """Show a run, in a notebook as a picture and in a terminal as a bar; gives what updates it."""
-    if in_notebook():
-        from .loss_plot import LossPlot  # here, so that importing stays fast
-
-        with closing(LossPlot(progress, Display().show_png)) as plot:
-            yield plot.update
-        return
-
-    with tqdm(total=progress.settings.num_steps, unit="step", file=sys.stderr) as bar:
-
-        def update() -> None:
-            if progress.history:
-                bar.set_postfix_str(f"MLM loss {progress.history[-1].mlm_loss:.2f}", refresh=False)
-            bar.update(len(progress.history) - bar.n)
-            if bar.desc != (doing := DOING.get(progress.doing, "")):
-                bar.set_description_str(doing)
-
-        yield update

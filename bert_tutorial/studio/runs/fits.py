@@ -23,7 +23,7 @@ from ...pretraining.run import Settings
 from ...pretraining.training import train_steps
 from ...text.examples import LENGTH_MULTIPLE, PretrainingExamples
 from ...text.pairs import segment_lengths
-from .settings import RunSettings
+from .settings import MINUTE, PANEL_RECIPES, RunSettings
 
 SHORTEST = 32  # positions: what is suggested at the least
 
@@ -234,7 +234,11 @@ def flops_of(config: BERTConfig, tokens: float, mask_rate: float, decoded: int =
 
 
 def measure_speed(of: PretrainingExamples) -> float:
-    """Operations per second of this machine, roughly, by three small steps of a real training."""
-    settings = RunSettings(num_steps=3, batch_size=64, mask_rate=0.4, word_neighbours=False)
-    *_, last = train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)
-    return cost_of(settings, of).flops * last.num_pairs / settings.batch_size / last.seconds
+    """Operations per second of this machine, roughly, by a few steps of a real training.
+
+    A step's speed depends on its rows; the recipe has short, middle and long ones by turns.
+    """
+    settings = replace(PANEL_RECIPES[MINUTE], num_steps=8, word_neighbours=False)
+    steps = [*train_steps(settings.network(len(of.vocab)), settings.examples(of), settings)][2:]
+    pairs, seconds = (sum(column) for column in [*zip(*steps, strict=True)][3:5])
+    return cost_of(settings, of).flops * pairs / settings.batch_size / seconds

@@ -1,7 +1,7 @@
 """A training run in a background thread, which can be watched, paused, resumed and stopped."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
@@ -10,7 +10,8 @@ from ...devices import keep_memory
 from ...network.model import BERTModel
 from ...pretraining.optimizers import make_optimizers
 from ...pretraining.run import Progress, Settings
-from ...pretraining.training import check_network, run_training
+from ...pretraining.running import check_processes, run_training
+from ...pretraining.training import check_network
 from ...text.examples import PretrainingExamples
 from .saved_runs import SavedRun
 
@@ -134,9 +135,16 @@ class TrainingRun(Progress):
 
     def _train(self) -> None:
         how, logged = dict(optimizers=self.optimizers), len(self.history)
-        for _ in run_training(self.net, self, num_evaluations=self.num_evaluations, **how):
+        how |= dict(num_evaluations=self.num_evaluations)
+        how |= dict(processes=check_processes(self.net, None, self.train_iter.batch_size))
+        with closing(run_training(self.net, self, **how)) as run:
+            self._go_through(run, logged)
+
+    def _go_through(self, run: Iterator[None], logged: int) -> None:
+        for _ in run:
             done, pauses = len(self.history), self.is_to_pause
             if self.doing == "evaluating" and self.probe and done not in dict(self.probes):
+                self.fetch()
                 self.probes.append((done, self.probe(self.net)))
             if self.saved is not None:
                 for step in self.history[logged:]:
@@ -149,7 +157,8 @@ class TrainingRun(Progress):
                 pass
             self.is_still = False
             if self._stop.is_set():
-                return
+                break
+        self.fetch()
 
     def _keep(self, write: Callable, *what: Any, **facts: Any) -> None:
         """Write on the disk; where it is full or locked the run goes on, and nothing is kept."""
@@ -180,6 +189,7 @@ class TrainingRun(Progress):
     def _store(self, with_checkpoint: bool) -> None:
         done = len(self.history)
         if with_checkpoint:
+            self.fetch()
             self._keep(self.saved.save, self.net, self.optimizers, done)
         is_measured = self.train_iter.valid is None or done in dict(self.held_out)
         self._keep(

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import threading
 import time
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
@@ -21,10 +20,12 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import safe_open
 
 from ...cache import cache_dir, digest, read_safetensors, write_file, write_safetensors, writing
 from ...network.model import BERTModel
 from ...pretraining.evaluation import Baselines, Evaluation
+from ...pretraining.optimizers import restore, state_of
 from ...pretraining.run import Step
 from .settings import RunSettings, read_settings
 
@@ -126,11 +127,7 @@ class SavedRun:
     def save(self, net: BERTModel, optimizers: list[torch.optim.Optimizer], step: int) -> None:
         """Write the checkpoint: weights, optimizers' state, step and settings."""
         began = time.monotonic()
-        tensors = {f"net.0.{name}": value for name, value in net.state_dict().items()}
-        for number, optimizer in enumerate(optimizers):
-            for p, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"{number}.{p}.{name}": value for name, value in state.items()}
-        tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
+        tensors = state_of(net, optimizers)
         about = {"step": step, "settings": self.record["settings"]}
         write_safetensors(self.checkpoint, tensors, about | {"hash": digest(tensors, about)})
         now = time.monotonic()
@@ -150,15 +147,9 @@ class SavedRun:
                 raise ValueError("not all of it is as it was written")
             if not all(value.isfinite().all() for value in tensors.values()):
                 raise ValueError("it holds weights that are no numbers, as training had diverged")
-            found, states = about["settings"], defaultdict(lambda: defaultdict(dict))
-            for key, value in tensors.items():
-                part, p, name = key.split(".", 2)
-                states[part][int(p)][name] = value
+            found = about["settings"]
             if found == wanted:
-                net.load_state_dict(states["net"][0])
-                for number, optimizer in enumerate(optimizers):
-                    state = states[str(number)]
-                    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+                restore(net, optimizers, tensors)
                 return about["step"]
         except (FileNotFoundError, NotADirectoryError):
             return 0
@@ -174,6 +165,12 @@ class SavedRun:
         raise ValueError(
             f"the run in {self.path} was begun with {other}: use that, or {self.otherwise}"
         )
+
+    def checkpoint_step(self) -> int:
+        """Steps done at the checkpoint; 0 without one, or where it cannot be read."""
+        with suppress(Exception), safe_open(self.checkpoint, "pt") as file:
+            return int(json.loads(file.metadata()["step"]))
+        return 0
 
     def steps(self, done: int | None = None) -> list[Step]:
         """The log; half a line, which a killed process left, is passed over.
