@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from one_sentence import assert_one_sentence
+from published import small_net, small_vocab
 from small import assert_identical, weights_of
 from torch.testing import assert_close
 
 from bert_tutorial.finetuning import protocol
 from bert_tutorial.finetuning.controls import (
     accuracy,
+    controls,
     count_regression,
     encoded,
     fine_tuning,
@@ -31,6 +33,7 @@ from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.studio.finetuned.ask import typed, word_effects
 from bert_tutorial.studio.finetuned.saved import load_fine_tuned, save_fine_tuned
 from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial.text.wikitext_format import Corpus
 
 WORDS = "good bad fine poor crane lifts flies a the very".split()
 VOCAB = Vocab(WORDS)
@@ -322,6 +325,28 @@ def test_each_word_with_senses_is_asked_about():
     asked = typed(senses(), "A crane and a mouse, and a crane.")
     assert [asked.texts[0][place] for place in asked.places] == ["crane", "mouse", "crane"]
     assert asked.allowed().sum(1).tolist() == [2, 1, 2]
+
+
+def test_a_published_bert_of_word_pieces_is_one_more_control(tmp_path):
+    vocab = small_vocab(tmp_path)
+    net, texts = small_net(vocab), [["flying", "crane"], ["a", "flying", "crane", "is"]] * 8
+    data = Labelled.of(
+        ["crane: a", "crane: b"], ["crane: a", "crane: b"] * 8, texts, None, [1, 2] * 8
+    )
+    rows, positions = to_rows(vocab, data, 20)
+    assert [tokens[place] for (tokens, _), place in zip(rows, positions, strict=True)] == [
+        "crane"
+    ] * 16
+    assert rows[0][0] == ["[CLS]", "fly", "##ing", "crane", "[SEP]"] and positions[:2] == [3, 4]
+    corpus = Corpus("own", " a crane lifts . the crane flies . \n" * 8, "")
+    plain = controls(small_bert(), VOCAB, corpus)
+    every = controls(small_bert(), VOCAB, corpus, (net, vocab))
+    assert [*every] == [*plain, "published, frozen", "published, fine-tuned"]
+    assert every["published, frozen"](data, 0)(data).shape == (16, 2)
+    tuned = FineTuned.on(net, data.names, tagging=True)
+    assert len(list(fine_tune_steps(tuned, vocab, data, Settings(num_steps=2)))) == 2
+    averaged = every["counted word vectors"](moods(), 0)
+    assert accuracy(averaged, moods()) > 0.5 and averaged(moods(5)).shape == (5, 2)
 
 
 # The protocol.
