@@ -69,12 +69,13 @@ def senses(number=32):
     return Labelled.of(names, labels, texts, None, [text.index("crane") for text in texts])
 
 
+QUICK = dict(learning_rate=5e-3, optimizer="adamw", precision="fp32")
 KINDS = {"text": moods, "pair": pairs, "tagging": senses}
 
 
 def tuned_on(data, net=None, **changes):
     net = FineTuned.on(net or small_bert(), data.names, data.places is not None)
-    settings = Settings(**{**dict(num_steps=40, learning_rate=5e-3, optimizer="adamw"), **changes})
+    settings = Settings(**{**QUICK, "num_steps": 40, **changes})
     return net, [loss for _, loss in fine_tune_steps(net, VOCAB, data, settings)]
 
 
@@ -273,7 +274,11 @@ def test_it_answers_while_it_trains_in_another_thread():
 # The controls.
 
 
-def test_word_counts_learn_what_one_word_tells_and_only_the_network_what_two_tell():
+def test_word_counts_learn_what_one_word_tells_and_a_network_what_two_tell(monkeypatch):
+    def quick(number, seed):
+        return Settings(**QUICK, num_steps=100, seed=seed)
+
+    monkeypatch.setattr("bert_tutorial.finetuning.controls.recipe", quick)
     data, unlike = moods(), pairs(64)
     for fit in (naive_bayes, count_regression):
         assert accuracy(fit(data, 0), data) == 1.0
