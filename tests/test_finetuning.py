@@ -395,7 +395,7 @@ def test_what_the_runs_say_agrees_with_the_table():
     some = [
         Run("mood", control, labels, seed, start + 0.1 * math.log2(labels / 8) + 0.001 * seed, 1.0)
         for control, start in (("fine-tuned", 0.5), ("never pretrained", 0.3),
-                               ("naive Bayes on word counts", 0.45))
+                               ("naive Bayes on word counts", 0.45), ("most frequent label", 0.25))
         for labels in (8, 32, 128) for seed in range(3)
     ]  # fmt: skip
     some.append(Run("mood", "naive Bayes on word counts", 512, 0, 0.99, 1.0))
@@ -409,8 +409,11 @@ def test_what_the_runs_say_agrees_with_the_table():
         in said[0]
     )
     assert said[2:] == ["With 512 labels naive Bayes on word counts is better."]
-    said = protocol.sentences(some, "mood", 128)
+    said = protocol.sentences(some, "mood", 100)  # the nearest size is 128
     assert "never pretrained needs more than 128 labels" in said[0]
+    guessing = [run._replace(accuracy=0.5) for run in some]
+    said = protocol.sentences(guessing, "mood", 8)
+    assert said == ["With 8 labels fine-tuning is no better than the most frequent label."]
 
 
 def test_the_stored_table_is_whole():
