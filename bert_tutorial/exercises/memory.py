@@ -167,7 +167,7 @@ def _of_loss(D: int, V: int, words: int, narrow: int, device: str) -> int:
 def of_optimizer(config: BERTConfig, optimizer: str, device: str) -> tuple[int, int]:
     """What an optimizer keeps, and what its step computes with."""
     parameters, table = count_parameters(config), config.vocab_size * config.num_hiddens
-    if optimizer == "adam":
+    if optimizer != "muon":
         return 2 * FLOAT * parameters, FLOAT * (2 * table if device == "cpu" else parameters)
     D, F, N = config.num_hiddens, config.ffn_num_hiddens, config.num_layers
     alike = Counter({(D, D): 2 * N + 2})  # Muon takes matrices of one shape together

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ..network.model import BERTModel
 from .run import Settings
 
+OUTPUTS = {"nsp.output", "classifier"}  # linear layers that give scores
+
 
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Bring the singular values of matrices (..., n, m) near 1, and keep their singular vectors.
@@ -71,15 +73,16 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW, which share the parameters of a network among them; or d2l's Adam for all.
+    """Muon and AdamW, which share the parameters of a network among them; or one for all.
 
     Muon has the matrices that turn vectors into vectors, AdamW all else. Matrices decay, biases and
-    normalisation scales do not.
+    normalisation scales do not. Or AdamW has all, or d2l's Adam.
     """
     if settings.optimizer == "adam":
         return [torch.optim.Adam(net.parameters(), settings.learning_rate)]
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    inside = [module.weight for module in linear if module is not net.nsp.output]
+    linear = {name: m.weight for name, m in net.named_modules() if isinstance(m, nn.Linear)}
+    inside = [matrix for name, matrix in linear.items() if name not in OUTPUTS]
+    inside = [] if settings.optimizer == "adamw" else inside
     others = [p for p in net.parameters() if not any(p is matrix for matrix in inside)]
     words, rate, decay = net.word_vectors, settings.learning_rate, settings.weight_decay
     tables = [p for p in others if p.dim() >= 2 and p is not words]
@@ -88,7 +91,8 @@ def make_optimizers(net: BERTModel, settings: Settings) -> list[torch.optim.Opti
         {"params": tables, "weight_decay": decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return [Muon(inside, rate, decay), torch.optim.AdamW(groups, rate, fused=True)]
+    adamw = torch.optim.AdamW(groups, rate, fused=True)
+    return [Muon(inside, rate, decay), adamw] if inside else [adamw]
 
 
 def state_of(net: BERTModel, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

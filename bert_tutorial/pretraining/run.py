@@ -29,7 +29,7 @@ class Settings:
     word_frequencies: bool = True  # the output bias begins as their logarithm
     word_neighbours: bool = True  # see start_from_neighbours
     embedding_rate: float = 1.0  # of the word vectors, as a multiple of learning_rate
-    optimizer: str = "muon"  # and AdamW; or "adam", d2l's, at a constant learning rate
+    optimizer: str = "muon"  # and AdamW; "adamw" alone; or "adam", d2l's, at a constant rate
     sampled_words: int = 0  # that a step decodes beside its own, see WordSampler; 0 for all words
     seed: int = 0  # of the dropout
 
@@ -43,7 +43,7 @@ class Settings:
             ("sampled_words", self.sampled_words >= 0, "be at least 0, for example 2048"),
             ("weight_decay", self.weight_decay >= 0, "be at least 0, for example 0.01"),
             ("max_grad_norm", self.max_grad_norm > 0, "be above 0, for example 1.0"),
-            ("optimizer", self.optimizer in ("muon", "adam"), "be 'muon' or 'adam'"),
+            ("optimizer", self.optimizer in ("muon", "adamw", "adam"), "be muon, adamw or adam"),
             ("precision", self.precision in ("auto", "bf16", "fp32"), "be auto, bf16 or fp32"),
             ("seed", 0 <= self.seed < 2**63, "be from 0 to 2**63 - 1"),
         ):

@@ -27,7 +27,7 @@ from .encoding import Window, hide, use_vectors
 MOST = 300  # occurrences of a word without known senses that are read
 NUM_PAIRS, LONGEST_LIST = 12, 100  # hidden pairs, and occurrences of each word in them
 read_paragraphs = lru_cache(maxsize=8)(paragraphs)  # a long text takes more than a second
-_HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
+HEADING = re.compile(r"^ = (\S+) \( ([^()]+) \)( : .*)? = $")
 
 
 class Occurrence(NamedTuple):
@@ -52,7 +52,7 @@ def labelled_occurrences(text: str) -> dict[str, list[Occurrence]]:
     """
     found, word, sense, number = {}, None, None, 0
     for line in text.split("\n"):
-        if heading := _HEADING.match(line):
+        if heading := HEADING.match(line):
             word, sense = heading[1].lower(), heading[2].lower()
         elif line.startswith(" = "):
             word = None

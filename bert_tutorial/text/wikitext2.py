@@ -9,6 +9,7 @@ import os
 import re
 import time
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,11 +38,16 @@ PAUSES = (1.0, 2.0)  # seconds before the second try, and before the third
 
 def read_wikitext2() -> Corpus:
     """Read WikiText-2 from the cache, or download it into the cache first."""
-    folder = cache_dir() / "wikitext-2"
-    if not (files := _cached(folder)):
-        with locked(folder, "downloads WikiText-2", LIMIT):
-            files = _cached(folder) or _download(folder)  # the second process finds them
+    files = kept(cache_dir() / "wikitext-2", "WikiText-2", _cached, _download)
     return Corpus("wikitext-2", *(content.decode("utf-8") for content in files))
+
+
+def kept(folder: Path, name: str, cached: Callable, download: Callable) -> list[bytes]:
+    """What `cached(folder)` finds, or else `download(folder)`, in one process at a time."""
+    if files := cached(folder):
+        return files
+    with locked(folder, f"downloads {name}", LIMIT):
+        return cached(folder) or download(folder)  # the second process finds them
 
 
 def _cached(folder: Path) -> list[bytes] | None:
@@ -61,7 +67,7 @@ def _download(folder: Path) -> list[bytes]:
     for source in ((own,), *SOURCES) if own else SOURCES:
         try:
             # A zip may be a file on this machine.
-            files = [Path(s).read_bytes() if os.path.isfile(s) else _fetch(s) for s in source]
+            files = [Path(s).read_bytes() if os.path.isfile(s) else fetch(s) for s in source]
             files = _checked(_unzip(files[0]) if len(source) == 1 else files)
         except (OSError, ValueError) as error:
             failures.append(re.sub(r"(?<=//)[^/@]*@", "", f"{source[0]}: {error}"))  # no password
@@ -76,14 +82,14 @@ def _download(folder: Path) -> list[bytes]:
     )
 
 
-def _fetch(address: str) -> bytes:
+def fetch(address: str, name: str = "WikiText-2", largest: int | None = None) -> bytes:
     """Download one file; try again where the failure may pass (no connection, broken body, 5xx)."""
     end = time.monotonic() + LIMIT
     for pause in (*PAUSES, LIMIT):  # three tries; there is no time for a fourth
         received = bytearray()
         try:
             with (
-                tqdm(desc="WikiText-2", unit="B", unit_scale=True, leave=False) as bar,
+                tqdm(desc=name, unit="B", unit_scale=True, leave=False) as bar,
                 requests.get(address, headers=HEADERS, timeout=TIMEOUT, stream=True) as response,
             ):
                 response.raise_for_status()
@@ -92,7 +98,7 @@ def _fetch(address: str) -> bytes:
                 for block in response.iter_content(2**7):
                     received.extend(block)
                     bar.update(len(block))
-                    if len(received) > LARGEST or time.monotonic() > end:
+                    if len(received) > (largest or LARGEST) or time.monotonic() > end:
                         raise ValueError(f"too large or too slow: {len(received):,} bytes so far")
             return bytes(received)
         except requests.RequestException as error:

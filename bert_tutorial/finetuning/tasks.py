@@ -1,0 +1,228 @@
+"""Labelled texts, each task split into a part to learn from and one to be tested with.
+
+No article stands in both parts. What the bundled corpus gives to test with is held out from
+pretraining too.
+
+Shapes: N texts, C labels.
+"""
+
+import csv
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from ..representation.encoding import Window
+from ..representation.occurrences import HEADING, labelled_occurrences, read_paragraphs, windows
+from ..text.corpora import DATA, read_text
+from ..text.vocabulary import tokenize
+from ..text.wikitext_format import paragraphs
+
+LONGEST = 30  # words of each text; with <cls> and <sep> they fill a row of 32 positions
+ALL = 10**9  # labels of each class: as many as there are
+PAIRS = 64, 16  # of sentences for each word, to learn from and to test with
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Labelled:
+    """Texts with one label each; for tagging, one word of each text has it."""
+
+    names: Sequence[str]  # of the C labels
+    labels: np.ndarray  # (N,), int64, the number of a name for each text
+    texts: list[list[str]]  # N texts, as words
+    seconds: list[list[str]] | None = None  # the second texts of pairs
+    places: list[int] | None = None  # which word of each text has the label
+
+    @classmethod
+    def of(cls, names: Sequence[str], labels: Iterable[str], *columns: list | None) -> "Labelled":
+        """Labels by their names, and the other columns."""
+        number = {name: i for i, name in enumerate(names)}
+        return cls(names, np.array([number[label] for label in labels], np.int64), *columns)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({len(self):,} texts, {len(self.names)} labels)"
+
+    def take(self, numbers: Iterable[int]) -> "Labelled":
+        """The texts of these numbers, in their order."""
+        numbers, columns = list(numbers), (self.texts, self.seconds, self.places)
+        taken = (None if column is None else [column[i] for i in numbers] for column in columns)
+        return Labelled(self.names, self.labels[numbers], *taken)
+
+    def subset(self, labels_per_class: int, seed: int) -> "Labelled":
+        """So many texts of each label, or as many as there are; a larger one holds the smaller."""
+        drawn = []
+        for label in range(len(self.names)):
+            of_label = np.flatnonzero(self.labels == label)
+            order = np.random.default_rng([seed, label]).permutation(of_label)
+            drawn += order[:labels_per_class].tolist()
+        return self.take(drawn)
+
+    def allowed(self) -> np.ndarray:
+        """Which labels a text can have, (N, C): when tagging, the senses of its word only."""
+        if self.places is None:
+            return np.ones((len(self), len(self.names)), dtype=bool)
+        words = [text[place] for text, place in zip(self.texts, self.places, strict=True)]
+        return np.array(words)[:, None] == [name.split(":")[0] for name in self.names]
+
+
+class Task(NamedTuple):
+    """What to learn from, and what to be tested with."""
+
+    name: str
+    train: Labelled
+    test: Labelled
+
+
+def words_of(text: str) -> list[str]:
+    """A text as words; full stops are no words, as in WikiText's format."""
+    return [token for token in tokenize(text) if token != "."]
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """The rows of a table of the package."""
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+# The bundled corpus: the heading of an article names the sense of its word.
+
+
+class Passage(NamedTuple):
+    """A paragraph of an article on one sense of a word, or a use of the word in it."""
+
+    number: int  # of the paragraph in its text
+    heading: str
+    word: str
+    sense: str
+    window: Window | None = None  # of a use
+
+
+Part = tuple[str, list[Passage]]  # a text, and paragraphs of it
+
+
+def passages(text: str) -> list[Passage]:
+    """The paragraphs below headings that name a sense."""
+    found, heading, number = [], None, 0
+    for line in text.split("\n"):
+        if line.startswith(" = "):
+            heading = HEADING.match(line)
+        for _ in paragraphs(line):
+            if heading:
+                found.append(Passage(number, heading[0], heading[1].lower(), heading[2].lower()))
+            number += 1
+    return found
+
+
+def split_articles(tuning: bool = False) -> tuple[Part, Part]:
+    """To learn from: articles no part of which is held out; to test with: the held-out paragraphs.
+
+    Tuning, every fifth of the articles to learn from stands in for the held-out ones.
+    """
+    corpus = read_text("bundled")
+    text, test = corpus.valid, passages(corpus.valid)
+    held_out = {passage.heading for passage in test}
+    train = [p for p in passages(corpus.train) if p.heading not in held_out]
+    if tuning:
+        held_out = set(sorted({p.heading for p in train})[::5])  # some of each sense
+        text, test = corpus.train, [p for p in train if p.heading in held_out]
+        train = [p for p in train if p.heading not in held_out]
+    return (corpus.train, train), (text, test)
+
+
+def topic_task(tuning: bool = False) -> Task:
+    """What is a paragraph about? The two senses of its word have different topics."""
+    topics = {(row["word"], row["sense"]): row["topic"] for row in read_table("topics.tsv")}
+    names = sorted(set(topics.values()))
+
+    def read(text: str, some: list[Passage]) -> Labelled:
+        read = read_paragraphs(text)
+        texts = [list(chain.from_iterable(read[p.number]))[:LONGEST] for p in some]
+        return Labelled.of(names, [topics[p.word, p.sense] for p in some], texts)
+
+    return Task("topic", *(read(*part) for part in split_articles(tuning)))
+
+
+def uses(text: str, some: list[Passage]) -> dict[str, list[Passage]]:
+    """The uses of each word with two senses in some paragraphs, with the words around each."""
+    of, found = {passage.number: passage for passage in some}, {}
+    for word, occurrences in labelled_occurrences(text).items():
+        here = [o for o in occurrences if o.paragraph in of]
+        read = zip(here, windows(text, here, LONGEST + 2), strict=True)
+        found[word] = [of[o.paragraph]._replace(window=window) for o, window in read]
+    return found
+
+
+def tagging_task(tuning: bool = False) -> Task:
+    """Which sense has each word with two senses in running text? Other words have no label."""
+    names = [f"{row['word']}: {row['sense']}" for row in read_table("topics.tsv")]
+
+    def read(part: Part) -> Labelled:
+        found = list(chain.from_iterable(uses(*part).values()))
+        texts, places = ([use.window[i] for use in found] for i in (0, 1))
+        labels = [f"{use.word}: {use.sense}" for use in found]
+        return Labelled.of(names, labels, texts, None, places)
+
+    return Task("sense tagging", *map(read, split_articles(tuning)))
+
+
+def draw_pairs(of_word: list[Passage], number: int) -> list[tuple[str, list[str], list[str]]]:
+    """Pairs of a word's uses from two articles, by turns of the same and of two senses.
+
+    Source: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context dataset".
+    """
+    draw, found = random.Random(f"pairs {of_word[0].word}"), {}
+    by_sense = [[u for u in of_word if u.sense == s] for s in sorted({u.sense for u in of_word})]
+    for _ in range(20 * number):  # tries, more than are needed
+        is_same, (one, other) = len(found) % 2 == 0, draw.sample(by_sense, 2)
+        a, b = draw.choice(one), draw.choice(one if is_same else other)
+        if len(found) < number and a.heading != b.heading:
+            label, key = "same" if is_same else "other", (*a.window.tokens, "|", *b.window.tokens)
+            found.setdefault(key, (label, a.window.tokens, b.window.tokens))
+    return list(found.values())
+
+
+def same_sense_task(tuning: bool = False) -> Task:
+    """Has the word that two sentences share the same sense in both?"""
+
+    def read(part: Part, number: int) -> Labelled:
+        pairs = chain.from_iterable(draw_pairs(found, number) for found in uses(*part).values())
+        return Labelled.of(["other", "same"], *map(list, zip(*pairs, strict=True)))
+
+    return Task("same sense", *map(read, split_articles(tuning), PAIRS))
+
+
+def split_rows(rows: list[dict], by: Callable[[dict], str]) -> tuple[list[dict], list[dict]]:
+    """Every fifth row of each kind to test with, the others to learn from."""
+    seen, parts = {}, ([], [])
+    for row in rows:
+        seen[by(row)] = seen.get(by(row), 0) + 1
+        parts[seen[by(row)] % 5 == 0].append(row)
+    return parts
+
+
+def mood_task(tuning: bool = False, test_writer: str | None = None) -> Task:
+    """Was somebody pleased, or not? Tested with a fifth of each writer's reviews, or with one's."""
+    rows, kind = read_table("reviews/reviews.tsv"), lambda row: row["writer"] + row["mood"]
+    train, test = split_rows(rows, kind)
+    if test_writer is not None:
+        train, test = ([row for row in rows if (row["writer"] == test_writer) == is_test]
+                       for is_test in (False, True))  # fmt: skip
+    if tuning:
+        train, test = split_rows(train, kind)
+    return Task("mood", *(
+        Labelled.of(["negative", "positive"], [row["mood"] for row in part],
+                    [words_of(row["text"]) for row in part])
+        for part in (train, test)
+    ))  # fmt: skip
+
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "mood": mood_task, "topic": topic_task, "same sense": same_sense_task,
+    "sense tagging": tagging_task,
+}  # fmt: skip
