@@ -8,8 +8,8 @@ import pytest
 from one_sentence import assert_one_sentence
 from test_wikitext2 import zip_of
 
-from bert_tutorial.finetuning import files
-from bert_tutorial.finetuning.files import read_labelled, read_snli
+from bert_tutorial.studio.finetuned import files
+from bert_tutorial.studio.finetuned.files import read_labelled, read_snli
 from bert_tutorial.text import wikitext2
 
 ROWS = [(f"It was {w} again and again.", "good" if w < "g" else "bad") for w in "abcdefghijkl"]
@@ -53,8 +53,8 @@ ONE = ROWS[0][0]
 
 
 @pytest.mark.parametrize(("name", "content", "reason"), [
-    ("a.csv", csv_of(ROWS, "review,stars"), "no column label and no column text, but review, sta"),
-    ("a.csv", csv_of(ROWS)[11:], "no column label and no column text"),  # without the first line
+    ("a.csv", csv_of(ROWS, "review,stars"), "columns review, stars, but text and label are"),
+    ("a.csv", csv_of(ROWS)[11:], "but text and label are needed"),  # without the first line
     ("a.csv", "", "no rows"), ("a.csv", "text,label\n", "no rows"), ("a.jsonl", "", "no rows"),
     ("a.csv", csv_of([*ROWS, (" ", "good")]), "line 14 of .* has no text"),
     ("a.csv", csv_of([*ROWS, (".", "good")]), "line 14 of .* has no text"),
@@ -64,16 +64,16 @@ ONE = ROWS[0][0]
     ("a.csv", csv_of([*ROWS, ("Well, well.", "bad")]), "line 14 .*more columns than the first"),
     ("a.csv", csv_of([*ROWS, ('"Well', "bad")]), "line 14 .* is not CSV .unexpected end"),
     ("a.csv", csv_of([*ROWS, ('"Well" he', "bad")]), "line 14 .* is not CSV"),
-    ("a.csv", csv_of(ROWS[:6]), "all rows of .* have the label 'good'"),
+    ("a.csv", csv_of(ROWS[:6]), "has no label but 'good'"),
     ("a.csv", csv_of([*ROWS, ("New.", "odd")]), "has 1 rows with the label 'odd', but 5 are"),
     ("a.jsonl", "[1, 2]\n", "line 1 of .* must be an object of JSON"),
     ("a.jsonl", json_of(ROWS) + '{"text": "New', "line 13 of .* must be an object of JSON"),
     ("a.jsonl", '{"text": null, "label": 1}\n', "line 1 of .* has no text"),
     ("a.csv", csv_of([(*r, "valid") for r in ROWS], "text,label,part"), "has the part 'valid'"),
-    ("a.csv", csv_of([(*r, "train") for r in ROWS], "text,label,part"), "no row .* the part test"),
-    ("a.csv", csv_of([(*r, "test") for r in ROWS], "text,label,part"), "no row .* the part train"),
+    ("a.csv", csv_of([(*r, "train") for r in ROWS], "text,label,part"), "no row with the part test"),
+    ("a.csv", csv_of([(*r, "test") for r in ROWS], "text,label,part"), "no row with the part train"),
     ("a.csv", csv_of([(*r, "train" if r in ROWS[1:6] else "test") for r in ROWS],
-     "text,label,part"), "only test rows .* have the label 'bad'"),
+     "text,label,part"), "has the label 'bad' in test rows only"),
     ("a.csv", csv_of([(*r, "train") for r in ROWS] + [(*ROWS[0], "test")], "text,label,part"),
      "line 14 of .* the text of line 2, but another label or part"),
 ])  # fmt: skip
@@ -82,6 +82,12 @@ def test_what_is_wrong_is_told_in_one_sentence(tmp_path, name, content, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         read_labelled(tmp_path / name)
     assert_one_sentence(str(caught.value))
+
+
+def test_numbers_are_labels_too(tmp_path):
+    rows = [(text, int(label == "good")) for text, label in ROWS]
+    (tmp_path / "a.jsonl").write_text(json_of(rows), "utf-8")
+    assert read_labelled(tmp_path / "a.jsonl").train.names == ["0", "1"]
 
 
 def test_bytes_that_are_no_utf8_and_a_file_that_is_not_there_are_told(tmp_path):
@@ -142,7 +148,9 @@ def test_snli_is_downloaded_once_checked_and_read(monkeypatch, serve, snli, tmp_
 @pytest.mark.parametrize(("status", "change", "reason"), [
     (404, b"", "HTTP status 404"), (200, b"!", "other bytes than SNLI's"),
 ])  # fmt: skip
-def test_snli_that_cannot_be_had_is_told(monkeypatch, serve, snli, tmp_path, status, change, reason):
+def test_snli_that_cannot_be_had_is_told(
+    monkeypatch, serve, snli, tmp_path, status, change, reason
+):
     server = serve(lambda handler: handler.send(snli + change, status))
     monkeypatch.setenv("BERT_TUTORIAL_SNLI_URL", f"{server.root}/snli_1.0.zip")
     with pytest.raises(ConnectionError, match=reason) as caught:

@@ -1,16 +1,15 @@
 """How many labels does pretraining save? Runs over sizes and seeds, and what they say.
 
-Sources: Le Scao and Rush 2021, "How many data points is a prompt worth?" (the horizontal distance
-between two curves); Mosbach, Andriushchenko and Klakow 2021 (several seeds, over the labels drawn
-and the start, each told).
+Sources: Le Scao and Rush 2021, "How many data points is a prompt worth?": the horizontal distance
+between two curves; Mosbach, Andriushchenko and Klakow 2021: several seeds.
 """
 
 import csv
-import io
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from .tasks import ALL, Labelled, Task
 
 SEEDS = 5
 STORED = DATA / "finetuning.tsv"
+OURS = "fine-tuned"
 
 
 class Run(NamedTuple):
@@ -31,69 +31,64 @@ class Run(NamedTuple):
     task: str
     control: str
     labels: int  # texts that it learned from
-    seed: int  # of the labels drawn and of the start
-    accuracy: float
-    seconds: float  # of learning and of being tested
+    seed: int  # of the labels drawn, and of the start
+    accuracy: float  # on the test texts
+    seconds: float  # of processor time, to learn and to be tested
 
 
 def sizes(train: Labelled) -> list[int]:
     """Labels of each class to learn from: twice as many each time, from 8 in all on; then all."""
-    classes, found = len(train.names), [ALL]
+    classes, found = len(train.names), []
     number = max(1, math.ceil(8 / classes))
-    while number * classes * 1.5 <= len(train):
-        found.insert(-1, number)
+    while 1.5 * number * classes <= len(train):
+        found.append(number)
         number *= 2
-    return found
+    return [*found, ALL]
 
 
 def runs(
-    task: Task, fits: dict[str, Fit], seeds: Iterable[int] = range(SEEDS),
-    numbers: Iterable[int] | None = None, done: Collection[tuple] = (),
+    task: Task, fits: dict[str, Fit], numbers: Iterable[int], seeds: Iterable[int],
+    done: Collection[tuple] = (),
 ) -> Iterator[Run]:  # fmt: skip
-    """Train and test each control with each number of labels and each seed, one after the other.
+    """Train and test each control with each number of labels of a class; a curve for each seed.
 
-    A whole curve of the first seed comes first. `done` holds runs, by their first four fields, that
-    are not made again.
+    What is in `done`, the first four fields of a run, is not run again.
     """
     for seed in seeds:
-        for number in numbers or sizes(task.train):
+        for number in numbers:
             train = task.train.subset(number, seed)
             for name, fit in fits.items():
                 key = task.name, name, len(train), seed
                 if key not in done:
-                    began = time.perf_counter()
+                    began = time.process_time()
                     right = accuracy(fit(train, seed), task.test)
-                    yield Run(*key, right, time.perf_counter() - began)
+                    yield Run(*key, right, time.process_time() - began)
 
 
 def read_runs(path: Path = STORED) -> list[Run]:
     """The runs of a table; none if there is no such file."""
-    if not path.is_file():
-        return []
-    rows = csv.reader(io.StringIO(path.read_text("utf-8")), delimiter="\t")
-    kinds = list(Run.__annotations__.values())
-    return [Run(*(kind(x) for kind, x in zip(kinds, row, strict=True))) for row in list(rows)[1:]]
+    lines = path.read_text("utf-8").splitlines()[1:] if path.is_file() else []
+    kinds = Run.__annotations__.values()
+    rows = csv.reader(lines, delimiter="\t")
+    return [Run(*(kind(x) for kind, x in zip(kinds, row, strict=True))) for row in rows]
 
 
 def write_runs(some: Iterable[Run], path: Path = STORED) -> None:
-    """Write a table of runs, whole, in a fixed order."""
-    rows = [
-        f"{run.task}\t{run.control}\t{run.labels}\t{run.seed}\t{run.accuracy:.4f}\t{run.seconds:.2f}"
-        for run in sorted(some)
-    ]
-    write_file(path, "\n".join(["\t".join(Run._fields), *rows, ""]).encode())
+    """Write a table of runs, in order."""
+    rows = [Run._fields, *((*r[:4], f"{r.accuracy:.4f}", f"{r.seconds:.2f}") for r in sorted(some))]
+    write_file(path, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
 
 
 Curve = dict[int, list[float]]  # accuracies of all seeds, by number of labels
 
 
-def curve(some: Iterable[Run], task: str, control: str) -> Curve:
-    """The accuracies of a control, from few labels to many."""
-    found = defaultdict(list)
-    for run in some:
-        if (run.task, run.control) == (task, control):
-            found[run.labels].append(run.accuracy)
-    return dict(sorted(found.items()))
+def curves(some: Iterable[Run], task: str) -> dict[str, Curve]:
+    """The accuracies of each control, from few labels to many."""
+    found = defaultdict(lambda: defaultdict(list))
+    for run in sorted(some, key=lambda run: (run.labels, run.seed)):
+        if run.task == task:
+            found[run.control][run.labels].append(run.accuracy)
+    return {control: dict(curve) for control, curve in found.items()}
 
 
 def labels_needed(means: dict[int, float], accuracy: float) -> float:
@@ -107,34 +102,32 @@ def labels_needed(means: dict[int, float], accuracy: float) -> float:
     points = sorted(means.items())
     if points[0][1] >= accuracy:
         return float(points[0][0])
-    for (few, low), (many, high) in zip(points, points[1:], strict=False):
+    for (few, low), (many, high) in pairwise(points):
         if low < accuracy <= high:
-            part = (accuracy - low) / (high - low)
-            return round(few * (many / few) ** part, 6)
+            return round(few * (many / few) ** ((accuracy - low) / (high - low)), 6)
     return math.inf
 
 
 class Saved(NamedTuple):
-    """What pretraining saves: with so few labels it is as good as another control with more."""
+    """How many labels another control needs for what fine-tuning reaches with few."""
 
-    labels: int
-    accuracy: float  # with these, mean over seeds
-    needed: float  # labels of the other control for the same; infinite if it never gets there
-    low: float  # of an interval that has nine tenths of the bootstrap's draws
+    accuracy: float  # of fine-tuning, mean over the seeds
+    needed: float  # labels; infinite if the other never gets there
+    low: float  # of the interval that has nine tenths of the bootstrap's draws
     high: float
 
 
 def labels_saved(ours: Curve, other: Curve, labels: int, draws: int = 1000) -> Saved:
-    """The horizontal distance between two curves; the bootstrap draws runs of each size anew."""
+    """The horizontal distance between two curves; the bootstrap draws each size's runs anew."""
     draw = np.random.default_rng(0)
 
-    def needed(pick) -> float:
-        mean = np.mean(pick(ours[labels]))
-        return labels_needed({n: float(np.mean(pick(found))) for n, found in other.items()}, mean)
+    def needed(pick: Callable[[list[float]], Iterable[float]]) -> float:
+        means = {number: float(np.mean(pick(found))) for number, found in other.items()}
+        return labels_needed(means, float(np.mean(pick(ours[labels]))))
 
     drawn = [needed(lambda found: draw.choice(found, len(found))) for _ in range(draws)]
     low, high = np.quantile(drawn, [0.05, 0.95], method="nearest")
-    return Saved(labels, float(np.mean(ours[labels])), needed(list), float(low), float(high))
+    return Saved(float(np.mean(ours[labels])), needed(list), float(low), float(high))
 
 
 def better_at(one: Curve, other: Curve) -> list[int]:
@@ -142,5 +135,36 @@ def better_at(one: Curve, other: Curve) -> list[int]:
 
     That is the standard deviation of the differences between runs with the same labels.
     """
-    pairs = {n: np.subtract(one[n], other[n]) for n in one.keys() & other.keys()}
-    return sorted(n for n, apart in pairs.items() if apart.mean() > apart.std())
+    apart = {n: np.subtract(one[n], other[n]) for n in one if len(one[n]) == len(other.get(n, ()))}
+    return [number for number, some in apart.items() if some.mean() > some.std()]
+
+
+def table(some: Iterable[Run], task: str) -> str:
+    """Mean and spread over the seeds, in per cent, of each control and size, as Markdown."""
+    of = curves(some, task)
+    numbers = sorted({number for curve in of.values() for number in curve})
+    lines = [f"| {task}, labels | {' | '.join(f'{n:,}' for n in numbers)} |"]
+    lines.append("|---" * (len(numbers) + 1) + "|")
+    for control, curve in of.items():
+        found = [100 * np.array(curve.get(number, [np.nan])) for number in numbers]
+        cells = " | ".join(f"{a.mean():.1f} ± {a.std():.1f}" for a in found)
+        lines.append(f"| {control} | {cells.replace('nan ± nan', '')} |")
+    return "\n".join(lines)
+
+
+def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
+    """What pretraining saves, and where something else is better than fine-tuning."""
+    of, said = curves(some, task), []
+    ours = of.pop(OURS)
+    for name in ("never pretrained", "naive Bayes on word counts"):
+        right, *needed = labels_saved(ours, of[name], labels)
+        most = f"more than {max(of[name]):,}"
+        number, low, high = (most if n == math.inf else f"{n:,.0f}" for n in needed)
+        said.append(
+            f"With {labels:,} labels fine-tuning gets {right:.1%} right. For that, {name} needs "
+            f"{number} labels (nine tenths of the bootstrap: {low} to {high})."
+        )
+    for name, other in of.items():
+        if where := better_at(other, ours):
+            said.append(f"With {', '.join(f'{n:,}' for n in where)} labels {name} is better.")
+    return said

@@ -1,7 +1,7 @@
-"""Labelled texts, each split into a part to learn from and one to be tested with.
+"""Labelled texts, each task split into a part to learn from and one to be tested with.
 
-No article, and so no writer's telling of one thing, stands in both parts. What the bundled corpus
-gives to test with is also held out from pretraining.
+No article stands in both parts. What the bundled corpus gives to test with is held out from
+pretraining too.
 
 Shapes: N texts, C labels.
 """
@@ -26,20 +26,21 @@ ALL = 10**9  # labels of each class: as many as there are
 PAIRS = 64, 16  # of sentences for each word, to learn from and to test with
 
 
-def words_of(text: str) -> list[str]:
-    """A text as words; full stops are no words, as in WikiText's format."""
-    return [token for token in tokenize(text) if token != "."]
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Labelled:
     """Texts with one label each; for tagging, one word of each text has it."""
 
     names: Sequence[str]  # of the C labels
-    labels: np.ndarray  # (N,), int64, a number of a name for each text
+    labels: np.ndarray  # (N,), int64, the number of a name for each text
     texts: list[list[str]]  # N texts, as words
     seconds: list[list[str]] | None = None  # the second texts of pairs
     places: list[int] | None = None  # which word of each text has the label
+
+    @classmethod
+    def of(cls, names: Sequence[str], labels: Iterable[str], *columns: list | None) -> "Labelled":
+        """Labels by their names, and the other columns."""
+        number = {name: i for i, name in enumerate(names)}
+        return cls(names, np.array([number[label] for label in labels], np.int64), *columns)
 
     def __len__(self):
         return len(self.labels)
@@ -49,8 +50,7 @@ class Labelled:
 
     def take(self, numbers: Iterable[int]) -> "Labelled":
         """The texts of these numbers, in their order."""
-        numbers = np.asarray(list(numbers), dtype=np.int64)
-        columns = self.texts, self.seconds, self.places
+        numbers, columns = list(numbers), (self.texts, self.seconds, self.places)
         taken = (None if column is None else [column[i] for i in numbers] for column in columns)
         return Labelled(self.names, self.labels[numbers], *taken)
 
@@ -58,17 +58,17 @@ class Labelled:
         """So many texts of each label, or as many as there are; a larger one holds the smaller."""
         drawn = []
         for label in range(len(self.names)):
-            places = np.flatnonzero(self.labels == label)
-            drawn.append(np.random.default_rng([seed, label]).permutation(places))
-        return self.take(chain.from_iterable(places[:labels_per_class] for places in drawn))
+            of_label = np.flatnonzero(self.labels == label)
+            order = np.random.default_rng([seed, label]).permutation(of_label)
+            drawn += order[:labels_per_class].tolist()
+        return self.take(drawn)
 
     def allowed(self) -> np.ndarray:
         """Which labels a text can have, (N, C): when tagging, the senses of its word only."""
         if self.places is None:
             return np.ones((len(self), len(self.names)), dtype=bool)
-        word_of = np.array([name.split(":")[0] for name in self.names])
         words = [text[place] for text, place in zip(self.texts, self.places, strict=True)]
-        return np.array(words)[:, None] == word_of
+        return np.array(words)[:, None] == [name.split(":")[0] for name in self.names]
 
 
 class Task(NamedTuple):
@@ -79,10 +79,9 @@ class Task(NamedTuple):
     test: Labelled
 
 
-def labelled(names: Sequence[str], labels: Iterable[str], *columns: list | None) -> Labelled:
-    """Labels by their names, and the columns that `Labelled` has after them."""
-    number = {name: i for i, name in enumerate(names)}
-    return Labelled(names, np.array([number[label] for label in labels]), *columns)
+def words_of(text: str) -> list[str]:
+    """A text as words; full stops are no words, as in WikiText's format."""
+    return [token for token in tokenize(text) if token != "."]
 
 
 def read_table(name: str) -> list[dict[str, str]]:
@@ -95,12 +94,16 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 
 class Passage(NamedTuple):
-    """A paragraph of an article on one sense of a word."""
+    """A paragraph of an article on one sense of a word, or a use of the word in it."""
 
     number: int  # of the paragraph in its text
     heading: str
     word: str
     sense: str
+    window: Window | None = None  # of a use
+
+
+Part = tuple[str, list[Passage]]  # a text, and paragraphs of it
 
 
 def passages(text: str) -> list[Passage]:
@@ -116,54 +119,42 @@ def passages(text: str) -> list[Passage]:
     return found
 
 
-Part = tuple[str, list[Passage]]  # a text, and paragraphs of it
-
-
 def split_articles(tuning: bool = False) -> tuple[Part, Part]:
     """To learn from: articles no part of which is held out; to test with: the held-out paragraphs.
 
     Tuning, every fifth of the articles to learn from stands in for the held-out ones.
     """
     corpus = read_text("bundled")
-    test, text = passages(corpus.valid), corpus.valid
+    text, test = corpus.valid, passages(corpus.valid)
     held_out = {passage.heading for passage in test}
     train = [p for p in passages(corpus.train) if p.heading not in held_out]
     if tuning:
-        held_out = set(sorted({passage.heading for passage in train})[::5])  # of each sense some
-        test, text = [p for p in train if p.heading in held_out], corpus.train
+        held_out = set(sorted({p.heading for p in train})[::5])  # some of each sense
+        text, test = corpus.train, [p for p in train if p.heading in held_out]
         train = [p for p in train if p.heading not in held_out]
     return (corpus.train, train), (text, test)
 
 
 def topic_task(tuning: bool = False) -> Task:
-    """What is a paragraph about? Both senses of its word have a topic of their own."""
+    """What is a paragraph about? The two senses of its word have different topics."""
     topics = {(row["word"], row["sense"]): row["topic"] for row in read_table("topics.tsv")}
     names = sorted(set(topics.values()))
 
     def read(text: str, some: list[Passage]) -> Labelled:
         read = read_paragraphs(text)
         texts = [list(chain.from_iterable(read[p.number]))[:LONGEST] for p in some]
-        return labelled(names, [topics[p.word, p.sense] for p in some], texts)
+        return Labelled.of(names, [topics[p.word, p.sense] for p in some], texts)
 
     return Task("topic", *(read(*part) for part in split_articles(tuning)))
 
 
-class Use(NamedTuple):
-    """A word in its sentences."""
-
-    word: str
-    sense: str
-    heading: str
-    window: Window
-
-
-def uses(text: str, some: list[Passage], max_len: int) -> dict[str, list[Use]]:
-    """The uses of each word with two senses in some paragraphs, `max_len` as in `windows`."""
-    headings, found = {passage.number: passage.heading for passage in some}, {}
+def uses(text: str, some: list[Passage]) -> dict[str, list[Passage]]:
+    """The uses of each word with two senses in some paragraphs, with the words around each."""
+    of, found = {passage.number: passage for passage in some}, {}
     for word, occurrences in labelled_occurrences(text).items():
-        here = [o for o in occurrences if o.paragraph in headings]
-        read = zip(here, windows(text, here, max_len), strict=True)
-        found[word] = [Use(word, o.sense, headings[o.paragraph], window) for o, window in read]
+        here = [o for o in occurrences if o.paragraph in of]
+        read = zip(here, windows(text, here, LONGEST + 2), strict=True)
+        found[word] = [of[o.paragraph]._replace(window=window) for o, window in read]
     return found
 
 
@@ -171,15 +162,16 @@ def tagging_task(tuning: bool = False) -> Task:
     """Which sense has each word with two senses in running text? Other words have no label."""
     names = [f"{row['word']}: {row['sense']}" for row in read_table("topics.tsv")]
 
-    def read(text: str, some: list[Passage]) -> Labelled:
-        found = list(chain.from_iterable(uses(text, some, LONGEST + 2).values()))
+    def read(part: Part) -> Labelled:
+        found = list(chain.from_iterable(uses(*part).values()))
         texts, places = ([use.window[i] for use in found] for i in (0, 1))
-        return labelled(names, [f"{u.word}: {u.sense}" for u in found], texts, None, places)
+        labels = [f"{use.word}: {use.sense}" for use in found]
+        return Labelled.of(names, labels, texts, None, places)
 
-    return Task("sense tagging", *(read(*part) for part in split_articles(tuning)))
+    return Task("sense tagging", *map(read, split_articles(tuning)))
 
 
-def draw_pairs(of_word: list[Use], number: int) -> list[tuple[str, list[str], list[str]]]:
+def draw_pairs(of_word: list[Passage], number: int) -> list[tuple[str, list[str], list[str]]]:
     """Pairs of a word's uses from two articles, by turns of the same and of two senses.
 
     Source: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context dataset".
@@ -190,8 +182,8 @@ def draw_pairs(of_word: list[Use], number: int) -> list[tuple[str, list[str], li
         is_same, (one, other) = len(found) % 2 == 0, draw.sample(by_sense, 2)
         a, b = draw.choice(one), draw.choice(one if is_same else other)
         if len(found) < number and a.heading != b.heading:
-            key = tuple(tuple(use.window.tokens) for use in (a, b))
-            found.setdefault(key, ("same" if is_same else "other", *map(list, key)))
+            label, key = "same" if is_same else "other", (*a.window.tokens, "|", *b.window.tokens)
+            found.setdefault(key, (label, a.window.tokens, b.window.tokens))
     return list(found.values())
 
 
@@ -199,14 +191,10 @@ def same_sense_task(tuning: bool = False) -> Task:
     """Has the word that two sentences share the same sense in both?"""
 
     def read(part: Part, number: int) -> Labelled:
-        of_words = uses(*part, LONGEST + 1).values()
-        pairs = chain.from_iterable(draw_pairs(of_word, number) for of_word in of_words)
-        return labelled(["other", "same"], *map(list, zip(*pairs, strict=True)))
+        pairs = chain.from_iterable(draw_pairs(found, number) for found in uses(*part).values())
+        return Labelled.of(["other", "same"], *map(list, zip(*pairs, strict=True)))
 
     return Task("same sense", *map(read, split_articles(tuning), PAIRS))
-
-
-# Short reviews.
 
 
 def split_rows(rows: list[dict], by: Callable[[dict], str]) -> tuple[list[dict], list[dict]]:
@@ -223,16 +211,15 @@ def mood_task(tuning: bool = False, test_writer: str | None = None) -> Task:
     rows, kind = read_table("reviews/reviews.tsv"), lambda row: row["writer"] + row["mood"]
     train, test = split_rows(rows, kind)
     if test_writer is not None:
-        train = [row for row in rows if row["writer"] != test_writer]
-        test = [row for row in rows if row["writer"] == test_writer]
+        train, test = ([row for row in rows if (row["writer"] == test_writer) == is_test]
+                       for is_test in (False, True))  # fmt: skip
     if tuning:
         train, test = split_rows(train, kind)
-    names = ["negative", "positive"]
-
-    def read(part: list[dict]) -> Labelled:
-        return labelled(names, [row["mood"] for row in part], [words_of(r["text"]) for r in part])
-
-    return Task("mood", read(train), read(test))
+    return Task("mood", *(
+        Labelled.of(["negative", "positive"], [row["mood"] for row in part],
+                    [words_of(row["text"]) for row in part])
+        for part in (train, test)
+    ))  # fmt: skip
 
 
 TASKS: dict[str, Callable[..., Task]] = {

@@ -6,6 +6,7 @@ Sources: Mosbach, Andriushchenko and Klakow 2021; Zhang et al. 2021: small data 
 updates, a rate that rises first, and an Adam that corrects its bias.
 """
 
+import math
 import random
 from collections.abc import Iterator
 
@@ -20,11 +21,21 @@ from ..pretraining.optimizers import make_optimizers
 from ..pretraining.run import Settings
 from ..pretraining.training import update
 from ..representation.encoding import Row, as_pieces, to_batch, to_row
+from ..text.pairs import truncated_lengths
 from ..text.vocabulary import Vocab
 from .heads import FineTuned
 from .tasks import Labelled
 
 BATCH_SIZE = 16
+
+
+def recipe(number: int, seed: int = 0) -> Settings:
+    """How to fine-tune on so many texts: 300 updates, or three epochs where these are more.
+
+    It was tuned once, on a part of what there is to learn from, and is the same for all tasks.
+    """
+    steps = max(300, 3 * number // BATCH_SIZE)
+    return Settings(num_steps=steps, learning_rate=6e-4, optimizer="adamw", seed=seed)
 
 
 def to_rows(vocab: Vocab, data: Labelled, max_len: int) -> tuple[list[Row], list[int]]:
@@ -35,17 +46,19 @@ def to_rows(vocab: Vocab, data: Labelled, max_len: int) -> tuple[list[Row], list
     rows, positions = [], []
     for number, words in enumerate(data.texts):
         pieces, spans = as_pieces(vocab, words)
-        second = as_pieces(vocab, data.seconds[number])[0] if data.seconds else None
-        room = max_len - 2
-        cut = 0
+        second, room, start, position = None, max_len - 2, 0, 0
+        if data.seconds is not None:
+            second, _ = as_pieces(vocab, data.seconds[number])
+            lengths = map(torch.tensor, (len(pieces), len(second)))
+            room, most = truncated_lengths(*lengths, max_len - 3)
+            second = second[:most]
         if data.places is not None:
-            cut = max(0, spans[data.places[number]][1] - room)
-            positions.append(1 + spans[data.places[number]][0] - cut)
-        if second is not None:
-            room = max((room - 1) // 2, room - 1 - len(second))
-            second = second[:max_len - 3 - min(room, len(pieces))]
-        rows.append(to_row(vocab, pieces[cut:cut+room], second))
-    return rows, positions or [0] * len(rows)
+            first, end = spans[data.places[number]]
+            start = max(0, end - room)  # what stands before the word goes first
+            position = 1 + first - start
+        rows.append(to_row(vocab, pieces[start : start + room], second))
+        positions.append(position)
+    return rows, positions
 
 
 def label_scores(net: FineTuned, vocab: Vocab, rows: list[Row], positions: list[int]) -> Tensor:
@@ -73,20 +86,22 @@ def fine_tune_steps(
         FloatingPointError: The loss is not a number; the network keeps the last good weights.
     """
     keep_memory()
-    optimizers = make_optimizers(net, settings)
+    optimizers, draw = make_optimizers(net, settings), random.Random(f"{settings.seed} dropout")
     rows, positions = to_rows(vocab, data, net.bert.config.max_len)
-    labels, device = torch.from_numpy(data.labels), net.classifier.weight.device
+    device = net.classifier.weight.device
+    labels, refused = torch.from_numpy(data.labels), torch.from_numpy(~data.allowed())
     half = pick_dtype(settings.precision, device) == torch.bfloat16
-    draw, drawn = random.Random(f"{settings.seed} dropout"), batches(len(data), batch_size, settings.seed)
+    drawn = batches(len(data), batch_size, settings.seed)
     for step, some in zip(range(settings.num_steps), drawn, strict=False):
         net.zero_grad(set_to_none=True)
+        # Dropout draws from PyTorch's own generator: borrow it.
         with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(draw.getrandbits(32))
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-                scores = label_scores(
-                    net, vocab, [rows[i] for i in some], [positions[i] for i in some]
-                )
-            loss = F.cross_entropy(scores.float(), labels[some].to(device))
+                parts = [rows[i] for i in some], [positions[i] for i in some]
+                scores = label_scores(net, vocab, *parts)
+            scores = scores.float().masked_fill(refused[some].to(device), -math.inf)
+            loss = F.cross_entropy(scores, labels[some].to(device))
             loss.backward()
         update(net, optimizers, settings, step, [loss.item()])
         yield step + 1, loss.item()

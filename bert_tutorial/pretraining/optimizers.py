@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..network.model import BERTModel
 from .run import Settings
+
 OUTPUTS = {"nsp.output", "classifier"}  # linear layers that give scores
 
 
