@@ -37,7 +37,7 @@ KINDS = {  # what is trained; named as in the table of runs
 }
 MEASURE_EVERY = 50  # updates
 MOST_RUNS, MOST_WORDS = 4, 60  # that are remembered, and coloured
-NEVER = -1e4  # nats, of a label that cannot be
+NEVER = -1e4  # nats, of a label that no text had; of one that cannot be, twice that
 EXAMPLES = {  # of a text, or a pair
     "mood": ["we waited an hour for cold soup, but the view and the cake were lovely"],
     "topic": ["the crane stood in the shallow water and waited for a fish"],
@@ -293,7 +293,7 @@ def among(predict: Predict, data: Labelled) -> np.ndarray:
     """What a model says, in nats, among the labels that a text can have: (N, C)."""
     allowed = data.allowed()
     allowed[~allowed.any(1)] = allowed[0]  # where the tagged word itself is hidden
-    scores = np.where(allowed, np.maximum(predict(data), NEVER), NEVER)
+    scores = np.where(allowed, np.maximum(predict(data), NEVER), 2 * NEVER)
     return scores - np.logaddexp.reduce(scores, 1, keepdims=True)
 
 
