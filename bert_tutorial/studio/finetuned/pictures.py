@@ -42,12 +42,14 @@ def label_curves(some: Collection[Run], tasks: Sequence[str], live: Collection[R
         axes.xaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
         axes.set(xlabel="labels", ylabel="test texts right", title=task, ylim=(0, 1))
     told = figure.axes[0].get_legend_handles_labels()
-    place = dict(loc="outside lower center", ncols=3) if lines > 1 else dict(loc="outside right center")
+    place = dict(loc="outside lower center", ncols=3) if lines > 1 else dict(loc="outside right")
     figure.legend(*told, fontsize="small", **place)
     return to_png(figure)
 
 
-def update_curves(found: dict[str, list[tuple[int, float]]], levels: dict[str, float]) -> bytes:
+def update_curves(
+    found: dict[str, list[tuple[int, float]]], levels: dict[str, float], most: int
+) -> bytes:
     """Accuracy by update, a line for each network; across lies what it is compared with."""
     figure = new_figure(7.6, 2.9)
     axes = figure.subplots()
@@ -55,6 +57,6 @@ def update_curves(found: dict[str, list[tuple[int, float]]], levels: dict[str, f
         axes.plot(*zip(*points, strict=True), label=name, **look)
     for (name, level), dash in zip(levels.items(), ("--", ":", "-."), strict=False):
         axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=f"{name} {level:.0%}")
-    axes.set(xlabel="updates", ylabel="test texts right", ylim=(0, 1), xmargin=0)
+    axes.set(xlabel="updates", ylabel="test texts right", ylim=(0, 1), xlim=(0, most))
     figure.legend(loc="outside right upper", fontsize="small")
     return to_png(figure, compress_level=1)

@@ -27,7 +27,7 @@ from ...notebook import png_html
 from ...text.vocabulary import Vocab
 from ..finetuned.ask import typed, word_effects
 from ..finetuned.pictures import update_curves
-from .parts import FIELD, LONGEST_TEXT, NAME, WRAP, Panel, cut_note, table
+from .parts import FIELD, LONGEST_TEXT, NAME, WIDE, Panel, cut_note, table
 from .views import ButtonRow, ChoiceSlider, NumberSlider, Picture, StatusLine, TokenHeatmap
 
 KINDS = {  # what is trained; named as in the table of runs
@@ -121,11 +121,13 @@ class FineTuningPanel(Panel):
         self.status, self.told, self.picture = StatusLine(), StatusLine(), Picture()
         hint = dict(placeholder="type, then press Enter", **FIELD)
         self.texts = [ipw.Text("", description=f"{n} text", **hint) for n in ("First", "Second")]
+        self.texts[1].layout = dict(WIDE.get_state(("width", "max_width")))  # hidden alone
         self.answers, self.words = ipw.HTML().add_class("bert-table"), TokenHeatmap()
         self.locked = self.choice, self.kind, self.labels, self.seed
-        rows = [ipw.HBox(self.locked[part], layout=WRAP) for part in (slice(2), slice(2, None))]
+        columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
+        grid = dict(grid_template_columns=columns, grid_gap="0 1rem")
         shown = [self.buttons, self.status, self.picture, *self.texts, self.told, self.answers]
-        super().__init__([*rows, *shown, self.words])
+        super().__init__([ipw.GridBox(self.locked, layout=grid), *shown, self.words])
         self.add_class("bert-panel")
         self._take(labels)
         for react, trait, *widgets in (
@@ -197,7 +199,7 @@ class FineTuningPanel(Panel):
 
     def _pause(self) -> None:
         self._go_on.clear()
-        self.status.say(f"{self.runs[-1].name}: paused after {self.runs[-1].step:,} updates.")
+        self.status.say(f"{self.runs[-1].name}: paused after update {self.runs[-1].step:,}.")
 
     def _halt(self) -> None:
         self._stop.set()
@@ -235,8 +237,8 @@ class FineTuningPanel(Panel):
         if self._go_on.is_set():
             self.status.say(str(self.runs[-1]))
         if found := {run.name: run.points for run in self.runs if run.points}:
-            alt = " ".join(map(str, self.runs))
-            self.picture.show(update_curves(found, self.runs[-1].levels), alt)
+            alt, most = " ".join(map(str, self.runs)), self.runs[-1].settings.num_steps
+            self.picture.show(update_curves(found, self.runs[-1].levels, most), alt)
         self._ask()
 
     def _ask(self) -> None:
@@ -274,18 +276,15 @@ class FineTuningPanel(Panel):
     def _show_words(self, asked: Labelled, what: str, models: dict[str, Predict]) -> None:
         """Hide one word after the other: how much do the odds of the label fall?"""
         words = [*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())][:MOST_WORDS]
-        likeliest = [
-            self._likeliest(predict(asked)[0]).partition(";")[0] for predict in models.values()
-        ]
         falls = [word_effects(partial(odds, predict), asked) for predict in models.values()]
         with self.words.hold_sync():
-            self.words.rows = [f"{n}: {label}" for n, label in zip(models, likeliest, strict=True)]
+            self.words.rows = ["network", "naive Bayes"]
             self.words.columns, self.words.values = words, [fall[: len(words)] for fall in falls]
             self.words.high = max(0.1, *(abs(x) for fall in falls for x in fall))
             self.words.low = -self.words.high
             self.words.caption = (
-                f"Which words count? How far the odds of the {what} fall where a word is hidden, "
-                "in nats (0.7: they are halved)"
+                f"Which words count? How far the odds of the {what} above fall where a word is "
+                "hidden, in nats (0.7: they are halved)"
             )
 
 
