@@ -25,7 +25,7 @@ notebooks execute: export BERT_TUTORIAL_CACHE := $(CURDIR)/.jupyter/cache
 LABCONFIG := .jupyter/config/labconfig
 NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
-.PHONY: help setup lab test lint unit notebooks browser nightly lowest format execute bench ablations scaling pretrain clean
+.PHONY: help setup lab test lint unit notebooks browser nightly lowest format execute bench ablations scaling pretrain finetuning clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -137,6 +137,11 @@ pretrain: $(READY) ## make the networks that come with the package again, from n
 		cp .pretrain/$$corpus/network.safetensors bert_tutorial/data/checkpoints/$$corpus.safetensors && \
 		cp .pretrain/$$corpus/model_card.md bert_tutorial/data/checkpoints/$$corpus.md || exit 1; \
 	done
+
+# All of them, if bert_tutorial/data/finetuning.tsv is deleted first.
+finetuning: export OMP_NUM_THREADS := 1
+finetuning: $(READY) ## make the fine-tuning runs that are missing in their table
+	$(BIN)/python -m bert_tutorial.finetune $(ARGS)
 
 clean: ## remove what the verbs above leave behind; .venv stays
 	rm -rf .jupyter .lowest .pretrain .pytest_cache .ruff_cache .hypothesis build *.egg-info test-results

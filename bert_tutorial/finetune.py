@@ -28,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m bert_tutorial.finetune", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=STORED, help="the table")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[*TASKS])
+    parser.add_argument("--published", help="folder of a published BERT, to be compared too")
     given = parser.parse_args(arguments)
     net, vocab, _ = load_pretrained("bundled", "shipped")
-    fits = controls(net, vocab, read_text("bundled"))
+    published = load_pretrained("bundled", given.published)[:2] if given.published else None
+    fits = controls(net, vocab, read_text("bundled"), published)
     tasks = [TASKS[name]() for name in given.tasks]
     found = read_runs(given.out)
     # Every second size first: soon there is something of all that there is to see.

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from one_sentence import assert_one_sentence
+from published import small_net, small_vocab
 from small import assert_identical, weights_of
 from torch.testing import assert_close
 
 from bert_tutorial.finetuning import protocol
 from bert_tutorial.finetuning.controls import (
     accuracy,
+    controls,
     count_regression,
     encoded,
     fine_tuning,
@@ -31,6 +33,7 @@ from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.studio.finetuned.ask import typed, word_effects
 from bert_tutorial.studio.finetuned.saved import load_fine_tuned, save_fine_tuned
 from bert_tutorial.text.vocabulary import Vocab
+from bert_tutorial.text.wikitext_format import Corpus
 
 WORDS = "good bad fine poor crane lifts flies a the very".split()
 VOCAB = Vocab(WORDS)
@@ -66,12 +69,13 @@ def senses(number=32):
     return Labelled.of(names, labels, texts, None, [text.index("crane") for text in texts])
 
 
+QUICK = dict(learning_rate=5e-3, optimizer="adamw", precision="fp32")
 KINDS = {"text": moods, "pair": pairs, "tagging": senses}
 
 
 def tuned_on(data, net=None, **changes):
     net = FineTuned.on(net or small_bert(), data.names, data.places is not None)
-    settings = Settings(**{**dict(num_steps=40, learning_rate=5e-3, optimizer="adamw"), **changes})
+    settings = Settings(**{**QUICK, "num_steps": 40, **changes})
     return net, [loss for _, loss in fine_tune_steps(net, VOCAB, data, settings)]
 
 
@@ -270,7 +274,11 @@ def test_it_answers_while_it_trains_in_another_thread():
 # The controls.
 
 
-def test_word_counts_learn_what_one_word_tells_and_only_the_network_what_two_tell():
+def test_word_counts_learn_what_one_word_tells_and_a_network_what_two_tell(monkeypatch):
+    def quick(number, seed):
+        return Settings(**QUICK, num_steps=100, seed=seed)
+
+    monkeypatch.setattr("bert_tutorial.finetuning.controls.recipe", quick)
     data, unlike = moods(), pairs(64)
     for fit in (naive_bayes, count_regression):
         assert accuracy(fit(data, 0), data) == 1.0
@@ -324,6 +332,28 @@ def test_each_word_with_senses_is_asked_about():
     assert asked.allowed().sum(1).tolist() == [2, 1, 2]
 
 
+def test_a_published_bert_of_word_pieces_is_one_more_control(tmp_path):
+    vocab = small_vocab(tmp_path)
+    net, texts = small_net(vocab), [["flying", "crane"], ["a", "flying", "crane", "is"]] * 8
+    data = Labelled.of(
+        ["crane: a", "crane: b"], ["crane: a", "crane: b"] * 8, texts, None, [1, 2] * 8
+    )
+    rows, positions = to_rows(vocab, data, 20)
+    assert [tokens[place] for (tokens, _), place in zip(rows, positions, strict=True)] == [
+        "crane"
+    ] * 16
+    assert rows[0][0] == ["[CLS]", "fly", "##ing", "crane", "[SEP]"] and positions[:2] == [3, 4]
+    corpus = Corpus("own", " a crane lifts . the crane flies . \n" * 8, "")
+    plain = controls(small_bert(), VOCAB, corpus)
+    every = controls(small_bert(), VOCAB, corpus, (net, vocab))
+    assert [*every] == [*plain, "published, frozen", "published, fine-tuned"]
+    assert every["published, frozen"](data, 0)(data).shape == (16, 2)
+    tuned = FineTuned.on(net, data.names, tagging=True)
+    assert len(list(fine_tune_steps(tuned, vocab, data, Settings(num_steps=2)))) == 2
+    averaged = every["counted word vectors"](moods(), 0)
+    assert accuracy(averaged, moods()) > 0.5 and averaged(moods(5)).shape == (5, 2)
+
+
 # The protocol.
 
 
@@ -365,7 +395,7 @@ def test_what_the_runs_say_agrees_with_the_table():
     some = [
         Run("mood", control, labels, seed, start + 0.1 * math.log2(labels / 8) + 0.001 * seed, 1.0)
         for control, start in (("fine-tuned", 0.5), ("never pretrained", 0.3),
-                               ("naive Bayes on word counts", 0.45))
+                               ("naive Bayes on word counts", 0.45), ("most frequent label", 0.25))
         for labels in (8, 32, 128) for seed in range(3)
     ]  # fmt: skip
     some.append(Run("mood", "naive Bayes on word counts", 512, 0, 0.99, 1.0))
@@ -379,8 +409,11 @@ def test_what_the_runs_say_agrees_with_the_table():
         in said[0]
     )
     assert said[2:] == ["With 512 labels naive Bayes on word counts is better."]
-    said = protocol.sentences(some, "mood", 128)
+    said = protocol.sentences(some, "mood", 100)  # the nearest size is 128
     assert "never pretrained needs more than 128 labels" in said[0]
+    guessing = [run._replace(accuracy=0.5) for run in some]
+    said = protocol.sentences(guessing, "mood", 8)
+    assert said == ["With 8 labels fine-tuning is no better than the most frequent label."]
 
 
 def test_the_stored_table_is_whole():

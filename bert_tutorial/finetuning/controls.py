@@ -135,23 +135,25 @@ def encoded(net: BERTModel, vocab: Vocab, data: Labelled) -> np.ndarray:
     return np.stack(found)
 
 
-def fine_tuning(net: BERTModel, vocab: Vocab, pretrained: bool = True) -> Fit:
-    """A copy of a network with a head, all of it trained; or the same drawn anew."""
+def fine_tuning(net: BERTModel, vocab: Vocab, pretrained: bool = True, **how: Any) -> Fit:
+    """A copy of a network with a head, all of it trained, or the same drawn anew; see `recipe`."""
 
     def fit(train: Labelled, seed: int) -> Predict:
         tuned = FineTuned.on(net, train.names, train.places is not None, seed, pretrained)
-        for _ in fine_tune_steps(tuned, vocab, train, recipe(len(train), seed)):
+        for _ in fine_tune_steps(tuned, vocab, train, recipe(len(train), seed, **how)):
             pass
         return partial(log_probabilities, tuned, vocab)
 
     return fit
 
 
-def controls(net: BERTModel, vocab: Vocab, corpus: Corpus) -> dict[str, Fit]:
+def controls(
+    net: BERTModel, vocab: Vocab, corpus: Corpus, published: tuple[BERTModel, Vocab] | None = None
+) -> dict[str, Fit]:
     """All of them, by name; `corpus` is the text that the network was pretrained on."""
     text = TokenizedText.from_paragraphs(vocab, paragraphs(corpus.train))
     counted = word_vectors(text, vocab, window=10, size=128)
-    return {
+    found = {
         "most frequent label": most_frequent,
         "naive Bayes on word counts": naive_bayes,
         "logistic regression on word counts": count_regression,
@@ -160,3 +162,8 @@ def controls(net: BERTModel, vocab: Vocab, corpus: Corpus) -> dict[str, Fit]:
         "frozen": vector_regression(partial(encoded, net, vocab)),
         "fine-tuned": fine_tuning(net, vocab),
     }
+    if published is not None:
+        found["published, frozen"] = vector_regression(partial(encoded, *published))
+        # Turc et al. 2019, "Well-read students learn better", for small ones.
+        found["published, fine-tuned"] = fine_tuning(*published, learning_rate=1e-4)
+    return found

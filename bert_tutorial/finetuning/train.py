@@ -29,13 +29,13 @@ from .tasks import Labelled
 BATCH_SIZE = 16
 
 
-def recipe(number: int, seed: int = 0) -> Settings:
+def recipe(number: int, seed: int = 0, learning_rate: float = 6e-4) -> Settings:
     """How to fine-tune on so many texts: 300 updates, or three epochs where these are more.
 
     It was tuned once, on a part of what there is to learn from, and is the same for all tasks.
     """
     steps = max(300, 3 * number // BATCH_SIZE)
-    return Settings(num_steps=steps, learning_rate=6e-4, optimizer="adamw", seed=seed)
+    return Settings(num_steps=steps, learning_rate=learning_rate, optimizer="adamw", seed=seed)
 
 
 def to_rows(vocab: Vocab, data: Labelled, max_len: int) -> tuple[list[Row], list[int]]:
