@@ -152,7 +152,7 @@ def test_pairs_have_two_texts_and_tagging_a_column_for_each_word(make):
     for crane, mouse in rows(panel).values():
         assert {*re.findall("[a-z]+", crane)} == {"bird", "machine"}
         assert mouse.startswith("animal 100.0%")
-    assert "odds of the crane above fall" in panel.words.caption
+    assert "odds of the label of crane fall" in panel.words.caption
 
 
 @pytest.mark.parametrize(("text", "reason"), [
@@ -214,7 +214,7 @@ def test_pictures_are_drawn_for_one_task_and_several_also_without_a_run():
     some = [Run(task, way, n, seed, 0.5 + seed / 10, 1.0) for task in ("a", "b", "c")
             for way in ("fine-tuned", "another") for n in (8, 16) for seed in (0, 1)]  # fmt: skip
     ring = some[0]._replace(accuracy=0.9)
-    pictures = [label_curves(some, ["a"]), label_curves(some, ["a"], [ring]),
-                label_curves(some, ["a", "b", "c"]), label_curves([], ["a"], [ring]),
-                update_curves({"$x$": [(0, 0.5), (300, 1.0)]}, {"naive Bayes": 0.6}, 300)]  # fmt: skip
+    pictures = [label_curves(some, ["a"]), label_curves(some, ["a"], [ring])]
+    pictures += [label_curves(some, ["a", "b", "c"]), label_curves([], ["a"], [ring])]
+    pictures.append(update_curves({"$x$": [(0, 0.5), (300, 1.0)]}, {"naive Bayes": 0.6}, 300))
     assert all(png.startswith(PNG) for png in pictures) and len({*pictures}) == len(pictures)

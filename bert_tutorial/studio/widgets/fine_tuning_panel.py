@@ -214,6 +214,7 @@ class FineTuningPanel(Panel):
         for control in self.locked:
             control.disabled = is_going
 
+    @one_thread()
     def _work(self) -> None:
         """Train the newest run in a thread of its own, and show how far it is."""
         run, measured = self.runs[-1], -1
@@ -259,7 +260,7 @@ class FineTuningPanel(Panel):
         if asked.places is not None:
             heads = [asked.texts[0][place] for place in asked.places]
         self.answers.value = table(["according to", *heads], rows, "Which label?")
-        self._show_words(asked, heads[0], dict(list(models.items())[-2:]))
+        self._show_words(asked, dict(list(models.items())[-2:]))
         words = dict.fromkeys([*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())])
         unknown = [word for word in words if self.vocab.unknown(self.vocab.pieces(word))]
         said = f"The network does not know: {', '.join(unknown)}." if unknown else ""
@@ -273,9 +274,10 @@ class FineTuningPanel(Panel):
         best = scores.argsort()[::-1][:2]
         return "; ".join(f"{names[label]} {np.exp(scores[label]):.1%}" for label in best)
 
-    def _show_words(self, asked: Labelled, what: str, models: dict[str, Predict]) -> None:
+    def _show_words(self, asked: Labelled, models: dict[str, Predict]) -> None:
         """Hide one word after the other: how much do the odds of the label fall?"""
         words = [*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())][:MOST_WORDS]
+        which = f" of {asked.texts[0][asked.places[0]]}" if asked.places else ""
         falls = [word_effects(partial(odds, predict), asked) for predict in models.values()]
         with self.words.hold_sync():
             self.words.rows = ["network", "naive Bayes"]
@@ -283,7 +285,7 @@ class FineTuningPanel(Panel):
             self.words.high = max(0.1, *(abs(x) for fall in falls for x in fall))
             self.words.low = -self.words.high
             self.words.caption = (
-                f"Which words count? How far the odds of the {what} above fall where a word is "
+                f"Which words count? How far the odds of the label{which} fall where a word is "
                 "hidden, in nats (0.7: they are halved)"
             )
 
