@@ -389,6 +389,7 @@ def test_the_horizontal_distance_is_found_by_lines_over_log_labels():
 def test_better_means_by_more_than_the_spread():
     one, other = {8: [0.6, 0.7], 16: [0.9, 0.7], 32: [0.6, 0.6]}, {8: [0.5, 0.62], 16: [0.6, 0.8]}
     assert better_at(one, other) == [8] and better_at(other, one) == []
+    assert better_at({8: [0.9]}, {8: [0.1]}) == []  # one run has no spread
 
 
 def test_what_the_runs_say_agrees_with_the_table():
@@ -398,8 +399,13 @@ def test_what_the_runs_say_agrees_with_the_table():
                                ("naive Bayes on word counts", 0.45), ("most frequent label", 0.25))
         for labels in (8, 32, 128) for seed in range(3)
     ]  # fmt: skip
-    some.append(Run("mood", "naive Bayes on word counts", 512, 0, 0.99, 1.0))
-    some.append(Run("mood", "fine-tuned", 512, 0, 0.95, 1.0))
+    for seed in range(2):
+        some.append(Run("mood", "naive Bayes on word counts", 512, seed, 0.99, 1.0))
+        some.append(Run("mood", "fine-tuned", 512, seed, 0.95, 1.0))
+    some.append(Run("mood", "naive Bayes on word counts", 512, 2, 0.99, 1.0))  # one is under way
+    assert protocol.sentences([r for r in some if not r.seed], "mood", 8) == [
+        "One run of each is too few to say anything."
+    ]
     text = protocol.table(some, "mood")
     assert "| fine-tuned | 50.1 ± 0.1 | 70.1 ± 0.1 | 90.1 ± 0.1 | 95.0 ± 0.0 |" in text
     assert "| never pretrained | 30.1 ± 0.1 | 50.1 ± 0.1 | 70.1 ± 0.1 |  |" in text

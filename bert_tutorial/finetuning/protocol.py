@@ -133,10 +133,15 @@ def labels_saved(ours: Curve, other: Curve, labels: int, draws: int = 1000) -> S
 def better_at(one: Curve, other: Curve) -> list[int]:
     """With how many labels a curve lies above another by more than the spread over the seeds.
 
-    That is the standard deviation of the differences between runs with the same labels.
+    That is the standard deviation of the differences between runs with the same labels, of which
+    there must be two.
     """
-    apart = {n: np.subtract(one[n], other[n]) for n in one if len(one[n]) == len(other.get(n, ()))}
-    return [number for number, some in apart.items() if some.mean() > some.std()]
+    found = []
+    for number in one.keys() & other.keys():
+        apart = np.array([a - b for a, b in zip(one[number], other[number], strict=False)])
+        if len(apart) > 1 and apart.mean() > apart.std():
+            found.append(number)
+    return sorted(found)
 
 
 def table(some: Iterable[Run], task: str) -> str:
@@ -155,7 +160,9 @@ def table(some: Iterable[Run], task: str) -> str:
 def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
     """What pretraining saves, and where something else is better than fine-tuning."""
     of, said = curves(some, task), []
-    ours = of.pop(OURS)
+    ours = {number: found for number, found in of.pop(OURS).items() if len(found) > 1}
+    if not ours:
+        return ["One run of each is too few to say anything."]
     labels = min(ours, key=lambda number: abs(math.log(number / labels)))  # the nearest there is
     learned = labels in better_at(ours, of["most frequent label"])
     if not learned:
