@@ -33,7 +33,7 @@ def batch_with_all_slots(self, *place):
     return found._replace(mlm_weights=torch.ones_like(found.mlm_weights))
 
 
-def pairs_of_mixed_lengths(self, generator, count):
+def pairs_of_mixed_lengths(self, generator, count, block):
     """In random order, as d2l's are."""
     pairs = draw_pairs(self.text, generator, count, self.next_sentence_rate)
     order = torch.randperm(len(pairs.first), generator=generator)

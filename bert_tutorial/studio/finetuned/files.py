@@ -92,7 +92,7 @@ def checked_rows(path: Path, rows: list[tuple[int, dict]]) -> list[dict[str, str
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    text = _decode(path)
+    text = _decode(path.read_bytes(), path, 0)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -108,7 +108,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    for number, line in enumerate(_decode(path).split("\n"), 1):
+    for number, line in enumerate(_decode(path.read_bytes(), path, 0).split("\n"), 1):
         if line.strip():
             try:
                 yield number, dict(**json.loads(line))

@@ -1,0 +1,304 @@
+"""The fine-tuning panel: choose a task and how many labels, train, and type a text."""
+
+import atexit
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+
+from ...devices import one_thread
+from ...finetuning.controls import (
+    Predict,
+    accuracy,
+    encoded,
+    most_frequent,
+    naive_bayes,
+    vector_regression,
+)  # fmt: skip
+from ...finetuning.heads import FineTuned
+from ...finetuning.protocol import sizes
+from ...finetuning.tasks import TASKS, Labelled, Task
+from ...finetuning.train import fine_tune_steps, log_probabilities, recipe
+from ...network.model import BERTModel
+from ...notebook import png_html
+from ...text.vocabulary import Vocab
+from ..finetuned.ask import typed, word_effects
+from ..finetuned.pictures import update_curves
+from .parts import FIELD, LONGEST_TEXT, NAME, WIDE, Panel, cut_note, table
+from .views import ButtonRow, ChoiceSlider, NumberSlider, Picture, StatusLine, TokenHeatmap
+
+KINDS = {  # what is trained; named as in the table of runs
+    "fine-tuned: all weights": "fine-tuned",
+    "frozen: the head alone": "frozen",
+    "never pretrained: all weights, from nothing": "never pretrained",
+}
+MEASURE_EVERY = 50  # updates
+MOST_RUNS, MOST_WORDS = 4, 60  # that are remembered, and coloured
+NEVER = -1e4  # nats, of a label that no text had; of one that cannot be, twice that
+EXAMPLES = {  # of a text, or a pair
+    "mood": ["we waited an hour for cold soup, but the view and the cake were lovely"],
+    "topic": ["the crane stood in the shallow water and waited for a fish"],
+    "same sense": ["the crane lifted a heavy beam", "a crane flew over the lake with its young"],
+    "sense tagging": ["a mouse ran over the palm of my hand and hid in the trunk of the tree"],
+}
+
+
+class TuningRun:
+    """One fine-tuning: what it learns from, how far it is, and what it is compared with."""
+
+    def __init__(self, task: Task, train: Labelled, kind: str, seed: int, tuned: FineTuned):
+        self.task, self.train, self.kind, self.tuned = task, train, kind, tuned
+        self.settings, self.step, self.predict = recipe(len(train), seed), 0, None
+        self.name = f"{kind}, {len(train):,} labels, seed {seed}"
+        self.points: list[tuple[int, float]] = []  # updates, and accuracy on the test texts
+        self.levels: dict[str, float] = {}  # the accuracy of others
+
+    def go(self, net: BERTModel, vocab: Vocab) -> Iterator[None]:
+        """Train, and measure every so many updates; nothing is half done at a yield."""
+        seed, last, test = self.settings.seed, self.settings.num_steps, self.task.test
+        frozen = vector_regression(partial(encoded, net, vocab))
+        fits = {"most frequent label": most_frequent, "naive Bayes": naive_bayes, "frozen": frozen}
+        for name, fit in fits.items():
+            yield
+            head = fit(self.train, seed)
+            self.levels[name] = accuracy(head, test)
+        if self.kind == "frozen":  # whose head is found at once, without updates
+            self.predict, self.step, right = head, last, self.levels.pop("frozen")
+            self.points = [(0, right), (last, right)]
+            return
+        self.predict = partial(log_probabilities, self.tuned, vocab)
+        self.points.append((0, accuracy(self.predict, test)))
+        for step, _ in fine_tune_steps(self.tuned, vocab, self.train, self.settings):
+            self.step = step
+            if step % MEASURE_EVERY == 0 or step == last:
+                self.points.append((step, accuracy(self.predict, test)))
+            yield
+
+    def __str__(self):
+        if not self.points:
+            return f"{self.name}: others are tested, to compare it with."
+        step, right = self.points[-1]
+        others = "; ".join(f"{name} {level:.0%}" for name, level in self.levels.items())
+        return (
+            f"{self.name}: after {step:,} of {self.settings.num_steps:,} updates {right:.1%} of "
+            f"{len(self.task.test):,} test texts right ({others})."
+        )
+
+
+class FineTuningPanel(Panel):
+    """Fine-tune by hand; no cell is busy meanwhile, so the buttons answer at once.
+
+    Args:
+        net, vocab: The pretrained network; it is not changed.
+        task: The one that is shown first: a name of `TASKS`, or a task of your own.
+        labels: How many there are at first, or the number next to it.
+    """
+
+    fallback = "Fine-tuning panel (open this notebook in JupyterLab to use it)"
+
+    def __init__(self, net: BERTModel, vocab: Vocab, task: str | Task = "topic", labels: int = 64):
+        self.net, self.vocab = net, vocab
+        self.tasks = {name: cache(make) for name, make in TASKS.items()}
+        if isinstance(task, Task):
+            self.tasks[task.name] = lambda: task
+        self.runs: list[TuningRun] = []  # of the task that is shown, the newest last
+        self._lock, self._is_busy = threading.RLock(), False
+        self._stop, self._go_on, self._thread = threading.Event(), threading.Event(), None
+        how = dict(style=NAME, layout=dict(width="26rem", max_width="100%"))
+        first = task.name if isinstance(task, Task) else task
+        self.choice = ipw.Dropdown(options=[*self.tasks], value=first, description="Task", **how)
+        self.kind = ipw.Dropdown(options=KINDS, description="Network", **how)
+        self.labels = ChoiceSlider(description="Labels")
+        self.seed = NumberSlider(max=99, description="Seed", hint="which labels, and the start")
+        self.presses = {
+            "Start": self._start, "Pause": self._pause, "Resume": self._go_on.set,
+            "Stop": self._halt,
+        }  # fmt: skip
+        self.buttons = ButtonRow(names=[*self.presses], label="Fine-tuning")
+        self.status, self.told, self.picture = StatusLine(), StatusLine(), Picture()
+        hint = dict(placeholder="type, then press Enter", **FIELD)
+        self.texts = [ipw.Text("", description=f"{n} text", **hint) for n in ("First", "Second")]
+        self.texts[1].layout = dict(WIDE.get_state(("width", "max_width")))  # hidden alone
+        self.answers, self.words = ipw.HTML().add_class("bert-table"), TokenHeatmap()
+        self.locked = self.choice, self.kind, self.labels, self.seed
+        columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
+        grid = dict(grid_template_columns=columns, grid_gap="0 1rem")
+        shown = [self.buttons, self.status, self.picture, *self.texts, self.told, self.answers]
+        super().__init__([ipw.GridBox(self.locked, layout=grid), *shown, self.words])
+        self.add_class("bert-panel")
+        self._take(labels)
+        for react, trait, *widgets in (
+            (self._take, "value", self.choice),
+            (self._draw_labels, "value", self.labels, self.seed),
+            (self._ask, "value", *self.texts),
+            (self._press, "clicked", self.buttons),
+        ):
+            for widget in widgets:
+                widget.observe(lambda _, react=react: self._try(react), names=trait)
+
+    def _try(self, what: Callable[[], Any]) -> None:
+        """Do something; the status line says why it cannot be done."""
+        with self._lock, one_thread():  # callbacks may come on several threads; texts are small
+            if self._is_busy:  # this thread's own change made another
+                return
+            self._is_busy = True
+            try:
+                what()
+            except Exception as error:  # in a callback it would vanish
+                self.status.say(str(error) or type(error).__name__, is_error=True)
+            finally:
+                self._is_busy = False
+
+    def _take(self, labels: int = 64) -> None:
+        """Show another task, with a text that is prepared for it."""
+        self.task, self.runs = self.tasks[self.choice.value](), []
+        train, test = self.task.train, self.task.test
+        self._numbers = {len(train.subset(number, 0)): number for number in sizes(train)}
+        self.labels.choices, self.labels.value = list(self._numbers), labels
+        self.labels.hint = f"in all, of {len(train.names)} kinds"
+        known = [" ".join(texts[0]) for texts in (test.texts, test.seconds) if texts]
+        prepared = EXAMPLES.get(self.task.name, known)
+        for field, text in zip(self.texts, [*prepared, ""], strict=False):
+            field.value = text
+        self.texts[0].description = "First text" if train.seconds else "Text"
+        self.texts[1].layout.display = "" if train.seconds else "none"
+        self.picture.show(b"", "")
+        self.status.say("Choose, then press Start.")
+        self._draw_labels()
+
+    def _draw_labels(self) -> None:
+        """Other labels: the bag counts them at once, and there is a new head."""
+        self.train = self.task.train.subset(self._numbers[self.labels.value], self.seed.value)
+        self.bag = naive_bayes(self.train, self.seed.value)
+        self.before = partial(log_probabilities, self._with_head("fine-tuned"), self.vocab)
+        self._ask()
+        self._mark()
+
+    def _with_head(self, kind: str) -> FineTuned:
+        how = self.train.places is not None, self.seed.value, kind != "never pretrained"
+        return FineTuned.on(self.net, self.train.names, *how)
+
+    def _press(self) -> None:
+        self.presses[self.buttons.clicked["name"]]()
+        self._mark()
+
+    def _start(self) -> None:
+        which = self.kind.value, self.seed.value, self._with_head(self.kind.value)
+        run = TuningRun(self.task, self.train, *which)
+        self.runs = [*(old for old in self.runs if old.name != run.name)][1 - MOST_RUNS :] + [run]
+        self._stop.clear()
+        self._go_on.set()
+        self.status.is_going = True
+        self._thread = threading.Thread(target=self._work, name="fine-tuning", daemon=True)
+        # A program that ends while a thread computes would be aborted.
+        atexit.register(lambda thread=self._thread: (self._halt(), thread.join(60)))
+        self._thread.start()
+
+    def _pause(self) -> None:
+        self._go_on.clear()
+        self.status.say(f"{self.runs[-1].name}: paused after update {self.runs[-1].step:,}.")
+
+    def _halt(self) -> None:
+        self._stop.set()
+        self._go_on.set()
+
+    def _mark(self) -> None:
+        """Which buttons can be pressed; what was chosen stays while a network is trained."""
+        is_going, is_paused = self.status.is_going, not self._go_on.is_set()
+        can = is_going and not is_paused, is_going and is_paused, is_going
+        can = dict(zip(self.presses, (not is_going, *can), strict=True))
+        self.buttons.active = [name for name, can_be in can.items() if can_be]
+        for control in self.locked:
+            control.disabled = is_going
+
+    @one_thread()
+    def _work(self) -> None:
+        """Train the newest run in a thread of its own, and show how far it is."""
+        run, measured = self.runs[-1], -1
+        try:
+            for _ in run.go(self.net, self.vocab):
+                if len(run.points) > measured:
+                    measured = len(run.points)
+                    self._try(self._show)
+                while not self._go_on.wait(timeout=5):
+                    self.status.beat += 1  # the page hears that the kernel is alive
+                if self._stop.is_set():
+                    break
+            self._try(self._show)
+        except Exception as error:  # whatever it is: it is told, and the panel stays usable
+            self.status.say(str(error) or type(error).__name__, is_error=True)
+        finally:
+            self.status.is_going = False
+            self._mark()
+
+    def _show(self) -> None:
+        if self._go_on.is_set():
+            self.status.say(str(self.runs[-1]))
+        if found := {run.name: run.points for run in self.runs if run.points}:
+            alt, most = " ".join(map(str, self.runs)), self.runs[-1].settings.num_steps
+            self.picture.show(update_curves(found, self.runs[-1].levels, most), alt)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask all networks, and the bag, about what is typed; what is wrong with it is told."""
+        try:
+            self._answer(*(field.value for field in self.texts))
+        except ValueError as error:
+            self.told.say(str(error), is_error=True)
+
+    def _answer(self, *texts: str) -> None:
+        asked = typed(self.task.train, *(text[:LONGEST_TEXT] for text in texts))
+        models = {"before: new head": self.before}
+        models |= {run.name: run.predict for run in self.runs if run.points}
+        models[f"naive Bayes, {len(self.train):,} labels"] = self.bag
+        models = {name: partial(among, predict) for name, predict in models.items()}
+        rows = [[name, *map(self._likeliest, of(asked))] for name, of in models.items()]
+        heads = ["label"]
+        if asked.places is not None:
+            heads = [asked.texts[0][place] for place in asked.places]
+        self.answers.value = table(["according to", *heads], rows, "Which label?")
+        self._show_words(asked, dict(list(models.items())[-2:]))
+        words = dict.fromkeys([*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())])
+        unknown = [word for word in words if self.vocab.unknown(self.vocab.pieces(word))]
+        said = f"The network does not know: {', '.join(unknown)}." if unknown else ""
+        self.told.say(cut_note(*texts) + (said or "The network knows all words."))
+        picture = png_html(self.picture.png, self.picture.alt) if self.picture.png else ""
+        self.keep_static(picture + self.answers.value)
+
+    def _likeliest(self, scores: np.ndarray) -> str:
+        """The two likeliest labels with their probabilities."""
+        names = [name.split(": ")[-1] for name in self.task.train.names]
+        best = scores.argsort()[::-1][:2]
+        return "; ".join(f"{names[label]} {np.exp(scores[label]):.1%}" for label in best)
+
+    def _show_words(self, asked: Labelled, models: dict[str, Predict]) -> None:
+        """Hide one word after the other: how much do the odds of the label fall?"""
+        words = [*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())][:MOST_WORDS]
+        which = f" of {asked.texts[0][asked.places[0]]}" if asked.places else ""
+        falls = [word_effects(partial(odds, predict), asked) for predict in models.values()]
+        with self.words.hold_sync():
+            self.words.rows = ["network", "naive Bayes"]
+            self.words.columns, self.words.values = words, [fall[: len(words)] for fall in falls]
+            self.words.high = max(0.1, *(abs(x) for fall in falls for x in fall))
+            self.words.low = -self.words.high
+            self.words.caption = (
+                f"Which words count? How far the odds of the label{which} fall where a word is "
+                "hidden, in nats (0.7: they are halved)"
+            )
+
+
+def among(predict: Predict, data: Labelled) -> np.ndarray:
+    """What a model says, in nats, among the labels that a text can have: (N, C)."""
+    allowed = data.allowed()
+    allowed[~allowed.any(1)] = allowed[0]  # where the tagged word itself is hidden
+    scores = np.where(allowed, np.maximum(predict(data), NEVER), 2 * NEVER)
+    return scores - np.logaddexp.reduce(scores, 1, keepdims=True)
+
+
+def odds(predict: Predict, data: Labelled) -> np.ndarray:
+    """The logarithm of each label's odds: of its probability over that of all others, (N, C)."""
+    scores = np.minimum(predict(data), -1e-7)
+    return scores - np.log(-np.expm1(scores))
