@@ -42,8 +42,16 @@ ROOMS = (
     "from_d2l", "__main__", "",
 )  # fmt: skip
 # Lines that each room may have, docstrings included. A change that needs more says what for.
-BUDGETS = {"text": 1090, "network": 632, "pretraining": 1003, "representation": 875,
-           "finetuning": 761, "exercises": 1424, "studio": 4622, "": 1155}  # fmt: skip
+BUDGETS = {
+    "text": 1441,  # 350 for texts larger than memory
+    "network": 634,
+    "pretraining": 1383,  # 380 for several processes: workers.py, running.py, one state for all
+    "representation": 875,
+    "finetuning": 761,
+    "exercises": 1424,
+    "studio": 5410,  # 1,050 for fine-tuning and scaling out, their widgets, files and exports
+    "": 1404,  # 250 for several hosts and their command line
+}
 
 # Helpers: each takes text or data, and returns what it finds wrong, so that it can be tried on
 # something that is wrong.
