@@ -139,6 +139,7 @@ class Processes(NamedTuple):
     def leave(self) -> None:
         """Say goodbye to the other processes."""
         if self.world_size > 1:
+            self.share(b".")  # last the keeper sends: who ends first has then nothing left to read
             distributed.destroy_process_group()
 
     @contextlib.contextmanager

@@ -121,8 +121,8 @@ def test_two_hosts_without_a_shared_disk_give_the_losses_of_one_process(golden, 
     texts = [write_text(tmp_path / host / "text.txt") for host in ("here", "there")]
     with two_hosts(tmp_path, texts) as (hosts, folders):
         for host in hosts:
-            ends(host)
-            assert host.returncode == 0
+            said = ends(host)
+            assert host.returncode == 0, said
     (kept,) = [out for out in folders if out.exists()]  # one of them writes
     assert_close(logged(kept), golden, rtol=0, atol=2e-5)
     assert "| processes | 2 |" in (kept / "model_card.md").read_text()
