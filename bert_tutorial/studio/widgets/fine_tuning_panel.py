@@ -97,7 +97,7 @@ class FineTuningPanel(Panel):
         labels: How many there are at first, or the number next to it.
     """
 
-    fallback = "Fine-tuning panel (open this notebook in JupyterLab to use it)"
+    fallback = "Fine-tuning panel (run this cell to use it)"
 
     def __init__(self, net: BERTModel, vocab: Vocab, task: str | Task = "topic", labels: int = 64):
         self.net, self.vocab = net, vocab

@@ -39,7 +39,7 @@ CONTROLS = {
 class ScalingCalculator(Calculator):
     """From one laptop to many machines: how long BERT's million steps take there."""
 
-    fallback = "Scaling calculator (open this notebook in JupyterLab to use it)"
+    fallback = "Scaling calculator (run this cell to use it)"
 
     def __init__(self):
         self.starts = ButtonRow(names=[*STARTS], active=[*STARTS], label="Machines to begin with")
