@@ -21,8 +21,8 @@ train_iter, vocab = load_data_wiki(64, 64)
 made = Lab(*load_pretrained("bundled", "shipped")[:2], read_text("bundled"))
 sentences = "a white crane stood on one leg in the marsh", "a tall crane stands here" """
 LAB = 'SentenceLab(made, *sentences, "shipped", other_networks())'
-CELLS = PREPARE, "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "TrainingPanel(train_iter)"
-CELLS += ("ScalingCalculator()",)
+CELLS = PREPARE, "MaskExplorer(vocab)", LAB, "MemoryCalculator()", "ScalingCalculator()"
+CELLS += ("TrainingPanel(train_iter)",)  # last: `press` looks at the last status line
 PANEL_PARTS = ("what it learns", "experiments", "runs")
 LAB_PARTS = {  # what is there when a part is shown
     "map of uses": ".bert-map [role=option]",
@@ -97,7 +97,7 @@ def test_the_memory_calculator_is_whole_and_in_columns(page, shared_lab):
 
 
 def test_the_scaling_calculator_answers(page, shared_lab):
-    calculator = shared_lab.output(5)
+    calculator = shared_lab.output(4)
     status = calculator.locator(".bert-lab-status")
     expect(status).to_contain_text("1 processor: a step of 256 rows")
     calculator.get_by_role("button", name="64 hosts of 8 GPUs").click()
@@ -189,7 +189,7 @@ def test_without_a_kernel_the_last_state_is_still_there(trained, page, sentences
     sentences.get_by_label("Example", exact=True).select_option("star: sky, sky")
     expect(lab).to_contain_text("a bright star above the moon")
     expect(lab).to_be_hidden()  # the live lab stands there
-    said = shared_lab.output(4).locator(".bert-lab-status").last.inner_text()
+    said = shared_lab.output(5).locator(".bert-lab-status").last.inner_text()
     shared_lab.ask("await commands.execute('docmanager:save')")
     shared_lab.close()
     shared_lab.open(f"{__name__}.ipynb")  # with a kernel that has run nothing
