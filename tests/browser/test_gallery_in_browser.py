@@ -185,7 +185,7 @@ def test_all_widgets_in_both_themes_and_widths(trained, page, sentences, shared_
 
 
 def test_without_a_kernel_the_last_state_is_still_there(trained, page, sentences, shared_lab):
-    lab, panel = (shared_lab.output(number).locator(".bert-lab-static") for number in (2, 4))
+    lab, panel = (shared_lab.output(number).locator(".bert-lab-static") for number in (2, 5))
     sentences.get_by_label("Example", exact=True).select_option("star: sky, sky")
     expect(lab).to_contain_text("a bright star above the moon")
     expect(lab).to_be_hidden()  # the live lab stands there
