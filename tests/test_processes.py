@@ -181,6 +181,20 @@ def test_a_worker_that_is_gone_or_silent_ends_the_run_on_both_hosts(
 
 
 @pytest.mark.nightly
+def test_both_hosts_are_killed_and_the_same_commands_go_on(golden, text_file, tmp_path):
+    with two_hosts(tmp_path, [text_file] * 2) as (hosts, folders):
+        wait_for_step(5, *folders)
+        for host in hosts:
+            os.killpg(host.pid, signal.SIGKILL)
+    with two_hosts(tmp_path, [text_file] * 2) as (hosts, folders):
+        for host in hosts:
+            said = ends(host)
+            assert host.returncode == 0, said
+    (kept,) = [out for out in folders if out.exists()]  # whoever is the first process now
+    assert_close(logged(kept), golden, rtol=0, atol=2e-5)
+
+
+@pytest.mark.nightly
 def test_a_link_that_is_cut_ends_the_run_on_both_hosts(text_file, tmp_path):
     """Two network namespaces, each with one end of a link, which goes down in the middle."""
     names = [f"bert{os.getpid()}{end}" for end in "ab"]
