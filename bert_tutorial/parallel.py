@@ -102,11 +102,10 @@ class Processes(NamedTuple):
         size = torch.tensor([len(content)])
         with self.waiting():
             distributed.broadcast(size, self.keeper)
-            sent = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else None
-            flat = sent if self.is_keeper and content else torch.empty(int(size), dtype=torch.uint8)
-            if len(flat):
-                distributed.broadcast(flat, self.keeper)
-        return content if self.is_keeper else flat.numpy().tobytes()
+            flat = bytearray(content if self.is_keeper else int(size))
+            if flat:
+                distributed.broadcast(torch.frombuffer(flat, dtype=torch.uint8), self.keeper)
+        return bytes(flat)
 
     def gather(self, said: str) -> list[str]:
         """What each process says, by rank."""
@@ -120,9 +119,7 @@ class Processes(NamedTuple):
             padded = nn.functional.pad(content, (0, longest - len(content)))
             rows = [torch.empty_like(padded) for _ in sizes]
             distributed.all_gather(rows, padded)
-        return [
-            bytes(row[:n].tolist()).decode().strip() for row, n in zip(rows, sizes, strict=True)
-        ]
+        return [bytes(row.tolist()).strip(b"\0 ").decode() for row in rows]
 
     def agree(self, about: dict[str, str]) -> None:
         """Refuse processes that differ in anything that makes a run: gradients would not add up."""
@@ -187,6 +184,10 @@ def join_processes(device: torch.device) -> Processes:
             "issue 135712): set it on every host, and start torchrun again"
         )
     if processes.world_size > 1:
+        # Optimizers import it, and its functions keep the group that they find: the group's threads
+        # then outlive `leave`, and at times abort the program that ends (PyTorch's PR 179291).
+        from torch import _dynamo  # noqa: F401
+
         # What is added up lies on the GPUs, what is told to one another in ordinary memory.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         with processes.waiting():

@@ -248,7 +248,7 @@ def test_processes_end_bit_for_bit_alike_and_show_that_they_live(tmp_path):
     other is told."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time, torch\n"
+        "import pathlib, sys, time, torch\n"
         "from small import small_net, some_examples\n"
         "from bert_tutorial import Settings, train_steps\n"
         "from bert_tutorial.cache import digest\n"
@@ -267,6 +267,8 @@ def test_processes_end_bit_for_bit_alike_and_show_that_they_live(tmp_path):
         "except Exception as error:\n"
         "    say(me, error)\n"
         "processes.leave()\n"
+        "names = [path.read_text() for path in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
+        "say(me, sum('gloo' in name for name in names))\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", script]
@@ -275,10 +277,12 @@ def test_processes_end_bit_for_bit_alike_and_show_that_they_live(tmp_path):
     said = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr[-3000:]
     assert sorted(said.stdout.splitlines()) == [
+        "0 0",  # no thread is left, which could abort the program at its end
         "0 1",
         "0 7",
         "0 b'xx'",
         "0 division by zero",
+        "1 0",
         "1 1",
         "1 1",
         "1 another process could not go on: its own message says why",
