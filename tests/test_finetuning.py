@@ -26,7 +26,7 @@ from bert_tutorial.finetuning.controls import (
 )
 from bert_tutorial.finetuning.heads import FineTuned
 from bert_tutorial.finetuning.protocol import Run, better_at, labels_needed, labels_saved
-from bert_tutorial.finetuning.tasks import ALL, LONGEST, TASKS, Labelled, Task, mood_task
+from bert_tutorial.finetuning.tasks import ALL, LONGEST, TASKS, Labelled, Task, Text
 from bert_tutorial.finetuning.train import fine_tune_steps, log_probabilities, recipe, to_rows
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.run import Settings
@@ -49,32 +49,44 @@ def small_bert(**changes):
 def moods(number=32):
     """Good or bad, by one word."""
     texts = [["the", "very", ("good", "bad")[i % 2], "crane"][: 3 + i % 3] for i in range(number)]
-    return Labelled.of(["bad", "good"], ["good" if "good" in t else "bad" for t in texts], texts)
+    rows = [("good" if "good" in words else "bad", Text(words)) for words in texts]
+    return Labelled.of(["bad", "good"], rows)
 
 
 def pairs(number=32):
     """The same word twice, or two words."""
     draw = np.random.default_rng(0)
     words = [[WORDS[draw.integers(2)], WORDS[draw.integers(2)]] for _ in range(number)]
-    labels = ["same" if a == b else "other" for a, b in words]
-    seconds = [["a", b] for _, b in words]
-    return Labelled.of(["other", "same"], labels, [[a] for a, _ in words], seconds)
+    rows = [("same" if a == b else "other", Text([a]), Text(["a", b])) for a, b in words]
+    return Labelled.of(["other", "same"], rows)
 
 
 def senses(number=32):
     """A crane lifts, or it flies."""
     texts = [["a", "the"][: i % 3] + ["crane", ("lifts", "flies")[i % 2]] for i in range(number)]
-    labels = [f"crane: {'machine' if 'lifts' in text else 'bird'}" for text in texts]
     names = ["crane: bird", "crane: machine", "mouse: animal"]
-    return Labelled.of(names, labels, texts, None, [text.index("crane") for text in texts])
+    return Labelled.of(
+        names, [(names["lifts" in text], Text(text, text.index("crane"))) for text in texts]
+    )
+
+
+def uses(number=32):
+    """Do both cranes lift, or fly?"""
+    some = [text for (text,) in senses().texts]
+    draw = np.random.default_rng(0)
+    rows = [tuple(some[i] for i in draw.integers(len(some), size=2)) for _ in range(number)]
+    return Labelled.of(
+        ["other", "same"],
+        [("same" if a.words[-1] == b.words[-1] else "other", a, b) for a, b in rows],
+    )
 
 
 QUICK = dict(learning_rate=5e-3, optimizer="adamw", precision="fp32")
-KINDS = {"text": moods, "pair": pairs, "tagging": senses}
+KINDS = {"text": moods, "pair": pairs, "tagging": senses, "two uses": uses}
 
 
 def tuned_on(data, net=None, **changes):
-    net = FineTuned.on(net or small_bert(), data.names, data.places is not None)
+    net = FineTuned.on(net or small_bert(), data)
     settings = Settings(**{**QUICK, "num_steps": 40, **changes})
     return net, [loss for _, loss in fine_tune_steps(net, VOCAB, data, settings)]
 
@@ -87,39 +99,35 @@ def task(request):
     return TASKS[request.param]()
 
 
-def columns(data):
-    rest = [data.seconds or [[]] * len(data), data.places or [0] * len(data)]
-    return [
-        (*text, "|", *second, "|", place)
-        for text, second, place in zip(data.texts, *rest, strict=True)
-    ]
+def rows(data):
+    return [str(row) for row in data.texts]
+
+
+def sentences(data):
+    return {tuple(text.words) for row in data.texts for text in row}
 
 
 def test_no_text_is_learned_from_and_tested_with(task):
     for part in (task, TASKS[task.name](tuning=True)):
-        assert not {*columns(part.train)} & {*columns(part.test)}
-        sentences = [{tuple(text) for text in (*d.texts, *(d.seconds or ()))} for d in part[1:]]
-        assert not sentences[0] & sentences[1]
+        assert not sentences(part.train) & sentences(part.test)
         assert {*part.train.labels} == {*part.test.labels} == {*range(len(part.train.names))}
-        assert max(map(len, part.train.texts + part.test.texts)) <= LONGEST + 5
+        assert max(map(len, sentences(part.train) | sentences(part.test))) <= LONGEST + 5
     assert len(task.test) >= 300 and len(task.train) >= 1200
 
 
 def test_no_tuning_is_done_with_what_is_tested_with(task):
     tuning = TASKS[task.name](tuning=True)
     if task.name != "same sense":  # whose pairs are drawn anew
-        known = {*columns(task.train)}
-        assert {*columns(tuning.train)} <= known and {*columns(tuning.test)} <= known
-    asked = {tuple(text) for text in (*task.test.texts, *(task.test.seconds or ()))}
-    assert not asked & {tuple(t) for t in (*tuning.test.texts, *(tuning.test.seconds or ()))}
+        assert {*rows(tuning.train), *rows(tuning.test)} <= {*rows(task.train)}
+    assert not sentences(task.test) & sentences(tuning.test)
 
 
 def test_subsets_are_nested_balanced_and_drawn_by_the_seed(task):
     few, more, other = (task.train.subset(n, s) for n, s in ((4, 0), (8, 0), (4, 1)))
     assert set(Counter(few.labels.tolist()).values()) == {4}
     assert set(Counter(more.labels.tolist()).values()) == {8}
-    assert not Counter(columns(few)) - Counter(columns(more))
-    assert columns(few) != columns(other)
+    assert not Counter(rows(few)) - Counter(rows(more))
+    assert rows(few) != rows(other)
     assert len(task.train.subset(ALL, 0)) == len(task.train)
     assert task.train.allowed()[np.arange(len(task.train)), task.train.labels].all()
 
@@ -139,11 +147,11 @@ def test_articles_of_both_parts_are_apart_and_pairs_are_of_two_articles():
     for tuning in (False, True):
         (_, train), (_, test) = split_articles(tuning)
         assert not {p.heading for p in train} & {p.heading for p in test}
-    heading_of = {tuple(u.window.tokens): u.heading for found in uses(*split_articles()[0]).values()
-                  for u in found}  # fmt: skip
+    found = uses(*split_articles()[0]).values()
+    heading_of = {tuple(u.text.words): u.heading for of_word in found for u in of_word}
     pairs = TASKS["same sense"]().train
-    apart = [heading_of[tuple(a)] != heading_of[tuple(b)]
-             for a, b in zip(pairs.texts, pairs.seconds, strict=True)]  # fmt: skip
+    apart = [heading_of[tuple(a.words)] != heading_of[tuple(b.words)] for a, b in pairs.texts]
+    assert all(a.words[a.place] == b.words[b.place] for a, b in pairs.texts)
     assert all(apart) and Counter(pairs.labels.tolist()) == {0: 1024, 1: 1024}
 
 
@@ -154,8 +162,6 @@ def test_reviews_are_half_and_half_and_of_five_writers():
     assert set(Counter((row["writer"], row["mood"]) for row in rows).values()) == {150}
     assert len({row["text"].lower() for row in rows}) == len(rows) == 1500
     assert all(8 <= len(row["text"].split()) <= 30 for row in rows)
-    one = mood_task(test_writer="3")
-    assert (len(one.train), len(one.test)) == (1200, 300)
 
 
 # The network.
@@ -163,6 +169,7 @@ def test_reviews_are_half_and_half_and_of_five_writers():
 
 @pytest.mark.parametrize(("kind", "optimizer"), [
     ("text", "adamw"), ("pair", "adamw"), ("tagging", "adamw"), ("tagging", "muon"),
+    ("two uses", "adamw"),
 ])  # fmt: skip
 def test_every_kind_of_task_is_learned(kind, optimizer):
     data = KINDS[kind]()
@@ -183,19 +190,19 @@ def test_the_same_seed_gives_the_same_run_and_no_random_state_is_touched():
 def test_the_given_network_is_not_changed_and_a_stopped_run_leaves_whole_weights():
     bert, data = small_bert().train(), moods()
     before = weights_of(bert)
-    net = FineTuned.on(bert, data.names)
+    net = FineTuned.on(bert, data)
     steps = fine_tune_steps(net, VOCAB, data, recipe(len(data)))
     assert [next(steps)[0] for _ in range(3)] == [1, 2, 3]
     steps.close()
     assert_identical(weights_of(bert), before)
     assert np.isfinite(log_probabilities(net, VOCAB, data)).all()
-    fresh = FineTuned.on(bert, data.names, seed=1, pretrained=False)
+    fresh = FineTuned.on(bert, data, seed=1, pretrained=False)
     assert not torch.equal(fresh.word_vectors, bert.word_vectors)
 
 
 def test_a_loss_that_is_no_number_ends_training_with_the_last_good_weights():
     data = moods()
-    net = FineTuned.on(small_bert(), data.names)
+    net = FineTuned.on(small_bert(), data)
     with torch.no_grad():
         net.classifier.bias.fill_(math.inf)
     before = weights_of(net)
@@ -205,16 +212,18 @@ def test_a_loss_that_is_no_number_ends_training_with_the_last_good_weights():
 
 
 def test_long_texts_are_cut_and_the_tagged_word_stays():
+    def read(*texts):
+        return to_rows(VOCAB, Labelled(["x"], np.zeros(1, int), [texts]), 16)[0]
+
     long = ["a"] * 40
-    rows, _ = to_rows(VOCAB, Labelled.of(["x"], ["x"], [long], [long]), 16)
-    assert len(rows[0][0]) == 16 and sum(rows[0][1]) == 7  # 7 and 6 words, one <cls>, two <sep>
+    ((row, position),) = read(Text(long), Text(long))
+    assert len(row[0]) == 16 and sum(row[1]) == 7  # 7 and 6 words, one <cls>, two <sep>
+    assert position == 0
     text = [*long, "crane", *long]
-    ((tokens, _),), (position,) = to_rows(VOCAB, Labelled.of(["x"], ["x"], [text], None, [40]), 16)
-    assert len(tokens) == 16 and tokens[position] == "crane"
-    ((tokens, _),), (position,) = to_rows(
-        VOCAB, Labelled.of(["x"], ["x"], [text[38:]], None, [2]), 16
-    )
-    assert tokens[position] == "crane" and position == 3
+    for place in (40, 2):
+        for (tokens, _), position in read(*[Text(text[40 - place :], place)] * 2):
+            assert tokens[position] == "crane" and len(tokens) == 16
+    assert position == 3
 
 
 def test_updates_grow_with_the_texts_but_are_never_few():
@@ -231,21 +240,28 @@ def test_transformers_gives_the_same_scores(tmp_path, kind):
     data = KINDS[kind](6)
     net, _ = tuned_on(data, num_steps=3)
     save_fine_tuned(net, VOCAB, tmp_path)
-    theirs, loaded = getattr(transformers, CLASSES[net.tagging]).from_pretrained(
+    rows = [row for some in to_rows(VOCAB, data, 16) for row, _ in some]
+    token_ids, segments, valid_lens = to_batch(net.bert, VOCAB, rows)
+    mask, places = torch.arange(token_ids.shape[1]) < valid_lens[:, None], token_ids.shape[1]
+    positions = torch.arange(places if net.kind == "tagging" else 1).expand(len(rows), -1)
+    again, vocab = load_fine_tuned(tmp_path)
+    with torch.no_grad():
+        ours = net.eval()(token_ids, segments, valid_lens, positions)
+        assert_identical(again(token_ids, segments, valid_lens, positions), ours)
+    assert vocab.itos == VOCAB.itos and (again.names, again.kind) == (net.names, net.kind)
+    if kind == "two uses":  # for which it has no class
+        return
+    theirs, loaded = getattr(transformers, CLASSES[net.kind]).from_pretrained(
         tmp_path, output_loading_info=True
     )
     assert not any(loaded[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert [*theirs.config.id2label.values()] == [*data.names]
-    token_ids, segments, valid_lens = to_batch(net.bert, VOCAB, to_rows(VOCAB, data, 16)[0])
-    mask = torch.arange(token_ids.shape[1]) < valid_lens[:, None]
-    again, vocab = load_fine_tuned(tmp_path)
     with torch.no_grad():
-        ours = net.eval()(token_ids, segments, valid_lens)
         other = theirs.eval()(token_ids, mask, segments).logits
-        real = mask if net.tagging else slice(None)
-        assert_close(ours[real], other[real], rtol=1e-4, atol=1e-5)
-        assert_identical(again(token_ids, segments, valid_lens), ours)
-    assert vocab.itos == VOCAB.itos and again.names == net.names
+    if net.kind == "tagging":
+        assert_close(ours[mask], other[mask], rtol=1e-4, atol=1e-5)
+    else:
+        assert_close(ours[:, 0], other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_that_was_not_fine_tuned_is_told(tmp_path):
@@ -262,7 +278,7 @@ def test_a_network_that_was_not_fine_tuned_is_told(tmp_path):
 
 def test_it_answers_while_it_trains_in_another_thread():
     data = moods()
-    net = FineTuned.on(small_bert(), data.names)
+    net = FineTuned.on(small_bert(), data)
     steps = fine_tune_steps(net, VOCAB, data, Settings(num_steps=30, optimizer="adamw"))
     thread = threading.Thread(target=lambda: list(steps))
     thread.start()
@@ -287,17 +303,10 @@ def test_word_counts_learn_what_one_word_tells_and_a_network_what_two_tell(monke
     assert accuracy(fine_tuning(small_bert(), VOCAB)(unlike, 0), unlike) > 0.9
 
 
-def test_vectors_are_read_once_and_a_label_never_seen_is_never_said():
-    data, read = moods(), []
-
-    def vectors(some):
-        read.append(len(some))
-        return encoded(small_bert(), VOCAB, some)
-
-    fit = vector_regression(vectors)
-    predict = fit(data.take(range(0, 32, 3)), 0)
-    assert predict(data).shape == (32, 2) and fit(data, 1)(data).shape == (32, 2)
-    assert read == [11, 21]  # the first time; later none
+def test_a_label_that_was_never_seen_is_never_said():
+    data = moods()
+    predict = vector_regression(partial(encoded, small_bert(), VOCAB))(data.take(range(0, 32, 3)), 0)
+    assert predict(data).shape == (32, 2)
     three = Labelled(["bad", "good", "odd"], data.labels, data.texts)
     scores = naive_bayes(three, 0)(three)
     assert (scores[:, 2] == -np.inf).all() and accuracy(naive_bayes(three, 0), three) == 1.0
@@ -319,6 +328,7 @@ def test_the_word_that_counts_is_found():
     (moods, ("",), "^the text has no word"), (moods, (" . ",), "^the text has no word"),
     (pairs, ("", "a"), "^the first text has no word"), (pairs, ("a", ""), "^the second text has"),
     (senses, ("a bird flies",), "no word of it has two senses here: type one with crane, mouse"),
+    (uses, ("a crane flies", "the bird lifts"), "the two texts share no word: type one with crane"),
 ])  # fmt: skip
 def test_what_is_typed_wrong_is_told(data, texts, reason):
     with pytest.raises(ValueError, match=reason) as caught:
@@ -328,27 +338,25 @@ def test_what_is_typed_wrong_is_told(data, texts, reason):
 
 def test_each_word_with_senses_is_asked_about():
     asked = typed(senses(), "A crane and a mouse, and a crane.")
-    assert [asked.texts[0][place] for place in asked.places] == ["crane", "mouse", "crane"]
+    assert [text.words[text.place] for (text,) in asked.texts] == ["crane", "mouse", "crane"]
     assert asked.allowed().sum(1).tolist() == [2, 1, 2]
 
 
 def test_a_published_bert_of_word_pieces_is_one_more_control(tmp_path):
     vocab = small_vocab(tmp_path)
     net, texts = small_net(vocab), [["flying", "crane"], ["a", "flying", "crane", "is"]] * 8
-    data = Labelled.of(
-        ["crane: a", "crane: b"], ["crane: a", "crane: b"] * 8, texts, None, [1, 2] * 8
-    )
-    rows, positions = to_rows(vocab, data, 20)
-    assert [tokens[place] for (tokens, _), place in zip(rows, positions, strict=True)] == [
-        "crane"
-    ] * 16
-    assert rows[0][0] == ["[CLS]", "fly", "##ing", "crane", "[SEP]"] and positions[:2] == [3, 4]
+    names = ["crane: a", "crane: b"]
+    data = Labelled.of(names, [(names[i % 2], Text(t, 1 + i % 2)) for i, t in enumerate(texts)])
+    asked = [one for (one,) in to_rows(vocab, data, 20)]
+    assert {tokens[place] for (tokens, _), place in asked} == {"crane"}
+    assert asked[0].row[0] == ["[CLS]", "fly", "##ing", "crane", "[SEP]"]
+    assert [place for _, place in asked[:2]] == [3, 4]
     corpus = Corpus("own", " a crane lifts . the crane flies . \n" * 8, "")
     plain = controls(small_bert(), VOCAB, corpus)
     every = controls(small_bert(), VOCAB, corpus, (net, vocab))
     assert [*every] == [*plain, "published, frozen", "published, fine-tuned"]
     assert every["published, frozen"](data, 0)(data).shape == (16, 2)
-    tuned = FineTuned.on(net, data.names, tagging=True)
+    tuned = FineTuned.on(net, data)
     assert len(list(fine_tune_steps(tuned, vocab, data, Settings(num_steps=2)))) == 2
     averaged = every["counted word vectors"](moods(), 0)
     assert accuracy(averaged, moods()) > 0.5 and averaged(moods(5)).shape == (5, 2)

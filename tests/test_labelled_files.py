@@ -35,8 +35,8 @@ def test_every_way_to_write_them_gives_the_same_task(tmp_path, name, content):
     (tmp_path / name).write_text(content, encoding="utf-8", newline="")
     task = read_labelled(tmp_path / name)
     assert task.name == "a" and list(task.train.names) == ["bad", "good"]
-    assert (len(task.train), len(task.test)) == (10, 2) and task.train.seconds is None
-    assert task.test.texts == [["it", "was", w, "again", "and", "again"] for w in "ek"]
+    assert (len(task.train), len(task.test)) == (10, 2) and len(task.train.texts[0]) == 1
+    assert [row[0].words for row in task.test.texts] == [["it", "was", w, "again", "and", "again"] for w in "ek"]
     assert task.test.labels.tolist() == [1, 0]
 
 
@@ -45,7 +45,7 @@ def test_a_second_text_makes_pairs_and_a_part_says_what_is_tested_with(tmp_path)
     names = "text", "label", "second", "part"
     (tmp_path / "a.jsonl").write_text(json_of(rows, names), "utf-8")
     task = read_labelled(tmp_path / "a.jsonl")
-    assert task.test.seconds == [["and", str(i)] for i in (0, 3, 6, 9)]
+    assert [row[1].words for row in task.test.texts] == [["and", str(i)] for i in (0, 3, 6, 9)]
     assert len(task.train) == 8 and np.bincount(task.train.labels).tolist() == [4, 4]
 
 
@@ -137,8 +137,8 @@ def test_snli_is_downloaded_once_checked_and_read(monkeypatch, serve, snli, tmp_
     task = read_snli()
     assert task.train.names == ["entailment", "contradiction", "neutral"]
     assert task.train.labels.tolist() == [2, 0, 1] and task.test.labels.tolist() == [0, 1]
-    assert task.train.texts[0] == ["a", '"', "man", '"', "walks"]
-    assert task.train.seconds[1] == ["an", "animal", "runs"]
+    assert task.train.texts[0][0].words == ["a", '"', "man", '"', "walks"]
+    assert task.train.texts[1][1].words == ["an", "animal", "runs"]
     assert len(read_snli(most=2).train) == 2 and server.request_count == 2
     (tmp_path / "cache" / "snli" / "snli_1.0.zip").write_bytes(b"damaged")
     read_snli()

@@ -20,7 +20,7 @@ from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
 from .heads import FineTuned
-from .tasks import Labelled
+from .tasks import Labelled, Text
 from .train import fine_tune_steps, log_probabilities, recipe, to_rows
 
 Predict = Callable[[Labelled], np.ndarray]  # texts -> log-probabilities (N, C), in nats
@@ -57,14 +57,13 @@ def count_words(train: Labelled) -> Features:
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import CountVectorizer
 
-    known = CountVectorizer(analyzer=list).fit(chain(train.texts, train.seconds or ()))
+    words = [[text.words for text in column] for column in zip(*train.texts, strict=True)]
+    known = CountVectorizer(analyzer=list).fit(chain.from_iterable(words))
 
     def features(data: Labelled) -> Any:
-        counts = known.transform(data.texts)
-        if data.seconds is None:
-            return counts
-        others = known.transform(data.seconds)
-        return hstack([counts, others, counts.minimum(others)], "csr")
+        columns = zip(*data.texts, strict=True)
+        counts = [known.transform(text.words for text in column) for column in columns]
+        return hstack([*counts, counts[0].minimum(counts[1])] if counts[1:] else counts, "csr")
 
     return features
 
@@ -84,54 +83,48 @@ def count_regression(train: Labelled, seed: int) -> Predict:
 
 
 def vector_regression(read: Features) -> Fit:
-    """Logistic regression on vectors of texts, computed once: a head on what stays as it is."""
+    """Logistic regression on vectors of texts: a head on what stays as it is."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    known = {}
-
-    def features(data: Labelled) -> np.ndarray:
-        columns = [c or [None] * len(data) for c in (data.texts, data.seconds, data.places)]
-        keys = [str(row) for row in zip(*columns, strict=True)]
-        if new := [number for number, key in enumerate(keys) if key not in known]:
-            known.update(zip((keys[i] for i in new), read(data.take(new)), strict=True))
-        return np.stack([known[key] for key in keys])
-
     def fit(train: Labelled, seed: int) -> Predict:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=1000))
-        return fit_model(model, features, train)
+        return fit_model(model, read, train)
 
     return fit
 
 
-def of_text(vectors: list[np.ndarray]) -> np.ndarray:
-    """One vector for a text; for a pair both, how far they are apart and how much they share."""
+def of_pair(vectors: list[np.ndarray]) -> np.ndarray:
+    """One vector for a text; of a pair how far apart both are, and how much they share."""
     if len(vectors) == 1:
         return vectors[0]
     one, other = vectors
-    return np.concatenate([one, other, np.abs(one - other), one * other])
+    return np.concatenate([np.abs(one - other), one * other])
 
 
 def averaged(vectors: Tensor, vocab: Vocab, data: Labelled) -> np.ndarray:
-    """The mean of the word vectors (V, D) of each text, without the word that is tagged."""
-    table, found = vectors.numpy(), []
-    for number, words in enumerate(data.texts):
-        place = None if data.places is None else data.places[number]
-        texts = [[word for i, word in enumerate(words) if i != place]]
-        texts += [data.seconds[number]] if data.seconds else []
-        found.append(of_text([table[vocab[text] or [vocab.pad_id]].mean(0) for text in texts]))
-    return np.stack(found)
+    """The mean of the word vectors (V, D) of each text, without the word that is asked about."""
+    table = vectors.numpy()
+
+    def mean(text: Text) -> np.ndarray:
+        words = [word for place, word in enumerate(text.words) if place != text.place]
+        return table[vocab[words] or [vocab.pad_id]].mean(0)
+
+    return np.stack([of_pair([mean(text) for text in texts]) for texts in data.texts])
 
 
 def encoded(net: BERTModel, vocab: Vocab, data: Labelled) -> np.ndarray:
-    """The mean of a network's last-layer vectors of each text, or the tagged word's own vector."""
-    rows, positions = to_rows(vocab, data, net.config.max_len)
-    read, found = zip(rows, positions, encode(net, vocab, rows), strict=True), []
-    for (_, segments), position, layers in read:
-        last, segments = layers[-1].cpu().float().numpy(), np.array(segments)
-        parts = [last[segments == n].mean(0) for n in np.unique(segments)]
-        found.append(of_text(parts) if data.places is None else last[position])
+    """A network's last-layer vectors of the word that is asked about, or the mean of each text."""
+    read = to_rows(vocab, data, net.config.max_len)
+    vectors, found = encode(net, vocab, [row for rows in read for row, _ in rows]), []
+    for rows in read:
+        parts = []
+        for (_, segments), position in rows:
+            last, segments = next(vectors)[-1].cpu().float().numpy(), np.array(segments)
+            means = (last[segments == n].mean(0) for n in np.unique(segments))
+            parts += [last[position]] if position else means
+        found.append(of_pair(parts))
     return np.stack(found)
 
 
@@ -139,7 +132,7 @@ def fine_tuning(net: BERTModel, vocab: Vocab, pretrained: bool = True, **how: An
     """A copy of a network with a head, all of it trained, or the same drawn anew; see `recipe`."""
 
     def fit(train: Labelled, seed: int) -> Predict:
-        tuned = FineTuned.on(net, train.names, train.places is not None, seed, pretrained)
+        tuned = FineTuned.on(net, train, seed, pretrained)
         for _ in fine_tune_steps(tuned, vocab, train, recipe(len(train), seed, **how)):
             pass
         return partial(log_probabilities, tuned, vocab)

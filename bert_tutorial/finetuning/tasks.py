@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..representation.encoding import Window
 from ..representation.occurrences import HEADING, labelled_occurrences, read_paragraphs, windows
 from ..text.corpora import DATA, read_text
 from ..text.vocabulary import tokenize
@@ -26,21 +25,27 @@ ALL = 10**9  # labels of each class: as many as there are
 PAIRS = 64, 16  # of sentences for each word, to learn from and to test with
 
 
+class Text(NamedTuple):
+    """Words, and which of them is asked about, if one is."""
+
+    words: list[str]
+    place: int | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Labelled:
-    """Texts with one label each; for tagging, one word of each text has it."""
+    """Texts, or pairs of texts, with one label each; for tagging, it is of one word of a text."""
 
     names: Sequence[str]  # of the C labels
     labels: np.ndarray  # (N,), int64, the number of a name for each text
-    texts: list[list[str]]  # N texts, as words
-    seconds: list[list[str]] | None = None  # the second texts of pairs
-    places: list[int] | None = None  # which word of each text has the label
+    texts: list[tuple[Text, ...]]  # N rows of one text, or of two
 
     @classmethod
-    def of(cls, names: Sequence[str], labels: Iterable[str], *columns: list | None) -> "Labelled":
-        """Labels by their names, and the other columns."""
-        number = {name: i for i, name in enumerate(names)}
-        return cls(names, np.array([number[label] for label in labels], np.int64), *columns)
+    def of(cls, names: Sequence[str], rows: Iterable[tuple[str, *tuple[Text, ...]]]) -> "Labelled":
+        """Rows of the name of a label and its text or texts."""
+        rows = list(rows)
+        labels = np.array([list(names).index(row[0]) for row in rows], np.int64)
+        return cls(names, labels, [row[1:] for row in rows])
 
     def __len__(self):
         return len(self.labels)
@@ -48,11 +53,16 @@ class Labelled:
     def __repr__(self):
         return f"{type(self).__name__}({len(self):,} texts, {len(self.names)} labels)"
 
+    @property
+    def kind(self) -> str:
+        """What a label is of: a "text" (or a pair), a word ("tagging"), "two uses" of a word."""
+        asked = [text.place for text in self.texts[0] if text.place is not None]
+        return ("text", "tagging", "two uses")[len(asked)]
+
     def take(self, numbers: Iterable[int]) -> "Labelled":
         """The texts of these numbers, in their order."""
-        numbers, columns = list(numbers), (self.texts, self.seconds, self.places)
-        taken = (None if column is None else [column[i] for i in numbers] for column in columns)
-        return Labelled(self.names, self.labels[numbers], *taken)
+        numbers = list(numbers)
+        return Labelled(self.names, self.labels[numbers], [self.texts[i] for i in numbers])
 
     def subset(self, labels_per_class: int, seed: int) -> "Labelled":
         """So many texts of each label, or as many as there are; a larger one holds the smaller."""
@@ -65,9 +75,9 @@ class Labelled:
 
     def allowed(self) -> np.ndarray:
         """Which labels a text can have, (N, C): when tagging, the senses of its word only."""
-        if self.places is None:
+        if self.kind != "tagging":
             return np.ones((len(self), len(self.names)), dtype=bool)
-        words = [text[place] for text, place in zip(self.texts, self.places, strict=True)]
+        words = [text.words[text.place] for (text,) in self.texts]
         return np.array(words)[:, None] == [name.split(":")[0] for name in self.names]
 
 
@@ -100,7 +110,7 @@ class Passage(NamedTuple):
     heading: str
     word: str
     sense: str
-    window: Window | None = None  # of a use
+    text: Text | None = None  # of a use
 
 
 Part = tuple[str, list[Passage]]  # a text, and paragraphs of it
@@ -141,9 +151,9 @@ def topic_task(tuning: bool = False) -> Task:
     names = sorted(set(topics.values()))
 
     def read(text: str, some: list[Passage]) -> Labelled:
-        read = read_paragraphs(text)
-        texts = [list(chain.from_iterable(read[p.number]))[:LONGEST] for p in some]
-        return Labelled.of(names, [topics[p.word, p.sense] for p in some], texts)
+        words = [list(chain.from_iterable(read_paragraphs(text)[p.number])) for p in some]
+        rows = zip(some, words, strict=True)
+        return Labelled.of(names, [(topics[p.word, p.sense], Text(w[:LONGEST])) for p, w in rows])
 
     return Task("topic", *(read(*part) for part in split_articles(tuning)))
 
@@ -154,24 +164,21 @@ def uses(text: str, some: list[Passage]) -> dict[str, list[Passage]]:
     for word, occurrences in labelled_occurrences(text).items():
         here = [o for o in occurrences if o.paragraph in of]
         read = zip(here, windows(text, here, LONGEST + 2), strict=True)
-        found[word] = [of[o.paragraph]._replace(window=window) for o, window in read]
+        found[word] = [of[o.paragraph]._replace(text=Text(*window[:2])) for o, window in read]
     return found
 
 
 def tagging_task(tuning: bool = False) -> Task:
     """Which sense has each word with two senses in running text? Other words have no label."""
     names = [f"{row['word']}: {row['sense']}" for row in read_table("topics.tsv")]
-
-    def read(part: Part) -> Labelled:
-        found = list(chain.from_iterable(uses(*part).values()))
-        texts, places = ([use.window[i] for use in found] for i in (0, 1))
-        labels = [f"{use.word}: {use.sense}" for use in found]
-        return Labelled.of(names, labels, texts, None, places)
-
-    return Task("sense tagging", *map(read, split_articles(tuning)))
+    parts = (chain.from_iterable(uses(*part).values()) for part in split_articles(tuning))
+    return Task("sense tagging", *(
+        Labelled.of(names, [(f"{use.word}: {use.sense}", use.text) for use in part])
+        for part in parts
+    ))  # fmt: skip
 
 
-def draw_pairs(of_word: list[Passage], number: int) -> list[tuple[str, list[str], list[str]]]:
+def draw_pairs(of_word: list[Passage], number: int) -> list[tuple[str, Text, Text]]:
     """Pairs of a word's uses from two articles, by turns of the same and of two senses.
 
     Source: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context dataset".
@@ -182,19 +189,18 @@ def draw_pairs(of_word: list[Passage], number: int) -> list[tuple[str, list[str]
         is_same, (one, other) = len(found) % 2 == 0, draw.sample(by_sense, 2)
         a, b = draw.choice(one), draw.choice(one if is_same else other)
         if len(found) < number and a.heading != b.heading:
-            label, key = "same" if is_same else "other", (*a.window.tokens, "|", *b.window.tokens)
-            found.setdefault(key, (label, a.window.tokens, b.window.tokens))
+            row = "same" if is_same else "other", a.text, b.text
+            found.setdefault(str(row[1:]), row)
     return list(found.values())
 
 
 def same_sense_task(tuning: bool = False) -> Task:
     """Has the word that two sentences share the same sense in both?"""
-
-    def read(part: Part, number: int) -> Labelled:
-        pairs = chain.from_iterable(draw_pairs(found, number) for found in uses(*part).values())
-        return Labelled.of(["other", "same"], *map(list, zip(*pairs, strict=True)))
-
-    return Task("same sense", *map(read, split_articles(tuning), PAIRS))
+    return Task("same sense", *(
+        Labelled.of(["other", "same"], chain.from_iterable(
+            draw_pairs(found, number) for found in uses(*part).values()))
+        for part, number in zip(split_articles(tuning), PAIRS, strict=True)
+    ))  # fmt: skip
 
 
 def split_rows(rows: list[dict], by: Callable[[dict], str]) -> tuple[list[dict], list[dict]]:
@@ -206,19 +212,15 @@ def split_rows(rows: list[dict], by: Callable[[dict], str]) -> tuple[list[dict],
     return parts
 
 
-def mood_task(tuning: bool = False, test_writer: str | None = None) -> Task:
-    """Was somebody pleased, or not? Tested with a fifth of each writer's reviews, or with one's."""
-    rows, kind = read_table("reviews/reviews.tsv"), lambda row: row["writer"] + row["mood"]
-    train, test = split_rows(rows, kind)
-    if test_writer is not None:
-        train, test = ([row for row in rows if (row["writer"] == test_writer) == is_test]
-                       for is_test in (False, True))  # fmt: skip
+def mood_task(tuning: bool = False) -> Task:
+    """Was the writer of a review pleased, or not? Tested with a fifth of each writer's reviews."""
+    parts = split_rows(read_table("reviews/reviews.tsv"), lambda row: row["writer"] + row["mood"])
     if tuning:
-        train, test = split_rows(train, kind)
+        parts = split_rows(parts[0], lambda row: row["writer"] + row["mood"])
     return Task("mood", *(
-        Labelled.of(["negative", "positive"], [row["mood"] for row in part],
-                    [words_of(row["text"]) for row in part])
-        for part in (train, test)
+        Labelled.of(["negative", "positive"],
+                    [(row["mood"], Text(words_of(row["text"]))) for row in part])
+        for part in parts
     ))  # fmt: skip
 
 

@@ -8,7 +8,9 @@ updates, a rate that rises first, and an Adam that corrects its bias.
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from ..representation.encoding import Row, as_pieces, to_batch, to_row
 from ..text.pairs import truncated_lengths
 from ..text.vocabulary import Vocab
 from .heads import FineTuned
-from .tasks import Labelled
+from .tasks import Labelled, Text
 
 BATCH_SIZE = 16
 
@@ -38,33 +40,46 @@ def recipe(number: int, seed: int = 0, learning_rate: float = 6e-4) -> Settings:
     return Settings(num_steps=steps, learning_rate=learning_rate, optimizer="adamw", seed=seed)
 
 
-def to_rows(vocab: Vocab, data: Labelled, max_len: int) -> tuple[list[Row], list[int]]:
-    """Texts as a network reads them, cut to `max_len` positions; and where it gives the labels.
+class Asked(NamedTuple):
+    """A row, and the position where a head reads its vector."""
 
-    That is at `<cls>`, or when tagging at the first piece of the labelled word.
+    row: Row
+    position: int
+
+
+def to_rows(vocab: Vocab, data: Labelled, max_len: int) -> list[list[Asked]]:
+    """What a network reads of each text, cut to `max_len` positions.
+
+    A head reads at `<cls>`, or at the first piece of each word that is asked about. Two uses are
+    two rows, other pairs one.
     """
-    rows, positions = [], []
-    for number, words in enumerate(data.texts):
-        pieces, spans = as_pieces(vocab, words)
-        second, room, start, position = None, max_len - 2, 0, 0
-        if data.seconds is not None:
-            second, _ = as_pieces(vocab, data.seconds[number])
-            lengths = map(torch.tensor, (len(pieces), len(second)))
-            room, most = truncated_lengths(*lengths, max_len - 3)
-            second = second[:most]
-        if data.places is not None:
-            first, end = spans[data.places[number]]
-            start = max(0, end - room)  # what stands before the word goes first
-            position = 1 + first - start
-        rows.append(to_row(vocab, pieces[start : start + room], second))
-        positions.append(position)
-    return rows, positions
+    found = []
+    for texts in data.texts:
+        if data.kind == "text":
+            parts = [as_pieces(vocab, text.words)[0] for text in texts]
+            rooms = [max_len - 2]
+            if len(parts) > 1:
+                rooms = truncated_lengths(*(torch.tensor(len(p)) for p in parts), max_len - 3)
+            cut = [part[:room] for part, room in zip(parts, rooms, strict=True)]
+            found.append([Asked(to_row(vocab, *cut), 0)])
+        else:
+            found.append([asked_about(vocab, text, max_len) for text in texts])
+    return found
 
 
-def label_scores(net: FineTuned, vocab: Vocab, rows: list[Row], positions: list[int]) -> Tensor:
-    """The scores (B, C) of some rows."""
-    scores = net(*to_batch(net.bert, vocab, rows))
-    return scores[range(len(rows)), positions] if net.tagging else scores
+def asked_about(vocab: Vocab, text: Text, max_len: int) -> Asked:
+    """A text of which a word is asked about; if it is long, what stands before goes first."""
+    pieces, spans = as_pieces(vocab, text.words)
+    (first, end), room = spans[text.place], max_len - 2
+    start = max(0, end - room)
+    return Asked(to_row(vocab, pieces[start : start + room]), 1 + first - start)
+
+
+def label_scores(net: FineTuned, vocab: Vocab, some: Iterable[list[Asked]]) -> Tensor:
+    """The scores (B, C) of some texts."""
+    rows, positions = zip(*chain.from_iterable(some), strict=True)
+    batch = to_batch(net.bert, vocab, rows)
+    return net(*batch, torch.tensor(positions, device=batch[0].device)[:, None])[:, 0]
 
 
 def batches(number: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
@@ -87,7 +102,7 @@ def fine_tune_steps(
     """
     keep_memory()
     optimizers, draw = make_optimizers(net, settings), random.Random(f"{settings.seed} dropout")
-    rows, positions = to_rows(vocab, data, net.bert.config.max_len)
+    rows = to_rows(vocab, data, net.bert.config.max_len)
     device = net.classifier.weight.device
     labels, refused = torch.from_numpy(data.labels), torch.from_numpy(~data.allowed())
     half = pick_dtype(settings.precision, device) == torch.bfloat16
@@ -98,8 +113,7 @@ def fine_tune_steps(
         with in_mode(net, training=True), torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(draw.getrandbits(32))
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-                parts = [rows[i] for i in some], [positions[i] for i in some]
-                scores = label_scores(net, vocab, *parts)
+                scores = label_scores(net, vocab, [rows[i] for i in some])
             scores = scores.float().masked_fill(refused[some].to(device), -math.inf)
             loss = F.cross_entropy(scores, labels[some].to(device))
             loss.backward()
@@ -111,10 +125,8 @@ def log_probabilities(
     net: FineTuned, vocab: Vocab, data: Labelled, at_once: int = 64
 ) -> np.ndarray:
     """How probable the network takes each label to be for each text, in nats: (N, C)."""
-    rows, positions = to_rows(vocab, data, net.bert.config.max_len)
-    found = []
+    rows, found = to_rows(vocab, data, net.bert.config.max_len), []
     for i in range(0, len(rows), at_once):
-        part = slice(i, i + at_once)
         with dropout_off(net):
-            found.append(label_scores(net, vocab, rows[part], positions[part]).float().cpu())
+            found.append(label_scores(net, vocab, rows[i : i + at_once]).float().cpu())
     return torch.cat(found).log_softmax(1).numpy()

@@ -3,28 +3,33 @@
 import numpy as np
 
 from ...finetuning.controls import Predict
-from ...finetuning.tasks import Labelled, words_of
+from ...finetuning.tasks import Labelled, Text, words_of
 from ...text.vocabulary import MASK
 
 
-def typed(like: Labelled, text: str, second: str = "") -> Labelled:
+def typed(like: Labelled, *said: str) -> Labelled:
     """What somebody typed, as a task has it: a text, a pair, or each word that has senses.
 
     Its labels are not known; they are all 0. A ValueError says what to type in its place.
     """
-    words, others = words_of(text), words_of(second)
-    if not words or (like.seconds is not None and not others):
-        which = f"{'second' if words else 'first'} text" if like.seconds is not None else "text"
-        raise ValueError(f"the {which} has no word in it: type a sentence")
-    rest = [others] if like.seconds is not None else None
-    if like.places is None:
-        return Labelled(like.names, np.zeros(1, np.int64), [words], rest)
-    known = dict.fromkeys(name.split(":")[0] for name in like.names)
-    places = [place for place, word in enumerate(words) if word in known]
-    if not places:
-        raise ValueError(f"no word of it has two senses here: type one with {', '.join(known)}")
-    labels = np.zeros(len(places), np.int64)
-    return Labelled(like.names, labels, [words] * len(places), None, places)
+    texts, which = [words_of(text) for text in said[: len(like.texts[0])]], ("first ", "second ")
+    for words, place in zip(texts, which if len(texts) > 1 else [""], strict=True):
+        if not words:
+            raise ValueError(f"the {place}text has no word in it: type a sentence")
+    rows = [tuple(Text(words) for words in texts)]
+    if like.kind == "tagging":
+        known = dict.fromkeys(name.split(":")[0] for name in like.names)
+        rows = [(Text(texts[0], place),) for place, word in enumerate(texts[0]) if word in known]
+        if not rows:
+            raise ValueError(f"no word of it has two senses here: type one with {', '.join(known)}")
+    elif like.kind == "two uses":
+        known = sorted({row[0].words[row[0].place] for row in like.texts})
+        shared = [word for word in texts[0] if word in texts[1]]
+        word = next((word for word in shared if word in known), next(iter(shared), ""))
+        if not word:
+            raise ValueError(f"the two texts share no word: type one with {', '.join(known)} in both")
+        rows = [tuple(Text(words, words.index(word)) for words in texts)]
+    return Labelled(like.names, np.zeros(len(rows), np.int64), rows)
 
 
 def word_effects(predict: Predict, asked: Labelled) -> list[float]:
@@ -32,10 +37,10 @@ def word_effects(predict: Predict, asked: Labelled) -> list[float]:
 
     That is how many nats its log-probability loses where the word is hidden.
     """
-    size, places = len(asked.texts[0]), asked.places
-    words = asked.texts[0] + (asked.seconds[0] if asked.seconds else [])
-    rows = [words] + [[*words[:i], MASK, *words[i + 1 :]] for i in range(len(words))]
-    seconds = [row[size:] for row in rows] if asked.seconds else None
-    labels, places = np.zeros(len(rows), int), places[:1] * len(rows) if places else None
-    scores = predict(Labelled(asked.names, labels, [row[:size] for row in rows], seconds, places))
+    (texts, *_), rows = asked.texts, asked.texts[:1]
+    for number, (words, place) in enumerate(texts):
+        for i in range(len(words)):
+            hidden = Text([*words[:i], MASK, *words[i + 1 :]], place)
+            rows = [*rows, (*texts[:number], hidden, *texts[number + 1 :])]
+    scores = predict(Labelled(asked.names, np.zeros(len(rows), int), rows))
     return (scores[0] - scores[1:])[:, scores[0].argmax()].tolist()

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from ...cache import cache_dir, write_file
-from ...finetuning.tasks import Labelled, Task, split_rows, words_of
+from ...finetuning.tasks import Labelled, Task, Text, split_rows, words_of
 from ...text.own_file import _decode
 from ...text.wikitext2 import fetch, kept
 
@@ -63,8 +63,8 @@ def read_labelled(path: str | Path) -> Task:
 
 
 def _as_labelled(names: list[str], rows: list[dict[str, str]]) -> Labelled:
-    columns = [[words_of(row[c]) for row in rows] for c in COLUMNS[:2] if c in rows[0]]
-    return Labelled.of(names, [row["label"] for row in rows], *columns)
+    texts = [[Text(words_of(row[c])) for c in COLUMNS[:2] if c in row] for row in rows]
+    return Labelled.of(names, [(r["label"], *some) for r, some in zip(rows, texts, strict=True)])
 
 
 def checked_rows(path: Path, rows: list[tuple[int, dict]]) -> list[dict[str, str]]:

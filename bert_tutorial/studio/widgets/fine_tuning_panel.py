@@ -159,12 +159,13 @@ class FineTuningPanel(Panel):
         self._numbers = {len(train.subset(number, 0)): number for number in sizes(train)}
         self.labels.choices, self.labels.value = list(self._numbers), labels
         self.labels.hint = f"in all, of {len(train.names)} kinds"
-        known = [" ".join(texts[0]) for texts in (test.texts, test.seconds) if texts]
+        known = [" ".join(text.words) for text in test.texts[0]]
         prepared = EXAMPLES.get(self.task.name, known)
         for field, text in zip(self.texts, [*prepared, ""], strict=False):
             field.value = text
-        self.texts[0].description = "First text" if train.seconds else "Text"
-        self.texts[1].layout.display = "" if train.seconds else "none"
+        are_pairs = len(train.texts[0]) > 1
+        self.texts[0].description = "First text" if are_pairs else "Text"
+        self.texts[1].layout.display = "" if are_pairs else "none"
         self.picture.show(b"", "")
         self.status.say("Choose, then press Start.")
         self._draw_labels()
@@ -178,8 +179,8 @@ class FineTuningPanel(Panel):
         self._mark()
 
     def _with_head(self, kind: str) -> FineTuned:
-        how = self.train.places is not None, self.seed.value, kind != "never pretrained"
-        return FineTuned.on(self.net, self.train.names, *how)
+        how = self.seed.value, kind != "never pretrained"
+        return FineTuned.on(self.net, self.train, *how)
 
     def _press(self) -> None:
         self.presses[self.buttons.clicked["name"]]()
@@ -257,11 +258,11 @@ class FineTuningPanel(Panel):
         models = {name: partial(among, predict) for name, predict in models.items()}
         rows = [[name, *map(self._likeliest, of(asked))] for name, of in models.items()]
         heads = ["label"]
-        if asked.places is not None:
-            heads = [asked.texts[0][place] for place in asked.places]
+        if asked.kind == "tagging":
+            heads = [text.words[text.place] for (text,) in asked.texts]
         self.answers.value = table(["according to", *heads], rows, "Which label?")
         self._show_words(asked, dict(list(models.items())[-2:]))
-        words = dict.fromkeys([*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())])
+        words = dict.fromkeys(word for text in asked.texts[0] for word in text.words)
         unknown = [word for word in words if self.vocab.unknown(self.vocab.pieces(word))]
         said = f"The network does not know: {', '.join(unknown)}." if unknown else ""
         self.told.say(cut_note(*texts) + (said or "The network knows all words."))
@@ -276,8 +277,9 @@ class FineTuningPanel(Panel):
 
     def _show_words(self, asked: Labelled, models: dict[str, Predict]) -> None:
         """Hide one word after the other: how much do the odds of the label fall?"""
-        words = [*asked.texts[0], *(asked.seconds[0] if asked.seconds else ())][:MOST_WORDS]
-        which = f" of {asked.texts[0][asked.places[0]]}" if asked.places else ""
+        texts = asked.texts[0]
+        words = [word for text in texts for word in text.words][:MOST_WORDS]
+        which = f" of {texts[0].words[texts[0].place]}" if asked.kind == "tagging" else ""
         falls = [word_effects(partial(odds, predict), asked) for predict in models.values()]
         with self.words.hold_sync():
             self.words.rows = ["network", "naive Bayes"]
