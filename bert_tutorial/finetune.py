@@ -13,12 +13,11 @@ from .finetuning.protocol import (
     STORED,
     read_runs,
     runs,
-    sentences,
     sizes,
-    table,
     write_runs,
-)  # fmt: skip
-from .finetuning.tasks import TASKS
+)
+from .studio.finetuned.report import sentences, table
+from .studio.finetuned.tasks import TASKS
 from .studio.published.checkpoints import load_pretrained
 from .text.corpora import read_text
 

@@ -11,8 +11,8 @@ from small import until
 from test_finetuning import VOCAB, moods, pairs, senses, small_bert
 from torch.testing import assert_close
 
+from bert_tutorial.finetuning.labelled import Task
 from bert_tutorial.finetuning.protocol import Run
-from bert_tutorial.finetuning.tasks import Task
 from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.studio.finetuned.pictures import label_curves, update_curves
 from bert_tutorial.studio.widgets import FineTuningPanel, fine_tuning_panel

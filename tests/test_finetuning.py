@@ -25,13 +25,16 @@ from bert_tutorial.finetuning.controls import (
     vector_regression,
 )
 from bert_tutorial.finetuning.heads import FineTuned
+from bert_tutorial.finetuning.labelled import ALL, Labelled, Task, Text
 from bert_tutorial.finetuning.protocol import Run, better_at, labels_needed, labels_saved
-from bert_tutorial.finetuning.tasks import ALL, LONGEST, TASKS, Labelled, Task, Text
 from bert_tutorial.finetuning.train import fine_tune_steps, log_probabilities, recipe, to_rows
 from bert_tutorial.network.model import BERTModel
 from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.studio.finetuned.ask import typed, word_effects
+from bert_tutorial.studio.finetuned.report import sentences as report
+from bert_tutorial.studio.finetuned.report import table
 from bert_tutorial.studio.finetuned.saved import load_fine_tuned, save_fine_tuned
+from bert_tutorial.studio.finetuned.tasks import LONGEST, TASKS
 from bert_tutorial.text.vocabulary import Vocab
 from bert_tutorial.text.wikitext_format import Corpus
 
@@ -133,7 +136,7 @@ def test_subsets_are_nested_balanced_and_drawn_by_the_seed(task):
 
 
 def test_the_ambiguous_word_does_not_give_the_topic_away():
-    from bert_tutorial.finetuning.tasks import read_table
+    from bert_tutorial.studio.finetuned.tasks import read_table
 
     topics = {}
     for row in read_table("topics.tsv"):
@@ -142,7 +145,7 @@ def test_the_ambiguous_word_does_not_give_the_topic_away():
 
 
 def test_articles_of_both_parts_are_apart_and_pairs_are_of_two_articles():
-    from bert_tutorial.finetuning.tasks import split_articles, uses
+    from bert_tutorial.studio.finetuned.tasks import split_articles, uses
 
     for tuning in (False, True):
         (_, train), (_, test) = split_articles(tuning)
@@ -156,7 +159,7 @@ def test_articles_of_both_parts_are_apart_and_pairs_are_of_two_articles():
 
 
 def test_reviews_are_half_and_half_and_of_five_writers():
-    from bert_tutorial.finetuning.tasks import read_table
+    from bert_tutorial.studio.finetuned.tasks import read_table
 
     rows = read_table("reviews/reviews.tsv")
     assert set(Counter((row["writer"], row["mood"]) for row in rows).values()) == {150}
@@ -227,7 +230,8 @@ def test_long_texts_are_cut_and_the_tagged_word_stays():
 
 
 def test_updates_grow_with_the_texts_but_are_never_few():
-    assert recipe(8).num_steps == 300 and recipe(16_000).num_steps == 3_000
+    assert recipe(8).num_steps == 300 and recipe(16_000).num_steps == 6_000
+    assert recipe(8, pretrained=False).num_steps == 1_000
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -291,7 +295,7 @@ def test_it_answers_while_it_trains_in_another_thread():
 
 
 def test_word_counts_learn_what_one_word_tells_and_a_network_what_two_tell(monkeypatch):
-    def quick(number, seed):
+    def quick(number, seed, pretrained):
         return Settings(**QUICK, num_steps=100, seed=seed)
 
     monkeypatch.setattr("bert_tutorial.finetuning.controls.recipe", quick)
@@ -305,8 +309,8 @@ def test_word_counts_learn_what_one_word_tells_and_a_network_what_two_tell(monke
 
 def test_a_label_that_was_never_seen_is_never_said():
     data = moods()
-    predict = vector_regression(partial(encoded, small_bert(), VOCAB))(data.take(range(0, 32, 3)), 0)
-    assert predict(data).shape == (32, 2)
+    fit = vector_regression(partial(encoded, small_bert(), VOCAB))
+    assert fit(data.take(range(0, 32, 3)), 0)(data).shape == (32, 2)
     three = Labelled(["bad", "good", "odd"], data.labels, data.texts)
     scores = naive_bayes(three, 0)(three)
     assert (scores[:, 2] == -np.inf).all() and accuracy(naive_bayes(three, 0), three) == 1.0
@@ -328,7 +332,7 @@ def test_the_word_that_counts_is_found():
     (moods, ("",), "^the text has no word"), (moods, (" . ",), "^the text has no word"),
     (pairs, ("", "a"), "^the first text has no word"), (pairs, ("a", ""), "^the second text has"),
     (senses, ("a bird flies",), "no word of it has two senses here: type one with crane, mouse"),
-    (uses, ("a crane flies", "the bird lifts"), "the two texts share no word: type one with crane"),
+    (uses, ("a crane flies", "the bird lifts"), "share no word: type one of these in both: crane"),
 ])  # fmt: skip
 def test_what_is_typed_wrong_is_told(data, texts, reason):
     with pytest.raises(ValueError, match=reason) as caught:
@@ -411,22 +415,22 @@ def test_what_the_runs_say_agrees_with_the_table():
         some.append(Run("mood", "naive Bayes on word counts", 512, seed, 0.99, 1.0))
         some.append(Run("mood", "fine-tuned", 512, seed, 0.95, 1.0))
     some.append(Run("mood", "naive Bayes on word counts", 512, 2, 0.99, 1.0))  # one is under way
-    assert protocol.sentences([r for r in some if not r.seed], "mood", 8) == [
+    assert report([r for r in some if not r.seed], "mood", 8) == [
         "One run of each is too few to say anything."
     ]
-    text = protocol.table(some, "mood")
+    text = table(some, "mood")
     assert "| fine-tuned | 50.1 ± 0.1 | 70.1 ± 0.1 | 90.1 ± 0.1 | 95.0 ± 0.0 |" in text
     assert "| never pretrained | 30.1 ± 0.1 | 50.1 ± 0.1 | 70.1 ± 0.1 |  |" in text
-    said = protocol.sentences(some, "mood", 32)
+    said = report(some, "mood", 32)
     assert (
         "With 32 labels fine-tuning gets 70.1% right. For that, never pretrained needs 128 "
         in said[0]
     )
     assert said[2:] == ["With 512 labels naive Bayes on word counts is better."]
-    said = protocol.sentences(some, "mood", 100)  # the nearest size is 128
+    said = report(some, "mood", 100)  # the nearest size is 128
     assert "never pretrained needs more than 128 labels" in said[0]
     guessing = [run._replace(accuracy=0.5) for run in some]
-    said = protocol.sentences(guessing, "mood", 8)
+    said = report(guessing, "mood", 8)
     assert said == ["With 8 labels fine-tuning is no better than the most frequent label."]
 
 

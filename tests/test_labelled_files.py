@@ -36,7 +36,9 @@ def test_every_way_to_write_them_gives_the_same_task(tmp_path, name, content):
     task = read_labelled(tmp_path / name)
     assert task.name == "a" and list(task.train.names) == ["bad", "good"]
     assert (len(task.train), len(task.test)) == (10, 2) and len(task.train.texts[0]) == 1
-    assert [row[0].words for row in task.test.texts] == [["it", "was", w, "again", "and", "again"] for w in "ek"]
+    assert [row[0].words for row in task.test.texts] == [
+        ["it", "was", w, "again", "and", "again"] for w in "ek"
+    ]
     assert task.test.labels.tolist() == [1, 0]
 
 

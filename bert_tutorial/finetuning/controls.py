@@ -20,7 +20,7 @@ from ..text.tokenized import TokenizedText
 from ..text.vocabulary import Vocab
 from ..text.wikitext_format import Corpus, paragraphs
 from .heads import FineTuned
-from .tasks import Labelled, Text
+from .labelled import Labelled, Text
 from .train import fine_tune_steps, log_probabilities, recipe, to_rows
 
 Predict = Callable[[Labelled], np.ndarray]  # texts -> log-probabilities (N, C), in nats
@@ -133,7 +133,7 @@ def fine_tuning(net: BERTModel, vocab: Vocab, pretrained: bool = True, **how: An
 
     def fit(train: Labelled, seed: int) -> Predict:
         tuned = FineTuned.on(net, train, seed, pretrained)
-        for _ in fine_tune_steps(tuned, vocab, train, recipe(len(train), seed, **how)):
+        for _ in fine_tune_steps(tuned, vocab, train, recipe(len(train), seed, pretrained, **how)):
             pass
         return partial(log_probabilities, tuned, vocab)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..network.fast import Dropout
 from ..network.model import INIT_STD, BERTModel
-from .tasks import Labelled
+from .labelled import Labelled
 
 
 class FineTuned(nn.Module):

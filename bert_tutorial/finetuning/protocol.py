@@ -18,7 +18,7 @@ import numpy as np
 from ..cache import write_file
 from ..text.corpora import DATA
 from .controls import Fit, accuracy
-from .tasks import ALL, Labelled, Task
+from .labelled import ALL, Labelled, Task
 
 SEEDS = 5
 STORED = DATA / "finetuning.tsv"
@@ -142,42 +142,3 @@ def better_at(one: Curve, other: Curve) -> list[int]:
         if len(apart) > 1 and apart.mean() > apart.std():
             found.append(number)
     return sorted(found)
-
-
-def table(some: Iterable[Run], task: str) -> str:
-    """Mean and spread over the seeds, in per cent, of each control and size, as Markdown."""
-    of = curves(some, task)
-    numbers = sorted({number for curve in of.values() for number in curve})
-    lines = [f"| {task}, labels | {' | '.join(f'{n:,}' for n in numbers)} |"]
-    lines.append("|---" * (len(numbers) + 1) + "|")
-    for control, curve in of.items():
-        found = [np.array(curve.get(number, [np.nan])) for number in numbers]
-        cells = " | ".join(f"{100 * a.mean():.1f} ± {100 * a.std():.1f}" for a in found)
-        lines.append(f"| {control} | {cells.replace('nan ± nan', '')} |")
-    return "\n".join(lines)
-
-
-def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
-    """What pretraining saves, and where something else is better than fine-tuning."""
-    of, said = curves(some, task), []
-    ours = {number: found for number, found in of.pop(OURS).items() if len(found) > 1}
-    if not ours:
-        return ["One run of each is too few to say anything."]
-    labels = min(ours, key=lambda number: abs(math.log(number / labels)))  # the nearest there is
-    learned = labels in better_at(ours, of["most frequent label"])
-    if not learned:
-        said.append(
-            f"With {labels:,} labels fine-tuning is no better than the most frequent label."
-        )
-    for name in ("never pretrained", "naive Bayes on word counts") if learned else ():
-        right, *needed = labels_saved(ours, of[name], labels)
-        most = f"more than {max(of[name]):,}"
-        number, low, high = (most if n == math.inf else f"{n:,.0f}" for n in needed)
-        said.append(
-            f"With {labels:,} labels fine-tuning gets {100 * right:.1f}% right. For that, {name} "
-            f"needs {number} labels (nine tenths of the bootstrap: {low} to {high})."
-        )
-    for name, other in of.items():
-        if where := better_at(other, ours):
-            said.append(f"With {', '.join(f'{n:,}' for n in where)} labels {name} is better.")
-    return said

@@ -26,17 +26,22 @@ from ..representation.encoding import Row, as_pieces, to_batch, to_row
 from ..text.pairs import truncated_lengths
 from ..text.vocabulary import Vocab
 from .heads import FineTuned
-from .tasks import Labelled, Text
+from .labelled import Labelled, Text
 
 BATCH_SIZE = 16
 
 
-def recipe(number: int, seed: int = 0, learning_rate: float = 6e-4) -> Settings:
-    """How to fine-tune on so many texts: 300 updates, or three epochs where these are more.
+def recipe(
+    number: int, seed: int = 0, pretrained: bool = True, learning_rate: float = 6e-4
+) -> Settings:
+    """How to train on so many texts: 300 updates, or six epochs where these are more.
 
-    It was tuned once, on a part of what there is to learn from, and is the same for all tasks.
+    A network that was not pretrained gets 1,000, or twelve epochs: it needs them, the other does
+    not. Both were tuned once, on a part of what there is to learn from, and are the same for all
+    tasks.
     """
-    steps = max(300, 3 * number // BATCH_SIZE)
+    least, epochs = (300, 6) if pretrained else (1000, 12)
+    steps = max(least, epochs * number // BATCH_SIZE)
     return Settings(num_steps=steps, learning_rate=learning_rate, optimizer="adamw", seed=seed)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from ...finetuning.controls import Predict
-from ...finetuning.tasks import Labelled, Text, words_of
+from ...finetuning.labelled import Labelled, Text
 from ...text.vocabulary import MASK
+from .tasks import words_of
 
 
 def typed(like: Labelled, *said: str) -> Labelled:
@@ -27,7 +28,8 @@ def typed(like: Labelled, *said: str) -> Labelled:
         shared = [word for word in texts[0] if word in texts[1]]
         word = next((word for word in shared if word in known), next(iter(shared), ""))
         if not word:
-            raise ValueError(f"the two texts share no word: type one with {', '.join(known)} in both")
+            some = ", ".join(known)
+            raise ValueError(f"the two texts share no word: type one of these in both: {some}")
         rows = [tuple(Text(words, words.index(word)) for words in texts)]
     return Labelled(like.names, np.zeros(len(rows), np.int64), rows)
 

@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from ...cache import cache_dir, write_file
-from ...finetuning.tasks import Labelled, Task, Text, split_rows, words_of
+from ...finetuning.labelled import Labelled, Task, Text
 from ...text.own_file import _decode
 from ...text.wikitext2 import fetch, kept
+from .tasks import split_rows, words_of
 
 COLUMNS = "text", "second", "label", "part"
 FEWEST = 5  # rows of each label: one is tested with

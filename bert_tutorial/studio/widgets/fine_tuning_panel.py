@@ -19,14 +19,15 @@ from ...finetuning.controls import (
     vector_regression,
 )  # fmt: skip
 from ...finetuning.heads import FineTuned
+from ...finetuning.labelled import Labelled, Task
 from ...finetuning.protocol import sizes
-from ...finetuning.tasks import TASKS, Labelled, Task
 from ...finetuning.train import fine_tune_steps, log_probabilities, recipe
 from ...network.model import BERTModel
 from ...notebook import png_html
 from ...text.vocabulary import Vocab
 from ..finetuned.ask import typed, word_effects
 from ..finetuned.pictures import update_curves
+from ..finetuned.tasks import TASKS
 from .parts import FIELD, LONGEST_TEXT, NAME, WIDE, Panel, cut_note, table
 from .views import ButtonRow, ChoiceSlider, NumberSlider, Picture, StatusLine, TokenHeatmap
 
@@ -51,7 +52,8 @@ class TuningRun:
 
     def __init__(self, task: Task, train: Labelled, kind: str, seed: int, tuned: FineTuned):
         self.task, self.train, self.kind, self.tuned = task, train, kind, tuned
-        self.settings, self.step, self.predict = recipe(len(train), seed), 0, None
+        self.settings = recipe(len(train), seed, kind != "never pretrained")
+        self.step, self.predict = 0, None
         self.name = f"{kind}, {len(train):,} labels, seed {seed}"
         self.points: list[tuple[int, float]] = []  # updates, and accuracy on the test texts
         self.levels: dict[str, float] = {}  # the accuracy of others
