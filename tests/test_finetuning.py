@@ -231,7 +231,11 @@ def test_long_texts_are_cut_and_the_tagged_word_stays():
 
 def test_updates_grow_with_the_texts_but_are_never_few():
     assert recipe(8).num_steps == 300 and recipe(16_000).num_steps == 6_000
-    assert recipe(8, pretrained=False).num_steps == 1_000
+    assert [recipe(n, pretrained=False).num_steps for n in (8, 1_000, 4_000)] == [
+        1_000,
+        2_000,
+        3_000,
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

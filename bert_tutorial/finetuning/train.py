@@ -36,12 +36,13 @@ def recipe(
 ) -> Settings:
     """How to train on so many texts: 300 updates, or six epochs where these are more.
 
-    A network that was not pretrained gets 1,000, or twelve epochs: it needs them, the other does
+    One that was not pretrained gets 1,000 to 3,000, up to 32 epochs: it needs them, the other does
     not. Both were tuned once, on a part of what there is to learn from, and are the same for all
     tasks.
     """
-    least, epochs = (300, 6) if pretrained else (1000, 12)
-    steps = max(least, epochs * number // BATCH_SIZE)
+    steps = max(300, 6 * number // BATCH_SIZE)
+    if not pretrained:
+        steps = max(steps, min(max(1000, 32 * number // BATCH_SIZE), 3000))
     return Settings(num_steps=steps, learning_rate=learning_rate, optimizer="adamw", seed=seed)
 
 
