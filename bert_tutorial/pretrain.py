@@ -21,7 +21,6 @@ import torch
 from tqdm import tqdm
 from tqdm.utils import ObjectWrapper
 
-from .cache import write_file
 from .devices import machine, pick_dtype, try_all_gpus
 from .exercises.memory import count_parameters, told_bytes
 from .network.config import BERTConfig
@@ -31,7 +30,7 @@ from .pretraining.evaluation import baselines, evaluate, evaluate_parts
 from .pretraining.optimizers import make_optimizers
 from .pretraining.training import train_steps
 from .representation.senses import mean_accuracy, sense_scores
-from .studio.published.checkpoints import save_checkpoint
+from .studio.published.checkpoints import save_checkpoint, write_card
 from .studio.published.wordpiece import train_wordpiece
 from .studio.runs.fits import check_fits
 from .studio.runs.saved_runs import SavedRun
@@ -59,15 +58,6 @@ OTHER_NUMBER = (
     " So far it was trained by {} processes, now by {}: dropout draws other numbers, so the losses "
     "are not those of a run without a change."
 )
-CARD = """# A small BERT, pretrained on {corpus}
-
-Made by `python -m bert_tutorial.pretrain`, for learning about BERT. It knows the words
-of its training text only, and is of no use for anything else.
-
-| | |
-|---|---|
-{rows}
-"""
 
 
 class Command(NamedTuple):
@@ -207,9 +197,8 @@ def finish(
             "words: " + ", ".join(f"{word} {score.accuracy:.0%}" for word, score in scores.items())
         )
     save_checkpoint(net, vocab, out / "network.safetensors", torch.float16, **about)
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in about.items())
-    card = CARD.format(corpus=corpus, rows=rows)
-    write_file(out / "model_card.md", card.encode())
+    made = "`python -m bert_tutorial.pretrain`"
+    write_card(out, f"A small BERT, pretrained on {corpus}", made, about)
     for name in ("held_out", "without_context", "senses"):
         print(f"{name}: {about[name]}")
 

@@ -27,7 +27,7 @@ def make(monkeypatch):
     """Panels on small tasks; a run is over soon."""
     made, steps = [], dict(num_steps=60)
 
-    def recipe(number, seed=0):
+    def recipe(number, seed=0, pretrained=True):
         return Settings(**steps, learning_rate=5e-3, optimizer="adamw", seed=seed)
 
     def panel(data=moods, **changes):
@@ -138,6 +138,35 @@ def test_runs_are_kept_for_the_task_and_named_by_what_they_learned_from(make):
     assert len(panel.runs) == fine_tuning_panel.MOST_RUNS
     panel.choice.value = "mood"
     assert not panel.runs and not panel.picture.png and len(rows(panel)) == 2
+
+
+def test_a_network_is_saved_listed_carded_and_asked_again(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("BERT_TUTORIAL_CACHE", str(tmp_path))
+    panel = make()
+    assert panel.saved.layout.display == "none" and "Save" not in panel.buttons.active
+    trained(panel).buttons.press("Save")
+    (folder,) = (tmp_path / "fine-tuned").iterdir()
+    assert f"Saved in {folder}" in panel.status.text
+    card = (folder / "model_card.md").read_text("utf-8")
+    assert (
+        "| labels | bad, good |" in card and "| texts | 16 |" in card and "| right | 1.0 |" in card
+    )
+    panel.texts[0].value = "a good crane"
+    wanted = rows(panel)["fine-tuned, 16 labels, seed 0"]
+    other = make()
+    assert other.saved.layout.display == "" and len(other.saved.options) == 2
+    other.texts[0].value, other.saved.index = "a good crane", 1
+    assert rows(other)[f"saved {folder.name}"] == wanted and "Save" not in other.buttons.active
+    assert f"saved {folder.name}: after 60 of 60" in other.status.text
+    other = make(pairs)
+    other.saved.index = 1
+    assert "it was fine-tuned for small, with the labels bad, good" in other.status.text
+    assert_one_sentence(other.status.text)
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    other = make()
+    other.saved.index = 1
+    assert other.status.is_error and not other.runs
+    assert_one_sentence(other.status.text)
 
 
 def test_pairs_have_two_texts_and_tagging_a_column_for_each_word(make):

@@ -247,15 +247,17 @@ def test_transformers_gives_the_same_scores(tmp_path, kind):
 
     data = KINDS[kind](6)
     net, _ = tuned_on(data, num_steps=3)
-    save_fine_tuned(net, VOCAB, tmp_path)
+    save_fine_tuned(net, VOCAB, tmp_path, seed=3)
+    assert "| seed | 3 |" in (tmp_path / "model_card.md").read_text()
     rows = [row for some in to_rows(VOCAB, data, 16) for row, _ in some]
     token_ids, segments, valid_lens = to_batch(net.bert, VOCAB, rows)
     mask, places = torch.arange(token_ids.shape[1]) < valid_lens[:, None], token_ids.shape[1]
     positions = torch.arange(places if net.kind == "tagging" else 1).expand(len(rows), -1)
-    again, vocab = load_fine_tuned(tmp_path)
+    again, vocab, facts = load_fine_tuned(tmp_path)
     with torch.no_grad():
         ours = net.eval()(token_ids, segments, valid_lens, positions)
         assert_identical(again(token_ids, segments, valid_lens, positions), ours)
+    assert facts == {"seed": 3}
     assert vocab.itos == VOCAB.itos and (again.names, again.kind) == (net.names, net.kind)
     if kind == "two uses":  # for which it has no class
         return

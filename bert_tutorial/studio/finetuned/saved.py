@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from ...cache import write_file
+from ...cache import cache_dir, write_file
 from ...finetuning.heads import FineTuned
 from ...text.vocabulary import Vocab
 from ..published.bert import WEIGHTS, read_bert, save_pretrained, to_transformers_names
+from ..published.checkpoints import write_card
 from ..published.wordpiece import read_table
 
 KINDS = {  # what config.json calls them; the last one is no class of transformers
@@ -19,8 +21,8 @@ KINDS = {  # what config.json calls them; the last one is no class of transforme
 }  # fmt: skip
 
 
-def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path) -> None:
-    """Write a network with its head, and without those of pretraining; the folder is made.
+def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path, **facts: Any) -> None:
+    """Write a network with its head, and a card with facts about it; the folder is made.
 
     `transformers` gives the same scores with it: `BertForSequenceClassification`, or for tagging
     `BertForTokenClassification`, `.from_pretrained(folder)`; it has no head for two uses of a word.
@@ -31,6 +33,7 @@ def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path) -> None:
     names = dict(enumerate(net.names))
     config = read_table(folder / "config.json") | {"architectures": [KINDS[net.kind]]}
     config |= {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    config["bert_tutorial"] = facts
     parts = ("encoder.", "nsp.hidden.") if net.kind == "text" else ("encoder.",)
     state = {name: t for name, t in net.bert.state_dict().items() if name.startswith(parts)}
     theirs = {n: t for n, t in to_transformers_names(state).items() if n.startswith("bert.")}
@@ -40,10 +43,26 @@ def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path) -> None:
         about = file.metadata()
     write_file(folder / "config.json", json.dumps(config, indent=2).encode())
     write_file(folder / WEIGHTS, save(tensors, about))
+    about = {"labels": ", ".join(net.names), **facts}
+    write_card(folder, "A small BERT, fine-tuned", "`bert_tutorial`", about)
 
 
-def load_fine_tuned(folder: str | Path) -> tuple[FineTuned, Vocab]:
-    """Read what `save_fine_tuned` wrote; the network is in evaluation mode, on the CPU.
+def saved_networks(path: Path | None = None) -> dict[str, Path]:
+    """The folders of all that the panel has saved, by name, the newest first."""
+    folders = sorted((path or cache_dir() / "fine-tuned").glob("*/config.json"), reverse=True)
+    return {file.parent.name: file.parent for file in folders}
+
+
+class Loaded(NamedTuple):
+    """A fine-tuned network, in evaluation mode, on the CPU."""
+
+    net: FineTuned
+    vocab: Vocab
+    facts: dict[str, Any]  # that were saved with it
+
+
+def load_fine_tuned(folder: str | Path) -> Loaded:
+    """Read what `save_fine_tuned` wrote.
 
     Raises:
         ValueError: It cannot be read, or is something else; the message says what.
@@ -61,4 +80,4 @@ def load_fine_tuned(folder: str | Path) -> tuple[FineTuned, Vocab]:
         raise ValueError(f"the BERT in {folder} was not fine-tuned: its architectures {must}")
     net = FineTuned(bert, names, kinds[0])
     net.classifier.load_state_dict(head)
-    return net.eval(), vocab
+    return Loaded(net.eval(), vocab, dict(config.get("bert_tutorial") or {}))

@@ -3,11 +3,11 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from ...cache import cache_dir, read_safetensors, write_safetensors
+from ...cache import cache_dir, read_safetensors, write_file, write_safetensors
 from ...network.config import BERTConfig
 from ...network.model import BERTModel, check_vocab
 from ...text.corpora import CORPORA, PARTS
@@ -37,6 +37,16 @@ def save_checkpoint(
     if isinstance(vocab, WordPieceVocab):
         about["tokenizer"] = vocab.tokenizer.to_str()
     write_safetensors(path, tensors, about)
+
+
+def write_card(folder: Path, title: str, made_by: str, about: dict[str, Any]) -> None:
+    """Write what is known of a network beside it, as Markdown."""
+    rows = "".join(f"| {name.replace('_', ' ')} | {value} |\n" for name, value in about.items())
+    card = (
+        f"# {title}\n\nMade by {made_by}, for learning about BERT. It knows the words of its "
+        f"training text only, and is of no use for anything else.\n\n| | |\n|---|---|\n{rows}"
+    )
+    write_file(folder / "model_card.md", card.encode())
 
 
 def load_checkpoint(path: str | Path) -> tuple[BERTModel, Vocab]:

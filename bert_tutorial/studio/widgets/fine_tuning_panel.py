@@ -1,14 +1,17 @@
 """The fine-tuning panel: choose a task and how many labels, train, and type a text."""
 
 import atexit
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from pathlib import Path
 
 import ipywidgets as ipw
 import numpy as np
 
+from ...cache import cache_dir
 from ...devices import one_thread
 from ...finetuning.controls import (
     Predict,
@@ -27,6 +30,7 @@ from ...notebook import png_html
 from ...text.vocabulary import Vocab
 from ..finetuned.ask import typed, word_effects
 from ..finetuned.pictures import update_curves
+from ..finetuned.saved import load_fine_tuned, save_fine_tuned, saved_networks
 from ..finetuned.tasks import TASKS
 from .parts import FIELD, LONGEST_TEXT, NAME, WIDE, Panel, cut_note, table
 from .views import ButtonRow, ChoiceSlider, NumberSlider, Picture, StatusLine, TokenHeatmap
@@ -36,6 +40,7 @@ KINDS = {  # what is trained; named as in the table of runs
     "frozen: the head alone": "frozen",
     "never pretrained: all weights, from nothing": "never pretrained",
 }
+KEPT = "saved"  # in place of one of these, for a network that comes from disk
 MEASURE_EVERY = 50  # updates
 MOST_RUNS, MOST_WORDS = 4, 60  # that are remembered, and coloured
 NEVER = -1e4  # nats, of a label that no text had; of one that cannot be, twice that
@@ -79,6 +84,15 @@ class TuningRun:
                 self.points.append((step, accuracy(self.predict, test)))
             yield
 
+    def save(self, vocab: Vocab) -> Path:
+        """Keep the network as it is now, with what is known of it."""
+        facts = dict(task=self.task.name, network=self.kind, seed=self.settings.seed)
+        facts |= dict(texts=len(self.train), updates=self.step, right=self.points[-1][1])
+        name = re.sub(r"[^\w.-]+", " ", f"{datetime.now():%Y%m%d-%H%M%S} {self.task.name}")
+        folder = cache_dir() / "fine-tuned" / name[:100]
+        save_fine_tuned(self.tuned, vocab, folder, **facts, **self.levels)
+        return folder
+
     def __str__(self):
         if not self.points:
             return f"{self.name}: others are tested, to compare it with."
@@ -107,7 +121,6 @@ class FineTuningPanel(Panel):
         if isinstance(task, Task):
             self.tasks[task.name] = lambda: task
         self.runs: list[TuningRun] = []  # of the task that is shown, the newest last
-        self._lock, self._is_busy = threading.RLock(), False
         self._stop, self._go_on, self._thread = threading.Event(), threading.Event(), None
         how = dict(style=NAME, layout=dict(width="26rem", max_width="100%"))
         first = task.name if isinstance(task, Task) else task
@@ -117,10 +130,11 @@ class FineTuningPanel(Panel):
         self.seed = NumberSlider(max=99, description="Seed", hint="which labels, and the start")
         self.presses = {
             "Start": self._start, "Pause": self._pause, "Resume": self._go_on.set,
-            "Stop": self._halt,
+            "Stop": self._halt, "Save": self._save,
         }  # fmt: skip
         self.buttons = ButtonRow(names=[*self.presses], label="Fine-tuning")
         self.status, self.told, self.picture = StatusLine(), StatusLine(), Picture()
+        self.saved = ipw.Dropdown(description="Saved network", **how)
         hint = dict(placeholder="type, then press Enter", **FIELD)
         self.texts = [ipw.Text("", description=f"{n} text", **hint) for n in ("First", "Second")]
         self.texts[1].layout = dict(WIDE.get_state(("width", "max_width")))  # hidden alone
@@ -129,30 +143,20 @@ class FineTuningPanel(Panel):
         columns = "repeat(auto-fill, minmax(max(20.5rem, 45%), 1fr))"
         grid = dict(grid_template_columns=columns, grid_gap="0 1rem")
         shown = [self.buttons, self.status, self.picture, *self.texts, self.told, self.answers]
-        super().__init__([ipw.GridBox(self.locked, layout=grid), *shown, self.words])
+        below = self.words, self.saved
+        super().__init__([ipw.GridBox(self.locked, layout=grid), *shown, *below])
         self.add_class("bert-panel")
         self._take(labels)
+        self._list_saved()
         for react, trait, *widgets in (
             (self._take, "value", self.choice),
             (self._draw_labels, "value", self.labels, self.seed),
             (self._ask, "value", *self.texts),
+            (self._open, "value", self.saved),
             (self._press, "clicked", self.buttons),
         ):
             for widget in widgets:
-                widget.observe(lambda _, react=react: self._try(react), names=trait)
-
-    def _try(self, what: Callable[[], Any]) -> None:
-        """Do something; the status line says why it cannot be done."""
-        with self._lock, one_thread():  # callbacks may come on several threads; texts are small
-            if self._is_busy:  # this thread's own change made another
-                return
-            self._is_busy = True
-            try:
-                what()
-            except Exception as error:  # in a callback it would vanish
-                self.status.say(str(error) or type(error).__name__, is_error=True)
-            finally:
-                self._is_busy = False
+                widget.observe(lambda _, react=react: self.attempt(react), names=trait)
 
     def _take(self, labels: int = 64) -> None:
         """Show another task, with a text that is prepared for it."""
@@ -170,6 +174,7 @@ class FineTuningPanel(Panel):
         self.texts[1].layout.display = "" if are_pairs else "none"
         self.picture.show(b"", "")
         self.status.say("Choose, then press Start.")
+        self.saved.value = self.saved.value and ""
         self._draw_labels()
 
     def _draw_labels(self) -> None:
@@ -191,7 +196,7 @@ class FineTuningPanel(Panel):
     def _start(self) -> None:
         which = self.kind.value, self.seed.value, self._with_head(self.kind.value)
         run = TuningRun(self.task, self.train, *which)
-        self.runs = [*(old for old in self.runs if old.name != run.name)][1 - MOST_RUNS :] + [run]
+        self._remember(run)
         self._stop.clear()
         self._go_on.set()
         self.status.is_going = True
@@ -208,10 +213,43 @@ class FineTuningPanel(Panel):
         self._stop.set()
         self._go_on.set()
 
+    def _save(self) -> None:
+        folder = self.runs[-1].save(self.vocab)
+        self._list_saved()
+        self.status.say(f"Saved in {folder}. `load_fine_tuned` reads it, and so does transformers.")
+
+    def _list_saved(self) -> None:
+        """List what is on disk, the newest first; without anything there is no list."""
+        self.saved.options = [("choose, to ask it too", ""), *saved_networks().items()]
+        self.saved.layout.display = "" if self.saved.options[1:] else "none"
+
+    def _open(self) -> None:
+        """Ask a saved network, too."""
+        if not self.saved.value:
+            return
+        net, vocab, facts = load_fine_tuned(self.saved.value)
+        if (net.names, net.kind) != (tuple(self.task.train.names), self.task.train.kind):
+            raise ValueError(
+                f"it was fine-tuned for {facts.get('task', 'another task')}, with the labels "
+                f"{', '.join(net.names)[:200]}: choose that task first"
+            )
+        run = TuningRun(self.task, self.train, KEPT, int(facts.get("seed", 0)), net)
+        run.name, run.predict = f"saved {self.saved.label}", partial(log_probabilities, net, vocab)
+        run.step = int(facts.get("updates", 0))
+        run.points = [(run.step, accuracy(run.predict, self.task.test))]
+        self._remember(run)
+        self._go_on.set()
+        self._show()
+
+    def _remember(self, run: TuningRun) -> None:
+        self.runs = [*(old for old in self.runs if old.name != run.name)][1 - MOST_RUNS :] + [run]
+
     def _mark(self) -> None:
         """Which buttons can be pressed; what was chosen stays while a network is trained."""
         is_going, is_paused = self.status.is_going, not self._go_on.is_set()
-        can = is_going and not is_paused, is_going and is_paused, is_going
+        is_new = bool(self.runs and self.runs[-1].points) and not is_going
+        can_save = is_new and self.runs[-1].kind not in ("frozen", KEPT)
+        can = is_going and not is_paused, is_going and is_paused, is_going, can_save
         can = dict(zip(self.presses, (not is_going, *can), strict=True))
         self.buttons.active = [name for name, can_be in can.items() if can_be]
         for control in self.locked:
@@ -225,12 +263,12 @@ class FineTuningPanel(Panel):
             for _ in run.go(self.net, self.vocab):
                 if len(run.points) > measured:
                     measured = len(run.points)
-                    self._try(self._show)
+                    self.attempt(self._show)
                 while not self._go_on.wait(timeout=5):
                     self.status.beat += 1  # the page hears that the kernel is alive
                 if self._stop.is_set():
                     break
-            self._try(self._show)
+            self.attempt(self._show)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
             self.status.say(str(error) or type(error).__name__, is_error=True)
         finally:

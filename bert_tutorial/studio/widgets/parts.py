@@ -1,10 +1,13 @@
 """What the panels share: a column of widgets, their layout, long texts, HTML that is escaped."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets as ipw
 
+from ...devices import one_thread
 from ...notebook import Display, in_notebook
 
 WIDE = ipw.Layout(width="34rem", max_width="100%")
@@ -21,9 +24,23 @@ class Panel(ipw.VBox):
 
     def __init__(self, children: list[ipw.Widget]):
         self._kept, self._static = "", Display()
+        self._lock, self._is_busy = threading.RLock(), False
         self.is_shown = False  # whether there is a place for what is seen without a kernel
         super().__init__(children)
         self.add_class("bert-widget")
+
+    def attempt(self, what: Callable[[], Any]) -> None:
+        """Do what somebody asked for; the status line says why it cannot be done."""
+        with self._lock, one_thread():  # callbacks may come on several threads; texts are small
+            if self._is_busy:  # this thread's own change made another
+                return
+            self._is_busy = True
+            try:
+                what()
+            except Exception as error:  # in a callback it would vanish
+                self.status.say(str(error) or type(error).__name__, is_error=True)
+            finally:
+                self._is_busy = False
 
     def keep_static(self, body: str) -> None:
         """Keep some HTML in the notebook: seen without a kernel, hidden by a live view's style."""

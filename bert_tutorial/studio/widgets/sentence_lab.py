@@ -13,7 +13,6 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from ...devices import one_thread
 from ...representation.senses import EVERY
 from ..lab.lab import MAX_WORDS, MOST_PLACES, Lab, Words, published
 from ..lab.uses import NEAR
@@ -57,8 +56,7 @@ class SentenceLab(Panel):
         labs = (others or {}) | {description: lambda: lab, "untrained": lab.untrained}
         labs = {name: labs[name] for name in dict.fromkeys([description, "untrained", *labs])}
         self._labs = {name: cache(load) for name, load in labs.items()}
-        self.folder, self._lock, self._is_busy = Path(folder), threading.RLock(), False
-        self._timer = threading.Timer(0, self._keep_static)
+        self.folder, self._timer = Path(folder), threading.Timer(0, self._keep_static)
         name = dict(style={"description_width": "6rem"})
         field, hint = FIELD | name, "a folder, or a hub's name"
         self.text_a = ipw.Text(sentence_a, description="Sentence 1", **field)
@@ -101,19 +99,18 @@ class SentenceLab(Panel):
         self._try(self._read)
 
     def _try(self, what: Callable[[], Any]) -> None:
-        """Do something; a sentence in the status line says why it cannot be done."""
-        with self._lock, one_thread():  # callbacks may come on several threads; sentences are small
-            if self._is_busy:  # this thread's own change made another
-                return
-            self._is_busy = True
+        """Do something; where it cannot be done, the network stays that is shown."""
+
+        def attempt() -> None:
             try:
                 what()
-            except Exception as error:  # in a callback it would vanish
-                self.status.say(str(error), is_error=True)
+            except Exception:
                 self.model.value = self.shown
+                raise
             finally:
                 self._mark_old()
-                self._is_busy = False
+
+        self.attempt(attempt)
 
     def _mark_old(self, is_reading: bool = False) -> None:
         """Grey what is about to change, or was read from other texts than the boxes have now."""

@@ -64,7 +64,7 @@ class TrainingPanel(Panel):
         except (OSError, ValueError) as error:  # no words of two senses without a corpus
             self._probe, problem = Probe(train_iter.vocab, Corpus("", "", "")), str(error)
         self.queue = queue = RunQueue.open(train_iter, saved, self._probe)
-        self._lock, self._plot = threading.RLock(), None
+        self._plot = None
         going = queue.settings if queue.is_busy else None
         self.controls = Controls(queue, going or settings or PANEL_RECIPES[MINUTE])
         self.presses: dict[str, Callable[[], Any]] = {
