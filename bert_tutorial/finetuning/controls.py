@@ -5,6 +5,7 @@ Each learns from labelled texts, and then says of any text how probable each lab
 Shapes: N texts, C labels, D numbers of a text.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -23,6 +24,7 @@ from .heads import FineTuned
 from .labelled import Labelled, Text
 from .train import fine_tune_steps, log_probabilities, recipe, to_rows
 
+warnings.filterwarnings("ignore", "The number of unique classes")  # one label each is no mistake
 Predict = Callable[[Labelled], np.ndarray]  # texts -> log-probabilities (N, C), in nats
 Fit = Callable[[Labelled, int], Predict]  # texts to learn from, and a seed
 Features = Callable[[Labelled], Any]  # texts -> (N, D)
