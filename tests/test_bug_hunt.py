@@ -3,12 +3,15 @@
 import json
 import math
 import re
+from collections import Counter
 from itertools import chain
 from pathlib import Path
+from statistics import fmean, pstdev
 
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GroupShuffleSplit
 from torch.nn import functional as F
 
 from bert_tutorial import PretrainingExamples, Vocab, mask_tokens, read_text
@@ -16,6 +19,8 @@ from bert_tutorial.exercises import variations
 from bert_tutorial.exercises.answers import CHECKS, solution_of
 from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import made_up_corpus, with_held_out
+from bert_tutorial.finetuning.controls import accuracy, naive_bayes
+from bert_tutorial.finetuning.tasks import split_articles, topic_task
 from bert_tutorial.pretraining.evaluation import baselines
 from bert_tutorial.pretraining.run import Settings
 from bert_tutorial.text.wikitext_format import paragraphs
@@ -28,6 +33,7 @@ RIGHT = {  # what must be seen first, where that is a table
     "dropout": [True, True, True, True, False],
     "special": ["none", "none", "none", True, True, True],
     "frozen": [True, True, "[6]", True, True, True, True],
+    "split": ["none", "none", True],
 }
 
 each_exercise = pytest.mark.parametrize("name", CHECKS)
@@ -38,7 +44,7 @@ def shipped(name):
     function = CALLS[name]
     (cell,) = (cell for cell in CELLS if f"def {function}(" in cell)
     assert cell.startswith("# Yours: ")
-    names = {"torch": torch, "F": F, "Vocab": Vocab}
+    names = {"torch": torch, "np": np, "F": F, "Vocab": Vocab}
     exec(compile(cell, "cell", "exec"), names)
     return names[function]
 
@@ -47,7 +53,7 @@ def test_the_notebook_has_every_exercise_once():
     assert list(CALLS) == list(CHECKS)
     assert re.findall(r'solution_of\("(\w+)"\)', "\n".join(CELLS)) == list(CHECKS)
     marked = [cell for cell in CELLS if cell.startswith("# Yours: ")]
-    assert len(marked) == len(CHECKS) + 2  # and two predictions
+    assert len(marked) == len(CHECKS) + 4  # and four predictions
 
 
 @each_exercise
@@ -130,6 +136,11 @@ def fewer_slots(change):
     return lambda ids, masked_ids, *of: CHECKS["leak"].solution(ids, masked_ids, *change(*of))
 
 
+def by_article(articles, tested):
+    tests = np.isin(articles, tested)
+    return [np.flatnonzero(~tests), np.flatnonzero(tests)]
+
+
 WRONG = [
     ("chance", lambda answers: CHECKS["chance"].solution(answers) if answers < 1000 else 0),
     ("memory", lambda B, *of: CHECKS["memory"].solution((B + 128) % 256 - 128, *of)),  # 8 bits
@@ -166,6 +177,14 @@ WRONG = [
     ("leak", fewer_slots(lambda places, weights: (places[:, :-1], weights[:, :-1]))),
     ("leak", fewer_slots(lambda places, weights: (places[:, :4], weights[:, :4]))),
     ("vocabulary", lambda train, valid, least: [[5] * len(train), [5] * len(valid)]),
+    ("split", lambda texts, a: by_article(a, sorted({*a})[::2])),  # half of them
+    ("split", lambda texts, a: by_article(a, sorted({*a})[:1])),
+    ("split", lambda texts, a: [CHECKS["split"].solution(texts, a)[0], []]),
+    ("split", lambda texts, a: [2 * part for part in CHECKS["split"].solution(texts, a)]),
+    ("split", lambda texts, a: CHECKS["split"].solution(texts, [name[:2] for name in a])),
+    ("seeds", lambda a, floor: [np.mean(a), np.var(a), np.flatnonzero(np.array(a) <= floor)]),
+    ("seeds", lambda a, floor: [np.mean(a), np.std(a), [1 + a.index(min(a))]]),
+    ("seeds", lambda a, floor: [np.mean(a), np.std(a), [n for n, x in enumerate(a) if x < 0.2]]),
 ]
 
 
@@ -185,6 +204,11 @@ def renormalised(scores, lens):
     return found / found.sum(-1, keepdim=True)
 
 
+def by_scikit_learn(texts, articles):
+    splitter = GroupShuffleSplit(1, test_size=0.2, random_state=0)
+    return next(splitter.split(texts, groups=articles))
+
+
 @pytest.mark.parametrize(
     ("name", "function"),
     [
@@ -197,6 +221,9 @@ def renormalised(scores, lens):
         ("padding", lambda x, lens: (x - 1e9 * is_padding(x, lens)).softmax(-1)),
         ("padding", renormalised),
         ("vocabulary", lambda *of: tuple(map(np.array, CHECKS["vocabulary"].solution(*of)))),
+        ("split", lambda texts, a: by_article(a, sorted({*a})[: len({*a}) // 5])),
+        ("split", by_scikit_learn),
+        ("seeds", lambda a, floor: (fmean(a), pstdev(a), np.flatnonzero(np.array(a) <= floor))),
     ],
 )
 def test_another_right_answer_is_right(name, function):
@@ -221,6 +248,21 @@ def test_the_right_rate_learns_what_the_shipped_one_does_not(topics):
         return found.mlm_loss - baselines(topics).unigram
 
     assert train(CHECKS["rate"].solution) < -0.8 < -0.1 < train(shipped("rate"))
+
+
+def test_a_test_that_does_not_leak_says_what_held_out_articles_say():
+    _, learn, test = topic_task()
+    headings = [passage.heading for passage in split_articles()[0][1]]
+    counts = Counter(headings)
+    rows = [row for row, heading in enumerate(headings) if counts[heading] >= 4]
+    learn, articles = learn.take(rows), [headings[row] for row in rows]
+    texts = [" ".join(text.words) for (text,) in learn.texts]
+    told = []
+    for split in (shipped("split"), CHECKS["split"].solution):
+        train, tested = map(learn.take, split(texts, articles))
+        told += [accuracy(naive_bayes(train, 0), some) for some in (tested, test)]
+    assert told[0] - told[1] > 0.1 > 0.03 > abs(told[2] - told[3])
+    assert [f"{100 * told[n]:.1f} %" in PATH.read_text("utf-8") for n in (0, 2, 3)]
 
 
 def test_a_cut_vocabulary_keeps_the_text_and_the_frequent_words():

@@ -340,22 +340,22 @@ def test_an_interrupt_of_the_caller_ends_the_code(run, tmp_path):
 
 
 def test_progress_survives_and_can_be_reset(capsys):
-    assert progress_line() == 'Solved 0 of 12. Next: exercise 1 ("chance").'
+    assert progress_line() == 'Solved 0 of 14. Next: exercise 1 ("chance").'
     for name in ("rate", "chance", "rate"):
         check_fix(name, CHECKS[name].solution)
-    said = "Solved 2 of 12: exercise 1, bug 6. Next: "
+    said = "Solved 2 of 14: exercise 1, bug 6. Next: "
     assert progress_line() == f'{said}exercise 2 ("memory").'
     assert capsys.readouterr().out.endswith(f'{said}bug 7 ("padding").\n')  # it is behind "rate"
     check_fix("mean", raises)
     told = capsys.readouterr().out  # what comes next is named also where an answer is wrong
     said = said.replace("Next:", "Try again, or go on with")
     assert "It raises TypeError" in told and told.endswith(f'{said}bug 2 ("table").\n')
-    assert progress_line("vocabulary") == progress_line()
+    assert progress_line("seeds") == progress_line()
     for name in CHECKS:
         (progress_dir() / name).touch()
-    assert progress_line("mean").endswith("bug 10. That is all of them.")
+    assert progress_line("mean").endswith("exercise 14. That is all of them.")
     reset_progress()
-    assert progress_line().startswith("Solved 0 of 12")
+    assert progress_line().startswith("Solved 0 of 14")
     with pytest.raises(KeyError, match="these have one: chance, memory, mean"):
         check_fix("nothing", None)
 
@@ -363,10 +363,10 @@ def test_progress_survives_and_can_be_reset(capsys):
 def test_of_a_shared_cache_each_user_has_a_progress_of_their_own(monkeypatch):
     for user, done in ((1000, ["chance", "memory"]), (1001, ["mean"])):
         monkeypatch.setattr("os.getuid", lambda user=user: user)
-        assert progress_line().startswith("Solved 0 of 12")
+        assert progress_line().startswith("Solved 0 of 14")
         for name in done:
             check_fix(name, CHECKS[name].solution)
-        assert progress_line().startswith(f"Solved {len(done)} of 12")
+        assert progress_line().startswith(f"Solved {len(done)} of 14")
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_memory(capsys):
@@ -374,4 +374,4 @@ def test_a_cache_that_cannot_be_written_costs_only_the_memory(capsys):
     check_fix("mean", CHECKS["mean"].solution)
     printed = capsys.readouterr().out
     assert printed.startswith("Right,") and "This cannot be remembered:" in printed
-    assert printed.endswith('Solved 0 of 12. Next: bug 2 ("table").\n')
+    assert printed.endswith('Solved 0 of 14. Next: bug 2 ("table").\n')

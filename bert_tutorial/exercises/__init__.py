@@ -1,1 +1,1 @@
-"""Lesson 4: exercises that answer back; all twelve are in `specifications`."""
+"""Lesson 4: exercises that answer back; all fourteen are in `specifications`."""

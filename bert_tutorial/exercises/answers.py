@@ -12,7 +12,8 @@ from ..cache import cache_dir, write_file
 from .check import Check, Function, wrap
 from .specifications import CHECKS
 
-TITLES = {name: f"exercise {n}" if n < 3 else f"bug {n - 2}" for n, name in enumerate(CHECKS, 1)}
+# Two exercises, ten bugs, two exercises.
+TITLES = {x: f"bug {n - 2}" if 2 < n < 13 else f"exercise {n}" for n, x in enumerate(CHECKS, 1)}
 
 
 def find_check(name: str) -> Check:

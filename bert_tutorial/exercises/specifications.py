@@ -1,4 +1,4 @@
-"""The twelve exercises: what is right, inputs to try, a worked solution, and near misses.
+"""The fourteen exercises: what is right, inputs to try, a worked solution, and near misses.
 
 Where draws or a mode decide, what is right is a table of what must be seen. Of the sizes, from 1 to
 8, the last one gives inputs about as large as those of the notebook. Shapes: B rows, L positions, P
@@ -9,7 +9,9 @@ import math
 import operator
 from collections import Counter
 from functools import partial
+from itertools import accumulate, pairwise
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -513,4 +515,106 @@ CHECKS["vocabulary"] = Check(looked_up, _texts, right_ids).tell_apart(
     lambda a, b, least: right_ids(a, [word for word in b if word in Vocab(a, least)], least),
     "One vocabulary, that of the training text, but rare words have an entry: where is min_freq?",
     lambda train, valid, least: [Vocab(train)[text] for text in (train, valid)],
+)
+
+
+# Exercise 13. A test that leaks: rows of one article stand in both parts.
+def _rows_of_articles(size: int, g: Generator) -> tuple[list[str], list[str]]:
+    """Texts, and the article of each: one or each has several, of which two are equal, or none."""
+    number = 5 + size if size < 8 else 180
+    counts = _draw(g, 2, 6, number) if size % 3 == 2 else torch.ones(number, dtype=torch.int64)
+    counts[number // 2] += 2 * (size % 3 == 1)
+    rows = torch.arange(number).repeat_interleave(counts)
+    rows = rows[torch.randperm(len(rows), generator=g)] if size % 2 else rows
+    articles = [f"a{article}" for article in rows.tolist()]
+    return [f"{max(1, articles[:i].count(a))} of {a}" for i, a in enumerate(articles)], articles
+
+
+def right_split(texts: list[str], articles: list[str]) -> list[list[int]]:
+    """Every fifth article is to test with, and all of its rows with it."""
+    tested = set(list(dict.fromkeys(articles))[::5])
+    parts = [[], []]
+    for row, article in enumerate(articles):
+        parts[article in tested].append(row)
+    return parts
+
+
+def _see_split(function: Function, texts: list[str], articles: list[str]) -> dict[str, str | bool]:
+    """Where rows and articles are."""
+    train, test = ([int(row) for row in part] for part in function(texts, articles))
+    counts = Counter([*train, *test])
+    of_train, of_test = ({articles[row] for row in part} for part in (train, test))
+    wrong = [str(row) for row in range(len(texts)) if counts[row] != 1]
+    return {
+        "articles in both parts": ", ".join(sorted(of_train & of_test)) or "none",
+        "rows that do not come just once": ", ".join(wrong) or "none",
+        "a fifth of the articles is to test with": abs(5 * len(of_test) - len({*articles})) < 5,
+    }
+
+
+CHECKS["split"] = Check(right_split, _rows_of_articles, right_split, _see_split).tell_apart(
+    "As it was: rows are split one by one. What do some of both parts have in common?",
+    lambda texts, articles: right_split(texts, range(len(texts))),
+    "Equal texts stay together now. But other texts of the same article leak too.",
+    lambda texts, articles: right_split(texts, texts),
+    "Neighbours stay together. But an article whose rows stand apart is still in both parts.",
+    lambda texts, a: right_split(texts, [0, *accumulate(b != c for b, c in pairwise(a))]),
+    "Nearly: sorted by article and then cut by rows. The article at the cut is in both parts.",
+    lambda texts, a: np.split(np.argsort(a, kind="stable"), [len(a) // 5])[::-1],
+    "Nothing leaks now, but rows are lost: those of articles that are tested with.",
+    lambda texts, a: [[n for n in range(len(a)) if a[n] not in a[::5]], [*range(0, len(a), 5)]],
+    "The rows to test with are still among those to learn from.",
+    lambda texts, a: [[*range(len(texts))], right_split(texts, a)[1]],
+    "No article is in both parts, but they are swapped: a fifth is to test with.",
+    lambda texts, a: right_split(texts, a)[::-1],
+)
+
+
+# Exercise 14. A mean over seeds that hides a run which has learned nothing.
+def summary(accuracies: list[float], floor: float) -> list:
+    """By hand: the root of the mean square from the mean, and a seed for each that is not above."""
+    mean = sum(accuracies) / len(accuracies)
+    spread = math.sqrt(sum((right - mean) ** 2 for right in accuracies) / len(accuracies))
+    return [mean, spread, [n for n in range(len(accuracies)) if not accuracies[n] > floor]]
+
+
+def _accuracies(size: int, g: Generator) -> tuple[list[float], float]:
+    """Accuracies, and what the most frequent label gets: that of one run, or more; all; none."""
+    floor, above, some = int(_draw(g, 10, 50)), _draw(g, 2, 40, size + 1), _draw(g, 0, size + 1)
+    if size % 4 in (1, 2):
+        above[some] = 3 - 3 * (size % 4)
+    elif size % 4 == 0:
+        above = -(above // 4)
+    return [(floor + more) / 100 for more in above.tolist()], floor / 100
+
+
+def right_summary(accuracies: list[float], floor: float) -> list:
+    """All runs count, and those that learned nothing are named."""
+    failed = [seed for seed, right in enumerate(accuracies) if right <= floor]
+    return [np.mean(accuracies), np.std(accuracies), failed]
+
+
+def _of_learned(accuracies: list[float], floor: float) -> list:
+    return right_summary([a for a in accuracies if a > floor] or accuracies, floor)[:2]
+
+
+CHECKS["seeds"] = Check(summary, _accuracies, right_summary).tell_apart(
+    "As it was: a mean alone. How far apart are the runs, and which have learned nothing?",
+    lambda a, floor: [np.mean(a), 0.0, []],
+    "Failed runs are left out, and nobody is told: mean and spread are of all runs.",
+    lambda a, floor: [*_of_learned(a, floor), []],
+    "Failed runs are named. But they count: mean and spread are of all runs.",
+    lambda a, floor: [*_of_learned(a, floor), right_summary(a, floor)[2]],
+    "The best seed stands for all of them: that is luck, and no mean.",
+    lambda a, floor: [max(a), *right_summary(a, floor)[1:]],
+    "Nearly: a run at the floor has failed too. One label for all texts gets there.",
+    lambda a, floor: right_summary(a, floor - 1e-9),
+    "Divided by the root of the number of runs, this is the spread of the mean, not of the runs.",
+    lambda a, floor: [np.mean(a), np.std(a) / len(a) ** 0.5, right_summary(a, floor)[2]],
+    "You divide by one less than the number of runs. That is a spread too; asked is np.std.",
+    lambda a, floor: [np.mean(a), np.std(a, ddof=1), right_summary(a, floor)[2]],
+    "This is the distance from the worst run to the best; asked is np.std.",
+    lambda a, floor: [np.mean(a), np.ptp(a), right_summary(a, floor)[2]],
+    "These are the accuracies of failed runs: name their seeds, counted from 0.",
+    lambda a, floor: [np.mean(a), np.std(a), [right for right in a if right <= floor]],
 )
