@@ -20,9 +20,9 @@ from bert_tutorial.exercises.answers import CHECKS, solution_of
 from bert_tutorial.exercises.specifications import seed
 from bert_tutorial.exercises.variations import made_up_corpus, with_held_out
 from bert_tutorial.finetuning.controls import accuracy, naive_bayes
-from bert_tutorial.finetuning.tasks import split_articles, topic_task
 from bert_tutorial.pretraining.evaluation import baselines
 from bert_tutorial.pretraining.run import Settings
+from bert_tutorial.studio.finetuned.tasks import split_articles, topic_task
 from bert_tutorial.text.wikitext_format import paragraphs
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "04_exercises.ipynb"
