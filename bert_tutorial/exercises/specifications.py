@@ -580,7 +580,7 @@ def summary(accuracies: list[float], floor: float) -> list:
 
 
 def _accuracies(size: int, g: Generator) -> tuple[list[float], float]:
-    """Accuracies, and what the most frequent label gets: by turns one is there; below; none; all."""
+    """Accuracies, and what the most frequent label gets: in turn one is there; below; none; all."""
     floor, above, some = int(_draw(g, 10, 50)), _draw(g, 2, 40, size + 1), _draw(g, 0, size + 1)
     if size % 4 in (1, 2):
         above[some] = 3 - 3 * (size % 4)
