@@ -435,6 +435,10 @@ def test_what_the_runs_say_agrees_with_the_table():
     assert said[2:] == ["With 512 labels naive Bayes on word counts is better."]
     said = report(some, "mood", 100)  # the nearest size is 128
     assert "never pretrained needs more than 128 labels" in said[0]
+    late = [r._replace(accuracy=0.2) if r[1:3] == ("fine-tuned", 8) else r for r in some]
+    said = report(late, "mood", 8)
+    assert said[0] == "With 8 labels fine-tuning is no better than the most frequent label."
+    assert said[1].startswith("With 32 labels fine-tuning gets 70.1% right. For that, never")
     guessing = [run._replace(accuracy=0.5) for run in some]
     said = report(guessing, "mood", 8)
     assert said == ["With 8 labels fine-tuning is no better than the most frequent label."]

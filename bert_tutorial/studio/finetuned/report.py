@@ -22,17 +22,21 @@ def table(some: Iterable[Run], task: str) -> str:
 
 
 def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
-    """What pretraining saves, and where something else is better than fine-tuning."""
+    """What pretraining saves, and where something else is better than fine-tuning.
+
+    Asked about is the size next to `labels`, or the first above it where anything is learned.
+    """
     of, said = curves(some, task), []
     ours = {number: found for number, found in of.pop(OURS).items() if len(found) > 1}
     if not ours:
         return ["One run of each is too few to say anything."]
     labels = min(ours, key=lambda number: abs(math.log(number / labels)))  # the nearest there is
-    learned = labels in better_at(ours, of["most frequent label"])
-    if not learned:
+    learned = [n for n in better_at(ours, of["most frequent label"]) if n >= labels]
+    if labels not in learned:
         said.append(
             f"With {labels:,} labels fine-tuning is no better than the most frequent label."
         )
+        labels = min(learned, default=labels)
     for name in ("never pretrained", "naive Bayes on word counts") if learned else ():
         right, *needed = labels_saved(ours, of[name], labels)
         most = f"more than {max(of[name]):,}"
