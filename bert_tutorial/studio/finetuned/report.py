@@ -41,9 +41,10 @@ def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
         right, *needed = labels_saved(ours, of[name], labels)
         most = f"more than {max(of[name]):,}"
         number, low, high = (most if n == math.inf else f"{n:,.0f}" for n in needed)
+        interval = low if low == high else f"{low} to {high}"
         said.append(
             f"With {labels:,} labels fine-tuning gets {100 * right:.1f}% right. For that, {name} "
-            f"needs {number} labels (nine tenths of the bootstrap: {low} to {high})."
+            f"needs {number} labels (nine tenths of the bootstrap: {interval})."
         )
     for name, other in of.items():
         if where := better_at(other, ours):
