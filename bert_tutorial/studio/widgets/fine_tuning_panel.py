@@ -4,6 +4,7 @@ import atexit
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -98,9 +99,10 @@ class TuningRun:
             return f"{self.name}: others are tested, to compare it with."
         step, right = self.points[-1]
         others = "; ".join(f"{name} {level:.0%}" for name, level in self.levels.items())
+        others = f" ({others})" if others else ""
         return (
             f"{self.name}: after {step:,} of {self.settings.num_steps:,} updates {right:.1%} of "
-            f"{len(self.task.test):,} test texts right ({others})."
+            f"{len(self.task.test):,} test texts right{others}."
         )
 
 
@@ -236,6 +238,7 @@ class FineTuningPanel(Panel):
         run = TuningRun(self.task, self.train, KEPT, int(facts.get("seed", 0)), net)
         run.name, run.predict = f"saved {self.saved.label}", partial(log_probabilities, net, vocab)
         run.step = int(facts.get("updates", 0))
+        run.settings = replace(run.settings, num_steps=max(1, run.step))
         run.points = [(run.step, accuracy(run.predict, self.task.test))]
         self._remember(run)
         self._go_on.set()
