@@ -158,6 +158,7 @@ def test_a_network_is_saved_listed_carded_and_asked_again(make, tmp_path, monkey
     other.texts[0].value, other.saved.index = "a good crane", 1
     assert rows(other)[f"saved {folder.name}"] == wanted and "Save" not in other.buttons.active
     assert f"saved {folder.name}: after 60 of 60" in other.status.text
+    assert other.status.text.endswith(panel.runs[0].__str__().partition("test texts")[2])
     other = make(pairs)
     other.saved.index = 1
     assert "it was fine-tuned for small, with the labels bad, good" in other.status.text

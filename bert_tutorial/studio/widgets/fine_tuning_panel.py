@@ -41,6 +41,7 @@ KINDS = {  # what is trained; named as in the table of runs
     "frozen: the head alone": "frozen",
     "never pretrained: all weights, from nothing": "never pretrained",
 }
+LEVELS = {"most frequent label": most_frequent, "naive Bayes": naive_bayes}  # across the picture
 KEPT = "saved"  # in place of one of these, for a network that comes from disk
 MEASURE_EVERY = 50  # updates
 MOST_RUNS, MOST_WORDS = 4, 60  # that are remembered, and coloured
@@ -68,8 +69,7 @@ class TuningRun:
         """Train, and measure every so many updates; nothing is half done at a yield."""
         seed, last, test = self.settings.seed, self.settings.num_steps, self.task.test
         frozen = vector_regression(partial(encoded, net, vocab))
-        fits = {"most frequent label": most_frequent, "naive Bayes": naive_bayes, "frozen": frozen}
-        for name, fit in fits.items():
+        for name, fit in (LEVELS | {"frozen": frozen}).items():
             yield
             head = fit(self.train, seed)
             self.levels[name] = accuracy(head, test)
@@ -124,7 +124,7 @@ class FineTuningPanel(Panel):
             self.tasks[task.name] = lambda: task
         self.runs: list[TuningRun] = []  # of the task that is shown, the newest last
         self._stop, self._go_on, self._thread = threading.Event(), threading.Event(), None
-        how = dict(style=NAME, layout=dict(width="26rem", max_width="100%"))
+        how = dict(style=NAME, layout=dict(width="26rem", max_width="calc(100% - 4px)"))
         first = task.name if isinstance(task, Task) else task
         self.choice = ipw.Dropdown(options=[*self.tasks], value=first, description="Task", **how)
         self.kind = ipw.Dropdown(options=KINDS, description="Network", **how)
@@ -240,9 +240,11 @@ class FineTuningPanel(Panel):
         run.step = int(facts.get("updates", 0))
         run.settings = replace(run.settings, num_steps=max(1, run.step))
         run.points = [(run.step, accuracy(run.predict, self.task.test))]
+        run.levels = {name: facts[name] for name in (*LEVELS, "frozen") if name in facts}
         self._remember(run)
         self._go_on.set()
         self._show()
+        self._mark()
 
     def _remember(self, run: TuningRun) -> None:
         self.runs = [*(old for old in self.runs if old.name != run.name)][1 - MOST_RUNS :] + [run]
