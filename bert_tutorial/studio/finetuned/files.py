@@ -40,6 +40,8 @@ def read_labelled(path: str | Path) -> Task:
         ValueError: It cannot be used; the message says what would be right.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: give the path of CSV or JSON Lines")
     rows = checked_rows(path, [*(_json_rows if "json" in path.suffix.lower() else _csv_rows)(path)])
     counts, has_parts = Counter(row["label"] for row in rows), "part" in rows[0]
     parts = split_rows(rows, lambda row: row["label"])
@@ -51,9 +53,7 @@ def read_labelled(path: str | Path) -> Task:
     if len(counts) < 2:
         wrong = f"has no label but {name!r}: two are needed"
     elif not has_parts and rare < FEWEST:
-        wrong = (
-            f"has {rare} rows with the label {name!r}, but {FEWEST} are needed: one is tested with"
-        )
+        wrong = f"has {name!r} in {rare} of its rows, but {FEWEST} are needed: one is tested with"
     elif not known or not asked:
         wrong = f"has no row with the part {'test' if known else 'train'}: give it to some"
     elif new := sorted(asked - known):
@@ -70,7 +70,8 @@ def _as_labelled(names: list[str], rows: list[dict[str, str]]) -> Labelled:
 
 def checked_rows(path: Path, rows: list[tuple[int, dict]]) -> list[dict[str, str]]:
     """Rows with the columns that are used, each once; a ValueError names the first bad line."""
-    columns, seen = dict.fromkeys(str(column) for _, row in rows for column in row), {}
+    rows = [(n, {str(c).strip().lower(): value for c, value in row.items()}) for n, row in rows]
+    columns, seen = dict.fromkeys(column for _, row in rows for column in row), {}
     if not {"text", "label"} <= columns.keys():
         raise ValueError(
             f"{path} has the columns {', '.join(columns)[:200] or '(none, or no rows)'}, but text "
@@ -114,7 +115,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
             try:
                 yield number, dict(**json.loads(line))
             except (ValueError, TypeError) as error:
-                must = 'must be an object of JSON, as in {"text": "...", "label": "..."}'
+                must = 'must be one object of JSON, as in {"text": "...", "label": "..."}'
                 raise ValueError(f"line {number} of {path} {must}") from error
 
 

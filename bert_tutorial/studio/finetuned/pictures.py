@@ -40,7 +40,7 @@ def label_curves(some: Collection[Run], tasks: Sequence[str], live: Collection[R
             axes.plot(run.labels, run.accuracy, **ring, color=looks[run.control]["color"])
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
-        axes.set(xlabel="labels", ylabel="test texts right", title=task, ylim=(0, 1))
+        axes.set(xlabel="labels", ylabel="part right", title=task, ylim=(0, 1.03))
     told = figure.axes[0].get_legend_handles_labels()
     place = dict(loc="outside lower center", ncols=3) if lines > 1 else dict(loc="outside right")
     figure.legend(*told, fontsize="small", **place)
@@ -57,6 +57,6 @@ def update_curves(
         axes.plot(*zip(*points, strict=True), label=name, **look)
     for (name, level), dash in zip(levels.items(), ("--", ":", "-."), strict=False):
         axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=f"{name} {level:.0%}")
-    axes.set(xlabel="updates", ylabel="test texts right", ylim=(0, 1), xlim=(0, most))
+    axes.set(xlabel="updates", ylabel="part right", ylim=(0, 1.03), xlim=(0, most))
     figure.legend(loc="outside right upper", fontsize="small")
     return to_png(figure, compress_level=1)

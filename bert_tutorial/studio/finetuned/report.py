@@ -44,7 +44,7 @@ def sentences(some: Iterable[Run], task: str, labels: int) -> list[str]:
         interval = low if low == high else f"{low} to {high}"
         said.append(
             f"With {labels:,} labels fine-tuning gets {100 * right:.1f}% right. For that, {name} "
-            f"needs {number} labels (nine tenths of the bootstrap: {interval})."
+            f"needs {number} labels (90% interval by bootstrap: {interval})."
         )
     for name, other in of.items():
         if where := better_at(other, ours):

@@ -43,7 +43,8 @@ def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path, **facts: A
         about = file.metadata()
     write_file(folder / "config.json", json.dumps(config, indent=2).encode())
     write_file(folder / WEIGHTS, save(tensors, about))
-    about = {"labels": ", ".join(net.names), **facts}
+    shown = {name: f"{x:.1%}" if isinstance(x, float) else x for name, x in facts.items()}
+    about = {"labels": "; ".join(net.names), **shown}
     write_card(folder, "A small BERT, fine-tuned", "`bert_tutorial`", about)
 
 

@@ -30,6 +30,7 @@ from ...network.model import BERTModel
 from ...notebook import png_html
 from ...text.vocabulary import Vocab
 from ..finetuned.ask import typed, word_effects
+from ..finetuned.files import read_labelled
 from ..finetuned.pictures import update_curves
 from ..finetuned.saved import load_fine_tuned, save_fine_tuned, saved_networks
 from ..finetuned.tasks import TASKS
@@ -60,7 +61,7 @@ class TuningRun:
     def __init__(self, task: Task, train: Labelled, kind: str, seed: int, tuned: FineTuned):
         self.task, self.train, self.kind, self.tuned = task, train, kind, tuned
         self.settings = recipe(len(train), seed, kind != "never pretrained")
-        self.step, self.predict = 0, None
+        self.step, self.predict, self.texts = 0, None, len(train)
         self.name = f"{kind}, {len(train):,} labels, seed {seed}"
         self.points: list[tuple[int, float]] = []  # updates, and accuracy on the test texts
         self.levels: dict[str, float] = {}  # the accuracy of others
@@ -96,13 +97,17 @@ class TuningRun:
 
     def __str__(self):
         if not self.points:
-            return f"{self.name}: others are tested, to compare it with."
+            is_stopped = "stopped" in self.name
+            return f"{self.name}{'.' if is_stopped else ': others are tested, to compare it with.'}"
         step, right = self.points[-1]
+        done = f"after {step:,} of {self.settings.num_steps:,} updates"
+        if self.kind == "frozen":
+            done = "its head needs no updates:"
+        what = "words" if self.task.test.kind == "tagging" else "texts"
         others = "; ".join(f"{name} {level:.0%}" for name, level in self.levels.items())
         others = f" ({others})" if others else ""
         return (
-            f"{self.name}: after {step:,} of {self.settings.num_steps:,} updates {right:.1%} of "
-            f"{len(self.task.test):,} test texts right{others}."
+            f"{self.name}: {done} {right:.1%} of {len(self.task.test):,} test {what} right{others}."
         )
 
 
@@ -111,7 +116,7 @@ class FineTuningPanel(Panel):
 
     Args:
         net, vocab: The pretrained network; it is not changed.
-        task: The one that is shown first: a name of `TASKS`, or a task of your own.
+        task: The one that is shown first: a name of `TASKS`, or a task or a file of your own.
         labels: How many there are at first, or the number next to it.
     """
 
@@ -120,6 +125,8 @@ class FineTuningPanel(Panel):
     def __init__(self, net: BERTModel, vocab: Vocab, task: str | Task = "topic", labels: int = 64):
         self.net, self.vocab = net, vocab
         self.tasks = {name: cache(make) for name, make in TASKS.items()}
+        if isinstance(task, str) and task not in self.tasks:
+            task = read_labelled(task)
         if isinstance(task, Task):
             self.tasks[task.name] = lambda: task
         self.runs: list[TuningRun] = []  # of the task that is shown, the newest last
@@ -233,13 +240,14 @@ class FineTuningPanel(Panel):
         if (net.names, net.kind) != (tuple(self.task.train.names), self.task.train.kind):
             raise ValueError(
                 f"it was fine-tuned for {facts.get('task', 'another task')}, with the labels "
-                f"{', '.join(net.names)[:200]}: choose that task first"
+                f"{'; '.join(net.names)[:200]}: choose that task first"
             )
         run = TuningRun(self.task, self.train, KEPT, int(facts.get("seed", 0)), net)
         run.name, run.predict = f"saved {self.saved.label}", partial(log_probabilities, net, vocab)
         run.step = int(facts.get("updates", 0))
         run.settings = replace(run.settings, num_steps=max(1, run.step))
         run.points = [(run.step, accuracy(run.predict, self.task.test))]
+        run.texts = int(facts.get("texts", 0))
         run.levels = {name: facts[name] for name in (*LEVELS, "frozen") if name in facts}
         self._remember(run)
         self._go_on.set()
@@ -272,6 +280,7 @@ class FineTuningPanel(Panel):
                 while not self._go_on.wait(timeout=5):
                     self.status.beat += 1  # the page hears that the kernel is alive
                 if self._stop.is_set():
+                    run.name += f", stopped after {run.step:,} updates"
                     break
             self.attempt(self._show)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
@@ -284,8 +293,10 @@ class FineTuningPanel(Panel):
         if self._go_on.is_set():
             self.status.say(str(self.runs[-1]))
         if found := {run.name: run.points for run in self.runs if run.points}:
-            alt, most = " ".join(map(str, self.runs)), self.runs[-1].settings.num_steps
-            self.picture.show(update_curves(found, self.runs[-1].levels, most), alt)
+            alt, newest = " ".join(map(str, self.runs)), self.runs[-1]
+            levels = {f"{name}, {newest.texts:,} labels": x for name, x in newest.levels.items()}
+            most = max(run.settings.num_steps for run in self.runs)
+            self.picture.show(update_curves(found, levels, most), alt)
         self._ask()
 
     def _ask(self) -> None:
@@ -294,6 +305,7 @@ class FineTuningPanel(Panel):
             self._answer(*(field.value for field in self.texts))
         except ValueError as error:
             self.told.say(str(error), is_error=True)
+            self.answers.value, self.words.rows, self.words.values = "", [], []
 
     def _answer(self, *texts: str) -> None:
         asked = typed(self.task.train, *(text[:LONGEST_TEXT] for text in texts))
@@ -310,15 +322,19 @@ class FineTuningPanel(Panel):
         words = dict.fromkeys(word for text in asked.texts[0] for word in text.words)
         unknown = [word for word in words if self.vocab.unknown(self.vocab.pieces(word))]
         said = f"The network does not know: {', '.join(unknown)}." if unknown else ""
-        self.told.say(cut_note(*texts) + (said or "The network knows all words."))
+        read, room = sum(len(text.words) for text in asked.texts[0]), self.net.config.max_len - 3
+        cut = f"The network reads about {room} words of it at most. " if read > room else ""
+        self.told.say(cut_note(*texts) + cut + (said or "The network knows all words."))
         picture = png_html(self.picture.png, self.picture.alt) if self.picture.png else ""
         self.keep_static(picture + self.answers.value)
 
     def _likeliest(self, scores: np.ndarray) -> str:
         """The two likeliest labels with their probabilities."""
-        names = [name.split(": ")[-1] for name in self.task.train.names]
         best = scores.argsort()[::-1][:2]
-        return "; ".join(f"{names[label]} {np.exp(scores[label]):.1%}" for label in best)
+        return "; ".join(f"{self._name(label)} {np.exp(scores[label]):.1%}" for label in best)
+
+    def _name(self, label: int) -> str:
+        return self.task.train.names[label].split(": ")[-1]
 
     def _show_words(self, asked: Labelled, models: dict[str, Predict]) -> None:
         """Hide one word after the other: how much do the odds of the label fall?"""
@@ -331,9 +347,11 @@ class FineTuningPanel(Panel):
             self.words.columns, self.words.values = words, [fall[: len(words)] for fall in falls]
             self.words.high = max(0.1, *(abs(x) for fall in falls for x in fall))
             self.words.low = -self.words.high
+            best = [self._name(predict(asked)[0].argmax()) for predict in models.values()]
             self.words.caption = (
                 f"Which words count? How far the odds of the label{which} fall where a word is "
-                "hidden, in nats (0.7: they are halved)"
+                f"hidden, in nats (0.7: they are halved). Network ({next(iter(models))}): "
+                f"{best[0]}; naive Bayes: {best[1]}"
             )
 
 
