@@ -448,4 +448,10 @@ def test_the_stored_table_is_whole():
     some = protocol.read_runs()
     assert {run.task for run in some} == {*TASKS}
     assert max(Counter(run[:4] for run in some).values()) == 1
+    assert set(Counter(run[:3] for run in some).values()) == {protocol.SEEDS}
+    assert len({run.control for run in some}) == 7
+    for name, make in TASKS.items():
+        train = make().train
+        known = {len(train.subset(number, 0)) for number in protocol.sizes(train)}
+        assert {run.labels for run in some if run.task == name} == known
     assert all(0 <= run.accuracy <= 1 for run in some)
