@@ -110,6 +110,7 @@ def test_it_pauses_goes_on_and_stops(make):
     panel.buttons.press("Stop")  # also while it is paused
     ended(panel)
     assert f"stopped after {run.step:,} updates" in run.name and run.name in rows(panel)
+    assert run.points[-1][0] == run.step  # what is told, and saved, is true of these weights
     assert run.step < 100_000 and not any(control.disabled for control in panel.locked)
     assert np.isfinite(run.predict(panel.task.test)).all()
 

@@ -48,10 +48,10 @@ def save_fine_tuned(net: FineTuned, vocab: Vocab, folder: str | Path, **facts: A
     write_card(folder, "A small BERT, fine-tuned", "`bert_tutorial`", about)
 
 
-def saved_networks(path: Path | None = None) -> dict[str, Path]:
+def saved_networks() -> dict[str, Path]:
     """The folders of all that the panel has saved, by name, the newest first."""
-    folders = sorted((path or cache_dir() / "fine-tuned").glob("*/config.json"), reverse=True)
-    return {file.parent.name: file.parent for file in folders}
+    files = sorted((cache_dir() / "fine-tuned").glob("*/config.json"), reverse=True)
+    return {file.parent.name: file.parent for file in files}
 
 
 class Loaded(NamedTuple):

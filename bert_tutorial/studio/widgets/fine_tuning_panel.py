@@ -86,6 +86,12 @@ class TuningRun:
                 self.points.append((step, accuracy(self.predict, test)))
             yield
 
+    def stop(self) -> None:
+        """Measure it as it is now, so that what is told and saved is true of it."""
+        self.name += f", stopped after {self.step:,} updates"
+        if self.points and self.step > self.points[-1][0]:
+            self.points.append((self.step, accuracy(self.predict, self.task.test)))
+
     def save(self, vocab: Vocab) -> Path:
         """Keep the network as it is now, with what is known of it."""
         facts = dict(task=self.task.name, network=self.kind, seed=self.settings.seed)
@@ -97,8 +103,7 @@ class TuningRun:
 
     def __str__(self):
         if not self.points:
-            is_stopped = "stopped" in self.name
-            return f"{self.name}{'.' if is_stopped else ': others are tested, to compare it with.'}"
+            return f"{self.name}: nothing is measured yet."
         step, right = self.points[-1]
         done = f"after {step:,} of {self.settings.num_steps:,} updates"
         if self.kind == "frozen":
@@ -280,7 +285,7 @@ class FineTuningPanel(Panel):
                 while not self._go_on.wait(timeout=5):
                     self.status.beat += 1  # the page hears that the kernel is alive
                 if self._stop.is_set():
-                    run.name += f", stopped after {run.step:,} updates"
+                    run.stop()
                     break
             self.attempt(self._show)
         except Exception as error:  # whatever it is: it is told, and the panel stays usable
